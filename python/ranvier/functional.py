@@ -4,3 +4,31 @@ One import line per room; nothing else lives here.
 """
 
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract  # noqa: F401
+from ranvier.ops.compare import (  # noqa: F401
+    equal,
+    greater,
+    greater_equal,
+    isfinite,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+)
+from ranvier.ops.reduce import (  # noqa: F401
+    all,
+    any,
+    argmax,
+    argmin,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
+from ranvier.ops.where import masked_fill, where  # noqa: F401
