@@ -65,8 +65,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ranvier as rv
 
+import ranvier as rv
 from tests.inputs import (
     Batch,
     Input,
@@ -237,13 +237,13 @@ class Raises:
 
 def devices() -> list[str]:
     """Devices of this machine that kernels are tested on."""
-    return ["cpu", "cuda"] if rv.cuda_is_available() else ["cpu"]
+    return ["cpu", *(["cuda"] if getattr(rv, "cuda_is_available", bool)() else [])]
 
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Runs kernels on ``count`` threads for a while."""
-    before = rv.get_num_threads()
+    before = rv.num_threads()
     rv.set_num_threads(count)
     try:
         yield
@@ -253,7 +253,15 @@ def threads(count: int) -> Iterator[None]:
 
 def host(tensor: rv.Tensor) -> np.ndarray:
     """A tensor's values in NumPy, from any device."""
-    return tensor.detach().to("cpu").numpy()
+    return (tensor if tensor.device == "cpu" else tensor.to("cpu")).numpy()
+
+
+def place(array: np.ndarray, device: str) -> rv.Tensor:
+    """A tensor of these numbers on a device; on the cpu over the same memory, in its layout."""
+    if device == "meta":
+        return rv.empty(array.shape, dtype=array.dtype, device="meta")
+    tensor = rv.from_numpy(array)
+    return tensor if device == "cpu" else tensor.to(device)
 
 
 def tensors(case: Case, arrays: Sequence[Any], device: str, gradient: bool) -> list[Any]:
@@ -261,7 +269,7 @@ def tensors(case: Case, arrays: Sequence[Any], device: str, gradient: bool) -> l
     result = []
     for position, array in enumerate(arrays):
         if isinstance(array, np.ndarray):
-            tensor = rv.from_numpy(array).to(device)
+            tensor = place(array, device)
             tensor.requires_grad = gradient and position in case.differentiable()
             result.append(tensor)
         else:
@@ -304,7 +312,7 @@ def run(
         return outputs, []
     pairs = [(y, g) for y, g in zip(outputs, grads, strict=True) if g is not None]
     for i, (y, g) in enumerate(pairs):
-        y.backward(rv.from_numpy(g).to(device), retain_graph=i + 1 < len(pairs))
+        y.backward(place(g, device), retain_graph=i + 1 < len(pairs))
     return outputs, [arguments[i].grad for i in case.differentiable()]
 
 
@@ -624,7 +632,7 @@ def check_capture(case: Case, device: str = "cpu") -> None:
     arrays = case.arrays(dtype)
     grads = upstream(case, expected_values(case, arrays), dtype) if case.gradient else None
     arguments = tensors(case, arrays, device, gradient=case.gradient)
-    sent = [None if g is None else rv.from_numpy(g).to(device) for g in grads or []]
+    sent = [None if g is None else place(g, device) for g in grads or []]
 
     @rv.capture
     def step() -> tuple[rv.Tensor, ...]:
@@ -674,7 +682,7 @@ def check_meta(case: Case, dtype: str) -> None:
 def check_error(error: Raises, device: str) -> None:
     """The call is refused with the stated exception and text."""
     arguments = [
-        rv.from_numpy(a.numbers(i, "float32")).to(device) if isinstance(a, Input) else a
+        place(a.numbers(i, "float32"), device) if isinstance(a, Input) else a
         for i, a in enumerate(error.args)
     ]
     with pytest.raises(error.exception) as caught:

@@ -67,12 +67,15 @@ def nonzero(*shape: int) -> Input:
     return Input(shape, lambda rng, s: rng.choice([-1.0, 1.0], s) * rng.uniform(0.1, 2.0, s))
 
 
-def distinct(*shape: int) -> Input:
-    """Different multiples of 1/16 in random order, none of them zero: no ties, no cliffs."""
+def distinct(*shape: int, shift: float = 0.5) -> Input:
+    """Different multiples of 1/16, all shifted by a part of it, in random order: no ties.
+
+    Two inputs of different ``shift`` have no element in common either.
+    """
 
     def draw(rng: np.random.Generator, s: tuple[int, ...]) -> np.ndarray:
         size = int(np.prod(s))
-        return (rng.permutation(size) - size // 2 + 0.5).reshape(s) / 16
+        return (rng.permutation(size) - size // 2 + shift).reshape(s) / 16
 
     return Input(shape, draw)
 

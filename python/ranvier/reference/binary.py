@@ -35,22 +35,22 @@ def _power_by_b(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(zero, 0.0, np.power(a, b) * np.log(np.where(zero, 1.0, a)))
 
 
-def _share(wins: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """1 where this argument was chosen, one half where both are equal."""
-    return np.where(ties, 0.5, np.where(wins, 1.0, 0.0))
-
-
 BINARY: dict[str, Binary] = {
     "add": Binary(np.add, lambda a, b: 1.0, lambda a, b: 1.0),
     "subtract": Binary(np.subtract, lambda a, b: 1.0, lambda a, b: -1.0),
     "multiply": Binary(np.multiply, lambda a, b: b, lambda a, b: a),
     "divide": Binary(np.divide, lambda a, b: 1 / b, lambda a, b: -a / b**2),
     "power": Binary(np.power, _power_by_a, _power_by_b),
+    # Where both are equal the first is chosen; NaN is chosen before every number.
     "maximum": Binary(
-        np.maximum, lambda a, b: _share(a > b, a == b), lambda a, b: _share(b > a, a == b)
+        np.maximum,
+        lambda a, b: np.where((a >= b) | np.isnan(a), 1.0, 0.0),
+        lambda a, b: np.where((a >= b) | np.isnan(a), 0.0, 1.0),
     ),
     "minimum": Binary(
-        np.minimum, lambda a, b: _share(a < b, a == b), lambda a, b: _share(b < a, a == b)
+        np.minimum,
+        lambda a, b: np.where((a <= b) | np.isnan(a), 1.0, 0.0),
+        lambda a, b: np.where((a <= b) | np.isnan(a), 0.0, 1.0),
     ),
 }
 
