@@ -9,7 +9,7 @@ RV_KERNEL(compare, CompareArgs);
 
 namespace {
 
-constexpr const char* kNames[] = {"equal",       "not_equal",   "less",       "less_equal",
+constexpr const char* kNames[] = {"equal",       "not_equal",     "less",        "less_equal",
                                   "greater",     "greater_equal", "logical_and", "logical_or",
                                   "logical_xor", "isfinite"};
 

@@ -6,13 +6,13 @@ namespace ranvier::RV_ISA {
 namespace {
 
 // One line per operation. A comparison with NaN is false, != is true.
-#define RV_LINE(Name, formula)                       \
-  struct Name {                                      \
-    template <class T>                               \
-    static RV_ALWAYS_INLINE bool of(T a, T b) {      \
-      static_cast<void>(b);                          \
-      return formula;                                \
-    }                                                \
+#define RV_LINE(Name, formula)                  \
+  struct Name {                                 \
+    template <class T>                          \
+    static RV_ALWAYS_INLINE bool of(T a, T b) { \
+      static_cast<void>(b);                     \
+      return formula;                           \
+    }                                           \
   };
 RV_LINE(Equal, a == b)
 RV_LINE(NotEqual, a != b)
@@ -50,11 +50,16 @@ void rows(const CompareArgs& args) {
 template <class Op>
 void by_dtype(const CompareArgs& args) {
   switch (args.a.dtype) {
-    case DType::Float32: return rows<float, Op>(args);
-    case DType::Float64: return rows<double, Op>(args);
-    case DType::Int64: return rows<int64_t, Op>(args);
-    case DType::Int32: return rows<int32_t, Op>(args);
-    default: return rows<uint8_t, Op>(args);
+    case DType::Float32:
+      return rows<float, Op>(args);
+    case DType::Float64:
+      return rows<double, Op>(args);
+    case DType::Int64:
+      return rows<int64_t, Op>(args);
+    case DType::Int32:
+      return rows<int32_t, Op>(args);
+    default:
+      return rows<uint8_t, Op>(args);
   }
 }
 
@@ -62,15 +67,24 @@ void by_dtype(const CompareArgs& args) {
 
 void compare(const CompareArgs& args) {
   switch (args.op) {
-    case CompareOp::Equal: return by_dtype<Equal>(args);
-    case CompareOp::NotEqual: return by_dtype<NotEqual>(args);
-    case CompareOp::Less: return by_dtype<Less>(args);
-    case CompareOp::LessEqual: return by_dtype<LessEqual>(args);
-    case CompareOp::Greater: return by_dtype<Greater>(args);
-    case CompareOp::GreaterEqual: return by_dtype<GreaterEqual>(args);
-    case CompareOp::And: return rows<uint8_t, And>(args);
-    case CompareOp::Or: return rows<uint8_t, Or>(args);
-    case CompareOp::Xor: return rows<uint8_t, Xor>(args);
+    case CompareOp::Equal:
+      return by_dtype<Equal>(args);
+    case CompareOp::NotEqual:
+      return by_dtype<NotEqual>(args);
+    case CompareOp::Less:
+      return by_dtype<Less>(args);
+    case CompareOp::LessEqual:
+      return by_dtype<LessEqual>(args);
+    case CompareOp::Greater:
+      return by_dtype<Greater>(args);
+    case CompareOp::GreaterEqual:
+      return by_dtype<GreaterEqual>(args);
+    case CompareOp::And:
+      return rows<uint8_t, And>(args);
+    case CompareOp::Or:
+      return rows<uint8_t, Or>(args);
+    case CompareOp::Xor:
+      return rows<uint8_t, Xor>(args);
     case CompareOp::Finite:
       return args.a.dtype == DType::Float64 ? rows<double, Finite>(args)
                                             : rows<float, Finite>(args);

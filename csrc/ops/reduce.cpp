@@ -213,8 +213,8 @@ Array var(const Array& x, nb::handle dim, bool keepdim, double correction) {
   nb::gil_scoped_release nogil;
   double n = static_cast<double>(shapes_of(x, axes).count);
   Array center = run(ReduceOp::Sum, x, axes, DType::Float64, n);
-  Array y = run(ReduceOp::SquaredDeviation, x, axes, x.dtype(), std::max(n - correction, 0.0),
-                center);
+  Array y =
+      run(ReduceOp::SquaredDeviation, x, axes, x.dtype(), std::max(n - correction, 0.0), center);
   return shaped(y, axes, keepdim);
 }
 
@@ -302,8 +302,7 @@ Array prod_backward(const Array& grad, const Array& x, nb::handle dim) {
   uint32_t axes = axes_of("prod", dim, x.ndim());
   nb::gil_scoped_release nogil;
   Array y = Array::empty_like(x);
-  if (y.size() > 0)
-    product_backward({in(with_axes(grad, x.shape(), axes)), in(x), out(y), axes});
+  if (y.size() > 0) product_backward({in(with_axes(grad, x.shape(), axes)), in(x), out(y), axes});
   return y;
 }
 

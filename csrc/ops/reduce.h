@@ -26,11 +26,11 @@ enum class ReduceOp : int32_t {
 
 struct ReduceArgs {
   In x;
-  In center;      // float64, of y's shape; given for SquaredDeviation only
-  Out y;          // the shape of x with size 1 on the reduced axes
+  In center;  // float64, of y's shape; given for SquaredDeviation only
+  Out y;      // the shape of x with size 1 on the reduced axes
   ReduceOp op;
-  uint32_t axes;  // bit i: axis i of x is reduced
-  double divisor; // the result is divided by it (sums of floats only); 1 for none
+  uint32_t axes;   // bit i: axis i of x is reduced
+  double divisor;  // the result is divided by it (sums of floats only); 1 for none
   static constexpr int kArrays = 3, kSpans = 0;
 };
 RV_DECLARE_KERNEL(reduce, ReduceArgs)

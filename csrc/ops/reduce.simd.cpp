@@ -40,28 +40,28 @@ struct Limit<int64_t> {
   static constexpr int64_t low = INT64_MIN, high = INT64_MAX;
 };
 
-#define RV_LINE(Name, identity, taken, merged)                                \
-  template <class ElementType, class AccumulatorType>                         \
-  struct Name {                                                               \
-    using T = ElementType;                                                    \
-    using A = AccumulatorType;                                                \
-    static constexpr bool kCenter = false, kIndex = false;                    \
-    static RV_ALWAYS_INLINE A first() { return identity; }                    \
-    template <class V>                                                        \
-    static RV_ALWAYS_INLINE V step(V acc, V x, V, int64_t) {                  \
-      return taken;                                                           \
-    }                                                                         \
-    template <class V>                                                        \
-    static RV_ALWAYS_INLINE V merge(V acc, V x) {                             \
-      return merged;                                                          \
-    }                                                                         \
+#define RV_LINE(Name, identity, taken, merged)               \
+  template <class ElementType, class AccumulatorType>        \
+  struct Name {                                              \
+    using T = ElementType;                                   \
+    using A = AccumulatorType;                               \
+    static constexpr bool kCenter = false, kIndex = false;   \
+    static RV_ALWAYS_INLINE A first() { return identity; }   \
+    template <class V>                                       \
+    static RV_ALWAYS_INLINE V step(V acc, V x, V, int64_t) { \
+      return taken;                                          \
+    }                                                        \
+    template <class V>                                       \
+    static RV_ALWAYS_INLINE V merge(V acc, V x) {            \
+      return merged;                                         \
+    }                                                        \
   };
 RV_LINE(Sum, A(0), acc + x, acc + x)
-RV_LINE(Product, A(1), acc * x, acc * x)
+RV_LINE(Product, A(1), acc* x, acc* x)
 RV_LINE(Max, Limit<A>::low, larger(acc, x), larger(acc, x))
 RV_LINE(Min, Limit<A>::high, smaller(acc, x), smaller(acc, x))
 RV_LINE(AnyTrue, A(0), acc | x, acc | x)
-RV_LINE(AllTrue, A(1), acc & x, acc & x)
+RV_LINE(AllTrue, A(1), acc& x, acc& x)
 #undef RV_LINE
 
 template <class ElementType>
@@ -291,10 +291,10 @@ constexpr bool in_parts() {
 
 // ---- The two ways through memory ---------------------------------------------------------
 
-constexpr int64_t kGrain = 65536;      // elements of x in one piece of work
-constexpr int64_t kMaxPieces = 64;     // of one output
-constexpr int64_t kMaxPartials = 4096; // accumulators of all pieces, on the caller's stack
-constexpr int64_t kColumns = 512;      // outputs side by side
+constexpr int64_t kGrain = 65536;       // elements of x in one piece of work
+constexpr int64_t kMaxPieces = 64;      // of one output
+constexpr int64_t kMaxPartials = 4096;  // accumulators of all pieces, on the caller's stack
+constexpr int64_t kColumns = 1024;      // outputs side by side
 
 RV_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 RV_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -383,8 +383,8 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   int64_t share = divide_up(count, pieces);
   parallel_for(outputs * pieces, [&](int64_t chunk) {
     int64_t begin = chunk % pieces * share;
-    partial[chunk] = accumulate(place(kept, kept.n, chunk / pieces, base), begin,
-                                least(count, begin + share));
+    partial[chunk] =
+        accumulate(place(kept, kept.n, chunk / pieces, base), begin, least(count, begin + share));
   });
   for (int64_t i = 0; i < outputs; ++i) {
     A acc = partial[i * pieces];
@@ -407,33 +407,41 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
   const int64_t across = kept.x[side];
   A partial[kMaxPartials];
 
-  auto accumulate = [&](Place p, int64_t width, int64_t begin, int64_t end, A* acc) {
+  auto accumulate = [&](Place p, int64_t width, int64_t begin, int64_t end, A* __restrict acc) {
     double center[Op::kCenter ? kColumns : 1];
     for (int64_t j = 0; j < width; ++j) {
       acc[j] = Op::first();
       if constexpr (Op::kCenter)
         center[j] = *reinterpret_cast<const double*>(p.c + j * kept.c[side]);
     }
+    auto take = [&](int64_t j, T x, int64_t index) RV_LAMBDA {
+      if constexpr (Op::kCenter)
+        acc[j] = Op::step(acc[j], static_cast<A>(x), center[j], 0);
+      else
+        acc[j] = Single<Op>::one(acc[j], x, index);
+    };
     each_run(reduced, p.x, begin, end, [&](const char* run, int64_t n, int64_t flat) RV_LAMBDA {
-      for (int64_t r = 0; r < n; ++r, run += down) {
-        if (across == static_cast<int64_t>(sizeof(T))) {
-          auto* x = reinterpret_cast<const T*>(run);
+      int64_t r = 0;
+      if (across == static_cast<int64_t>(sizeof(T))) {
+        for (; r + 4 <= n; r += 4, run += 4 * down) {  // the accumulators are loaded once for four
+          auto *x0 = reinterpret_cast<const T*>(run), *x1 = reinterpret_cast<const T*>(run + down);
+          auto* x2 = reinterpret_cast<const T*>(run + 2 * down);
+          auto* x3 = reinterpret_cast<const T*>(run + 3 * down);
           for (int64_t j = 0; j < width; ++j) {
-            if constexpr (Op::kCenter)
-              acc[j] = Op::step(acc[j], static_cast<A>(x[j]), center[j], 0);
-            else
-              acc[j] = Single<Op>::one(acc[j], x[j], flat + r);
-          }
-        } else {
-          for (int64_t j = 0; j < width; ++j) {
-            T x = *reinterpret_cast<const T*>(run + j * across);
-            if constexpr (Op::kCenter)
-              acc[j] = Op::step(acc[j], static_cast<A>(x), center[j], 0);
-            else
-              acc[j] = Single<Op>::one(acc[j], x, flat + r);
+            take(j, x0[j], flat + r);
+            take(j, x1[j], flat + r + 1);
+            take(j, x2[j], flat + r + 2);
+            take(j, x3[j], flat + r + 3);
           }
         }
+        for (; r < n; ++r, run += down) {
+          auto* x = reinterpret_cast<const T*>(run);
+          for (int64_t j = 0; j < width; ++j) take(j, x[j], flat + r);
+        }
       }
+      for (; r < n; ++r, run += down)
+        for (int64_t j = 0; j < width; ++j)
+          take(j, *reinterpret_cast<const T*>(run + j * across), flat + r);
     });
   };
   auto unit_place = [&](int64_t unit, int64_t* width) {
@@ -511,7 +519,7 @@ void run(const ReduceArgs& args) {
 // Other dtypes are converted before they come here.
 void reduce(const ReduceArgs& args) {
   const DType t = args.x.dtype;
-#define RV_FLOATS(Op, ...)                                                 \
+#define RV_FLOATS(Op, ...)                                                         \
   if (t == DType::Float32) return run<Op<float __VA_OPT__(, ) __VA_ARGS__>>(args); \
   if (t == DType::Float64) return run<Op<double __VA_OPT__(, ) __VA_ARGS__>>(args);
   switch (args.op) {
@@ -541,8 +549,10 @@ void reduce(const ReduceArgs& args) {
     case ReduceOp::ArgMin:
       RV_FLOATS(Arg, false)
       return run<Arg<int64_t, false>>(args);
-    case ReduceOp::Any: return run<AnyTrue<uint8_t, uint8_t>>(args);
-    case ReduceOp::All: return run<AllTrue<uint8_t, uint8_t>>(args);
+    case ReduceOp::Any:
+      return run<AnyTrue<uint8_t, uint8_t>>(args);
+    case ReduceOp::All:
+      return run<AllTrue<uint8_t, uint8_t>>(args);
     case ReduceOp::AnyNaN: {
       RV_FLOATS(AnyNaN)
       return;

@@ -30,15 +30,15 @@ Array choose(const Array& condition, nb::handle ha, nb::handle hb) {
   }
   nb::gil_scoped_release nogil;
   check_same_device("where", {&condition, &x.a, &x.b});
-  Array c = condition.cast(DType::Bool);
-  Dims shape = broadcast_shapes("where", broadcast_shapes("where", c.shape(), x.a.shape()),
+  check_dtype("where", condition, "a condition", DType::Bool);
+  Dims shape = broadcast_shapes("where", broadcast_shapes("where", condition.shape(), x.a.shape()),
                                 x.b.shape());
   DType t = x.a.dtype();
-  Array y = shape == x.a.shape()   ? Array::empty_like(x.a)
-            : shape == x.b.shape() ? Array::empty_like(x.b)
-            : shape == c.shape()   ? Array::empty_like(c, t)
-                                   : Array::empty(shape, t, c.device(), "where");
-  if (y.size() > 0) where({in(c), in(x.a), in(x.b), out(y)});
+  Array y = shape == x.a.shape()         ? Array::empty_like(x.a)
+            : shape == x.b.shape()       ? Array::empty_like(x.b)
+            : shape == condition.shape() ? Array::empty_like(condition, t)
+                                         : Array::empty(shape, t, condition.device(), "where");
+  if (y.size() > 0) where({in(condition), in(x.a), in(x.b), out(y)});
   return y;
 }
 

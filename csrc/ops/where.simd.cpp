@@ -44,10 +44,14 @@ void choose(const WhereArgs& args) {
 
 void where(const WhereArgs& args) {
   switch (item_bytes(args.y.dtype)) {
-    case 8: return choose<uint64_t>(args);
-    case 4: return choose<uint32_t>(args);
-    case 2: return choose<uint16_t>(args);
-    default: return choose<uint8_t>(args);
+    case 8:
+      return choose<uint64_t>(args);
+    case 4:
+      return choose<uint32_t>(args);
+    case 2:
+      return choose<uint16_t>(args);
+    default:
+      return choose<uint8_t>(args);
   }
 }
 

@@ -109,7 +109,7 @@ def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A
         >>> rv.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0).tolist()
         [4.0, 6.0]
     """
-    return _Sum.apply(x, dim=dim, keepdim=keepdim)
+    return _Sum.apply(x, dim=dim, keepdim=bool(keepdim))
 
 
 @attach("mean")
@@ -119,7 +119,7 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     Raises:
         TypeError: x is not floating.
     """
-    return _Mean.apply(x, dim=dim, keepdim=keepdim)
+    return _Mean.apply(x, dim=dim, keepdim=bool(keepdim))
 
 
 @attach("var")
@@ -133,13 +133,13 @@ def var(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1
         correction: 1 for the unbiased estimate of a population's variance, 0 for the variance of
             these n numbers themselves.
     """
-    return _Var.apply(x, dim=dim, keepdim=keepdim, correction=correction)
+    return _Var.apply(x, dim=dim, keepdim=bool(keepdim), correction=correction)
 
 
 @attach("std")
 def std(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1) -> Tensor:
     """The standard deviation along `dim`: the root of `var`; its gradient is 0 where it is 0."""
-    return _Std.apply(x, dim=dim, keepdim=keepdim, correction=correction)
+    return _Std.apply(x, dim=dim, keepdim=bool(keepdim), correction=correction)
 
 
 @attach("prod")
@@ -148,7 +148,7 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
     The gradient is the product of all other elements, computed as such: zeros need no care.
     """
-    return _Prod.apply(x, dim=dim, keepdim=keepdim)
+    return _Prod.apply(x, dim=dim, keepdim=bool(keepdim))
 
 
 @attach("max", "amax")
@@ -158,7 +158,7 @@ def max(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A
     Raises:
         ValueError: there is no element along `dim`.
     """
-    return _Extreme.apply(x, dim=dim, keepdim=keepdim, largest=True)
+    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=True)
 
 
 @attach("min", "amin")
@@ -168,13 +168,13 @@ def min(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A
     Raises:
         ValueError: there is no element along `dim`.
     """
-    return _Extreme.apply(x, dim=dim, keepdim=keepdim, largest=False)
+    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=False)
 
 
 def _position(kernel: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"[{name}] expected one axis or None, got {dim} - reshape x first")
-    return Tensor(kernel(x.data, dim, keepdim))
+    return Tensor(kernel(x.data, dim, bool(keepdim)))
 
 
 @attach("argmax")
@@ -198,10 +198,10 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 @attach("any")
 def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
     """Whether some element along `dim` is not zero; False for no elements."""
-    return Tensor(_core.any(x.data, dim, keepdim))
+    return Tensor(_core.any(x.data, dim, bool(keepdim)))
 
 
 @attach("all")
 def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
     """Whether every element along `dim` is not zero; True for no elements."""
-    return Tensor(_core.all(x.data, dim, keepdim))
+    return Tensor(_core.all(x.data, dim, bool(keepdim)))

@@ -31,12 +31,15 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     """a where the condition holds, b elsewhere.
 
     Args:
-        condition: bool, or numbers of which zero means false; the three shapes broadcast together.
+        condition: a bool tensor; the three shapes broadcast together.
         a: tensor or number.
         b: tensor or number.
 
     Returns:
         The chosen values, in the broadcast shape. A gradient goes to the side that was chosen.
+
+    Raises:
+        TypeError: the condition is not a bool tensor.
 
     Example:
         >>> import ranvier as rv
