@@ -294,6 +294,9 @@ NB_MODULE(_core, m) {
     return Array::scalar(v, static_cast<DType>(dtype), device_of(device));
   });
   m.def("import_array", &import_array, "Wraps a NumPy array or DLPack exporter without copying.");
+  m.def("fits", [](const Array& a, const Array& b) {
+    return a.shape() == b.shape() && a.dtype() == b.dtype();
+  }, "Whether two arrays have the same shape and dtype.");
   m.def("own_gradient", &own_gradient, RV_NOGIL);
   m.def("promote", [](int a, int b) {
     return static_cast<int>(promote(static_cast<DType>(a), static_cast<DType>(b)));
