@@ -92,9 +92,11 @@ class _Power(Function):
         a, b, y = self.saved
         ga = gb = None
         if self.needs[0]:  # b a^(b-1); at b = 0 the power is constant, also where a = 0
-            slope = _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b) if isinstance(
-                b, Array
-            ) else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            slope = (
+                _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b)
+                if isinstance(b, Array)
+                else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            )
             if slope is None:
                 slope = _core.multiply(a, 0.0)
             elif isinstance(b, Array):
@@ -233,5 +235,10 @@ def _in_place(name: str) -> Any:
     return method
 
 
-for _short, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}.items():
+for _short, _name in {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+}.items():
     attach(f"__i{_short}__", f"{_name}_")(_in_place(_name))
