@@ -18,37 +18,37 @@ def _plain(x: Any) -> Any:
 
 @attach("equal", "eq", "__eq__")
 def equal(a: Any, b: Any) -> Tensor:
-    """a = b, elementwise; either may be a number."""
+    """Whether a = b, elementwise; either may be a number."""
     return Tensor(_core.equal(_plain(a), _plain(b)))
 
 
 @attach("not_equal", "ne", "__ne__")
 def not_equal(a: Any, b: Any) -> Tensor:
-    """a differs from b, elementwise; NaN differs from itself."""
+    """Whether a differs from b, elementwise; NaN differs from itself."""
     return Tensor(_core.not_equal(_plain(a), _plain(b)))
 
 
 @attach("less", "lt", "__lt__")
 def less(a: Any, b: Any) -> Tensor:
-    """a < b, elementwise."""
+    """Whether a < b, elementwise."""
     return Tensor(_core.less(_plain(a), _plain(b)))
 
 
 @attach("less_equal", "le", "__le__")
 def less_equal(a: Any, b: Any) -> Tensor:
-    """a <= b, elementwise."""
+    """Whether a <= b, elementwise."""
     return Tensor(_core.less_equal(_plain(a), _plain(b)))
 
 
 @attach("greater", "gt", "__gt__")
 def greater(a: Any, b: Any) -> Tensor:
-    """a > b, elementwise."""
+    """Whether a > b, elementwise."""
     return Tensor(_core.greater(_plain(a), _plain(b)))
 
 
 @attach("greater_equal", "ge", "__ge__")
 def greater_equal(a: Any, b: Any) -> Tensor:
-    """a >= b, elementwise."""
+    """Whether a >= b, elementwise."""
     return Tensor(_core.greater_equal(_plain(a), _plain(b)))
 
 

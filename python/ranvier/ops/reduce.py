@@ -42,7 +42,7 @@ class _Mean(Function):
 
 
 def _freedom(x: Array, grad: Array, correction: float) -> float:
-    """n - correction, with n elements of x behind each element of grad."""
+    """The divisor n - correction, with n elements of x behind each element of grad."""
     n = x.size / grad.size if grad.size else 1.0
     return n - correction if n > correction else 0.0
 
@@ -101,7 +101,7 @@ class _Extreme(Function):
 
 
 @attach("sum")
-def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
+def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The sum along `dim`; 0 for no elements. Integers and bool are summed in int64.
 
     Example:
@@ -152,7 +152,7 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @attach("max", "amax")
-def max(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
+def max(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The largest element along `dim`; NaN wins. The gradient goes to the first largest.
 
     Raises:
@@ -162,7 +162,7 @@ def max(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A
 
 
 @attach("min", "amin")
-def min(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
+def min(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The smallest element along `dim`; NaN wins. The gradient goes to the first smallest.
 
     Raises:
@@ -196,12 +196,12 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
 
 @attach("any")
-def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
+def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether some element along `dim` is not zero; False for no elements."""
     return Tensor(_core.any(x.data, dim, bool(keepdim)))
 
 
 @attach("all")
-def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001
+def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether every element along `dim` is not zero; True for no elements."""
     return Tensor(_core.all(x.data, dim, bool(keepdim)))

@@ -28,7 +28,7 @@ class _Where(Function):
 
 
 def where(condition: Tensor, a: Any, b: Any) -> Tensor:
-    """a where the condition holds, b elsewhere.
+    """Takes a where the condition holds, b elsewhere.
 
     Args:
         condition: a bool tensor; the three shapes broadcast together.
@@ -62,5 +62,5 @@ def _where_method(a: Tensor, condition: Tensor, b: Any) -> Tensor:
 
 @attach("masked_fill")
 def masked_fill(x: Tensor, mask: Tensor, value: float) -> Tensor:
-    """x with `value` where the mask holds."""
+    """Copies x, with `value` where the mask holds."""
     return where(mask, value, x)
