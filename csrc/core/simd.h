@@ -530,6 +530,34 @@ RV_INLINE Vec<float> to_float(Vec<int32_t> a) { return Vec<float>(raw::to_float(
 // Needs |a| <= 2^51.
 RV_INLINE Vec<double> to_float(Vec<int64_t> a) { return Vec<double>(raw::to_float(a.v)); }
 
+// One vector of floats as two of doubles, the lower lanes first, and back (rounding).
+RV_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
+#if RV_VECTOR_BYTES == 64
+  low.v =
+      __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3, 4, 5, 6, 7), RawF64);
+  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 8, 9, 10, 11, 12, 13, 14, 15),
+                                   RawF64);
+#elif RV_VECTOR_BYTES == 32
+  low.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3), RawF64);
+  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 4, 5, 6, 7), RawF64);
+#else
+  low.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1), RawF64);
+  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 2, 3), RawF64);
+#endif
+}
+RV_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
+  typedef float Half __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
+  const Half a = __builtin_convertvector(low.v, Half), b = __builtin_convertvector(high.v, Half);
+#if RV_VECTOR_BYTES == 64
+  return Vec<float>(
+      __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+#elif RV_VECTOR_BYTES == 32
+  return Vec<float>(__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7));
+#else
+  return Vec<float>(__builtin_shufflevector(a, b, 0, 1, 2, 3));
+#endif
+}
+
 // ---- Horizontal reductions ---------------------------------------------------------------
 //
 // Always the same tree: lane i with lane i + N/2, then the lower half the same way, down to one.
