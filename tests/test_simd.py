@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+FLAGS = ["-std=c++20", "-O2", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS += ["-Wall", "-Wextra", "-Werror"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
 LEVELS = (
@@ -25,16 +27,9 @@ def test_check_program(program: str, level: str, tmp_path: Path) -> None:
     """The program's own bounds hold; it exits with 77 where the machine lacks the level."""
     if COMPILER is None:
         pytest.skip("no C++ compiler")
-    binary = tmp_path / program
-    flags = "-std=c++20 -O2 -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror".split()
-    source = ROOT / "tests" / "cpp" / f"{program}.cpp"
-    subprocess.run(
-        [
-            *COMPILER.split(), *flags, *LEVELS[level], f"-DRV_ISA={level}",
-            f"-I{ROOT / 'csrc'}", str(source), "-o", str(binary),
-        ],
-        check=True,
-    )  # fmt: skip
+    binary, source = tmp_path / program, ROOT / "tests" / "cpp" / f"{program}.cpp"
+    command = [*COMPILER.split(), *FLAGS, *LEVELS[level], f"-DRV_ISA={level}"]
+    subprocess.run([*command, f"-I{ROOT / 'csrc'}", str(source), "-o", str(binary)], check=True)
     # A tenth of the default number of samples keeps the test to a second or two.
     arguments = ["--stride", "20011"] if program == "simd_math_check" else []
     result = subprocess.run([str(binary), *arguments], capture_output=True, text=True, check=False)

@@ -278,7 +278,8 @@ RV_INLINE Vec<float> tan(Vec<float> x) {
   result = select(x == 0.0f, x, result);
   const Mask<float> far = beyond_reduction(x);
   if (any(far)) {
-    result = select(far, lanewise(x, [](float t) { return __builtin_tanf(t); }), result);
+    result = select(far, lanewise(x, [](float t) { return static_cast<float>(__builtin_tan(t)); }),
+                    result);
   }
   return result;
 }
