@@ -5,9 +5,11 @@ import threading
 
 import numpy as np
 import pytest
+import ranvier as rv
 from hypothesis import given
 from hypothesis import strategies as st
 from ranvier.data import ArrayDataset, DataLoader, Dataset, digits, transforms
+from ranvier.data.loader import to_tensor
 
 
 def toy(n):
@@ -336,3 +338,36 @@ def test_bad_states():
 
 def test_repr():
     assert "DataLoader(ArrayDataset(40 samples" in repr(loader(40, 10))
+
+
+def test_tensors():
+    augment = transforms.RandomAffine(degrees=10, translate=0.1)
+    options = {"shuffle": True, "seed": 3, "transform": augment}
+    data = digits("validation", size=16)
+    tensors = DataLoader(data, 64, **options)
+    arrays = DataLoader(data, 64, output="numpy", **options)
+    for (x, y), (a, b) in zip(tensors, arrays, strict=True):
+        assert isinstance(x, rv.Tensor)
+        assert x.dtype == rv.float32
+        assert y.dtype == rv.int64
+        assert x.shape == a.shape
+        assert np.array_equal(x.numpy(), a)
+        assert np.array_equal(y.numpy(), b)
+
+
+def test_tensors_share_the_memory_of_the_batch():
+    batch = np.arange(6, dtype=np.float32).reshape(2, 3)
+    shared = to_tensor(batch)
+    batch[0, 0] = 9
+    assert shared.numpy()[0, 0] == 9
+    read_only = np.broadcast_to(np.float32(1), (4, 2))
+    assert to_tensor(read_only).shape == (4, 2)
+    with pytest.raises(TypeError):
+        to_tensor(np.zeros(3, np.complex128))
+    assert rv.from_numpy(batch.T).shape == (3, 2)
+
+
+def test_a_batch_outlives_its_loop():
+    tensors = [x for x, _ in DataLoader(toy(40), 10)]
+    gc.collect()
+    assert [float(x.numpy()[0, 0, 0, 0]) for x in tensors] == [0, 40, 80, 120]

@@ -11,10 +11,8 @@ from the first mirror that delivers it, into ``root`` if given, else into the ca
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +130,7 @@ def missing_message(dataset: str, name: str, root: Root) -> str:
 
 
 def _fetch_one(address: str, file: RemoteFile, folder: Path) -> Path:
+    import hashlib
     from urllib.request import Request, urlopen
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,6 +159,8 @@ def _fetch_one(address: str, file: RemoteFile, folder: Path) -> Path:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Any]:
     """Write a file that appears at `path` only if the block ends without an error."""
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as part:

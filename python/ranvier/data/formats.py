@@ -6,10 +6,8 @@ and nothing is ever unpickled.
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -41,6 +39,8 @@ def read_idx(path: Path) -> NDArray:
         ValueError: no IDX file, truncated, longer than its header says, or a header that the file
             cannot be true to.
     """
+    import gzip  # here and below: not everybody who imports ranvier.data reads files
+
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -121,6 +121,9 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, int]) -> None:
     Raises:
         ValueError: damaged, not all of them in it, or one of them is larger than it should be.
     """
+    import tarfile
+    from gzip import BadGzipFile
+
     folder.mkdir(parents=True, exist_ok=True)
     missing = set(wanted)
     try:
@@ -146,7 +149,7 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, int]) -> None:
                 missing.discard(name)
                 if not missing:
                     return
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, zlib.error, BadGzipFile) as error:
         raise ValueError(
             f"[cifar] expected a complete .tar.gz, got {archive}: {error} - fetch it again"
         ) from error

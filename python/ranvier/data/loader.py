@@ -24,7 +24,7 @@ def to_tensor(array: NDArray) -> Any:
     """A batch array as a `ranvier.Tensor` that shares its memory."""
     from ranvier import from_numpy
 
-    return from_numpy(np.ascontiguousarray(array))
+    return from_numpy(np.require(array, requirements=("C", "W")))  # a copy only if it must
 
 
 class DataLoader:
