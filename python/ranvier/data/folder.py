@@ -76,23 +76,21 @@ def load_path(
 def _complete(parts: dict[str, ArrayDataset], seed: int) -> Splits:
     """Cut missing parts off the training part."""
     train = parts["train"]
-    stratify = train.y.ndim == 1 and train.y.dtype.kind in "iu"
     missing = [name for name in ("validation", "test") if name not in parts]
-    n = len(train)
-    if missing and n < len(missing) + 1:
+    if not missing:
+        return Splits(train, parts["validation"], parts["test"])
+    if len(train) < len(missing) + 1:
         raise ValueError(
-            f"[data] expected enough samples to cut off {' and '.join(missing)}, got {n}"
+            f"[data] expected enough samples to cut off {' and '.join(missing)}, got {len(train)}"
         )
-    count = max(1, n // 10)
+    count = max(1, len(train) // 10)
     cut = train_validation_test_split(
         train,
         validation=count if "validation" in missing else 0,
         test=count if "test" in missing else 0,
         seed=seed,
-        stratify=stratify,
+        stratify=train.y.ndim == 1 and train.y.dtype.kind in "iu",
     )
-    if not missing:
-        cut = Splits(train, train, train)
     return Splits(cut.train, parts.get("validation", cut.validation), parts.get("test", cut.test))
 
 
