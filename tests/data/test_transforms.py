@@ -169,6 +169,31 @@ def test_scale_and_shear():
     assert np.allclose(sheared[:, 0, 10, 14], 1)  # the middle row stays
 
 
+def test_the_map_is_shear_then_scale_then_turn_then_shift(monkeypatch):
+    got = {}
+    monkeypatch.setattr(
+        T, "affine_resample", lambda x, a, b, fill: got.update(inverse=a, offset=b) or x
+    )
+    draw = random(50)
+    T.RandomAffine(degrees=40, translate=0.2, scale=(0.7, 1.4), shear=25)(
+        pictures(50, 1, 10, 20), draw
+    )
+    draw = draw.restart()
+    angle = np.radians(draw.uniform(-40, 40))
+    shift = np.stack([draw.uniform(-4, 4), draw.uniform(-2, 2)], 1)
+    size = draw.uniform(0.7, 1.4)
+    tan = np.tan(np.radians(draw.uniform(-25, 25)))
+    for i in range(50):
+        shear = np.array([[1, tan[i]], [0, 1]])
+        turn = np.array(
+            [[np.cos(angle[i]), np.sin(angle[i])], [-np.sin(angle[i]), np.cos(angle[i])]]
+        )
+        forward = turn @ (size[i] * shear)
+        point = np.array([3.0, -2.0])
+        where = forward @ point + shift[i]
+        np.testing.assert_allclose(got["inverse"][i] @ where + got["offset"][i], point, atol=1e-12)
+
+
 def test_inverse_undoes_forward():
     # A smooth picture, turned and turned back, is itself away from the border.
     v, u = np.mgrid[0:32, 0:32] / 31

@@ -257,16 +257,14 @@ def _read_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
                 "save it as a numeric array"
             )
         length = math.prod(shape) * dtype.itemsize
-        if length != info.file_size - stream.tell():
-            raise ValueError(
-                f"[data] expected {length:,} bytes for shape {shape} of {dtype}, got "
-                f"{info.file_size - stream.tell():,} of {where}"
-            )
-        data = bytearray()
+        data = bytearray()  # grows with what is there, whatever the header claims
         while block := stream.read(1 << 20):
             data += block
     if len(data) != length:
-        raise ValueError(f"[data] expected {length:,} bytes, got {len(data):,} of {where}")
+        raise ValueError(
+            f"[data] expected {length:,} bytes for shape {shape} of {dtype}, got {len(data):,} "
+            f"of {where}"
+        )
     if length == 0:
         return np.empty(shape, dtype)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
