@@ -253,6 +253,7 @@ def threads(count: int) -> Iterator[None]:
 
 def host(tensor: rv.Tensor) -> np.ndarray:
     """A tensor's values in NumPy, from any device."""
+    assert tensor is not None, "no gradient arrived"
     return (tensor if tensor.device == "cpu" else tensor.to("cpu")).numpy()
 
 
