@@ -19,6 +19,8 @@ from ranvier.ops.compare import (
     logical_xor,
     not_equal,
 )
+from ranvier.ops.linear import linear
+from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
