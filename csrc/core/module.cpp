@@ -14,10 +14,15 @@
 namespace ranvier {
 
 Binder* Binder::first = nullptr;
+PyTypeObject* array_type = nullptr;
 
 namespace {
 
 PyObject* g_capture_error = nullptr;
+
+// What autograd does in this thread. It lives here because reading a C++ thread-local costs a
+// tenth of reading Python's.
+thread_local int t_mode = 1;
 
 PyObject* python_exception(ErrorKind kind) {
   switch (kind) {
@@ -186,6 +191,7 @@ Array own_gradient(const Array& grad, const Array& like) {
 Operands operands(const char* op, nb::handle ha, nb::handle hb) {
   const Array *a = as_array(ha), *b = as_array(hb);
   if (a && b) {
+    check_same_device(op, {a, b});
     if (a->dtype() == b->dtype()) return {*a, *b};
     DType t = promote(a->dtype(), b->dtype());
     return {a->cast(t), b->cast(t)};
@@ -278,6 +284,8 @@ NB_MODULE(_core, m) {
       .def("expand", [](const Array& a, const Dims& s) { return a.expand(s); })
       .def("index", &basic_index, "key"_a.none());
 
+  array_type = reinterpret_cast<PyTypeObject*>(nb::type<Array>().ptr());
+
   m.def("empty", [](const Dims& shape, int dtype, int device) {
     return Array::empty(shape, static_cast<DType>(dtype), device_of(device));
   });
@@ -316,6 +324,8 @@ NB_MODULE(_core, m) {
       .def(nb::init<>())
       .def("finish", &Recorder::finish)
       .def("abandon", &Recorder::abandon);
+  m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
+  m.def("set_mode", [](int mode) { t_mode = mode; });
   m.def("is_capturing", [] { return Recorder::current() != nullptr; });
   m.def("check_host_read", &check_host_read);
 

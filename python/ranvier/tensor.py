@@ -219,7 +219,7 @@ class Tensor:
                 f"[{op}] expected a tensor without history, got one that was computed from tensors "
                 "with gradients - write y = x ... instead of changing x, or .detach() it first"
             )
-        if self._requires_grad and autograd.mode.grad:
+        if self._requires_grad and autograd.is_grad_enabled():
             raise RuntimeError(
                 f"[{op}] expected no gradient to be recorded, got a leaf with requires_grad=True - "
                 "change it inside `with rv.no_grad():`"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ranvier import _core
-from ranvier.autograd import Function, unbroadcast
+from ranvier.autograd import Function, is_grad_enabled, unbroadcast
 from ranvier.tensor import Tensor, attach, clock
 
 Array = _core.Array
@@ -135,19 +135,19 @@ class _Extreme(Function):
 @attach("add", "__add__")
 def add(a: Any, b: Any) -> Tensor:
     """a + b, elementwise."""
-    return _Add.apply(a, b)
+    return _Add.apply2(a, b)
 
 
 @attach("subtract", "sub", "__sub__")
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b, elementwise."""
-    return _Subtract.apply(a, b)
+    return _Subtract.apply2(a, b)
 
 
 @attach("multiply", "mul", "__mul__")
 def multiply(a: Any, b: Any) -> Tensor:
     """a b, elementwise."""
-    return _Multiply.apply(a, b)
+    return _Multiply.apply2(a, b)
 
 
 @attach("divide", "div", "__truediv__")
@@ -156,7 +156,7 @@ def divide(a: Any, b: Any) -> Tensor:
 
     d(a/b)/da = 1/b, d(a/b)/db = -a/b^2.
     """
-    return _Divide.apply(a, b)
+    return _Divide.apply2(a, b)
 
 
 @attach("power", "pow", "__pow__")
@@ -165,7 +165,7 @@ def power(a: Any, b: Any) -> Tensor:
 
     d(a^b)/da = b a^(b-1), d(a^b)/db = a^b ln a.
     """
-    return _Power.apply(a, b)
+    return _Power.apply2(a, b)
 
 
 @attach("maximum")
@@ -182,27 +182,27 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 @attach("__radd__")
 def _radd(a: Tensor, b: Any) -> Tensor:
-    return _Add.apply(b, a)
+    return _Add.apply2(b, a)
 
 
 @attach("__rsub__")
 def _rsub(a: Tensor, b: Any) -> Tensor:
-    return _Subtract.apply(b, a)
+    return _Subtract.apply2(b, a)
 
 
 @attach("__rmul__")
 def _rmul(a: Tensor, b: Any) -> Tensor:
-    return _Multiply.apply(b, a)
+    return _Multiply.apply2(b, a)
 
 
 @attach("__rtruediv__")
 def _rtruediv(a: Tensor, b: Any) -> Tensor:
-    return _Divide.apply(b, a)
+    return _Divide.apply2(b, a)
 
 
 @attach("__rpow__")
 def _rpow(a: Tensor, b: Any) -> Tensor:
-    return _Power.apply(b, a)
+    return _Power.apply2(b, a)
 
 
 def _in_place(name: str) -> Any:
@@ -211,7 +211,7 @@ def _in_place(name: str) -> Any:
     def method(self: Tensor, other: Any) -> Tensor:
         data = self._writable(name + "_")
         if isinstance(other, Tensor):
-            if other._requires_grad and _recording():
+            if other._requires_grad and is_grad_enabled():
                 raise RuntimeError(
                     f"[{name}_] expected an in-place change that needs no gradient, got an operand "
                     f"with requires_grad=True - write y = x {name} other, or use no_grad()"
@@ -224,12 +224,6 @@ def _in_place(name: str) -> Any:
     method.__name__ = name + "_"
     method.__doc__ = f"`{name}` in place: the result is written to this tensor's memory."
     return method
-
-
-def _recording() -> bool:
-    from ranvier.autograd import mode
-
-    return mode.grad
 
 
 for _short, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}.items():
