@@ -8,8 +8,7 @@
 
 from importlib import metadata as _metadata
 
-from ranvier import _core
-from ranvier import functional
+from ranvier import _core, functional, models, nn
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autograd import (
     Function,
@@ -33,6 +32,7 @@ from ranvier.dtypes import (
     int64,
     uint8,
 )
+from ranvier.summary import summary
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor
 
 try:

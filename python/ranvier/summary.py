@@ -282,7 +282,7 @@ class _Tracer:
     def leave(self, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
         """Completes the layer."""
         layer = self.open.pop()
-        tensors = [t for t in _flat(output)]
+        tensors = list(_flat(output))
         y = tensors[0] if tensors else None
         if y is not None:
             layer.output_shape = y.shape

@@ -4,7 +4,4 @@ from ranvier.models.lenet import LeNet, lenet
 from ranvier.models.mlp import mlp
 from ranvier.models.registry import get, names, options, register
 
-register(lenet)
-register(mlp)
-
 __all__ = ["LeNet", "get", "lenet", "mlp", "names", "options", "register"]

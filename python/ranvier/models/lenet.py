@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ranvier import nn
 from ranvier.models.parts import activation_layer, pooling_layer
+from ranvier.models.registry import register
 from ranvier.tensor import Tensor
 
 
@@ -52,6 +53,7 @@ class LeNet(nn.Module):
         return self.output(self.act(self.f6(x)))
 
 
+@register
 def lenet(
     classes: int = 10, in_channels: int = 1, activation: str = "relu", pooling: str = "max"
 ) -> LeNet:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from ranvier import nn
 from ranvier.models.parts import activation_layer
+from ranvier.models.registry import register
 
 
+@register
 def mlp(
     sizes: Sequence[int] = (1024, 128, 10), activation: str = "relu", dropout: float = 0.0
 ) -> nn.Sequential:

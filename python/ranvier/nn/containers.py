@@ -164,7 +164,7 @@ class ModuleDict(Module):
         delattr(self, name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(vars(self).get(name), Module)  # type: ignore[arg-type]
+        return name in self.keys()
 
     def __len__(self) -> int:
         return len(self.keys())

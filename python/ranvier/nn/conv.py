@@ -88,18 +88,18 @@ class Conv2d(Module):
 
     def window(self) -> Window:
         """The geometry."""
-        padding = self.padding
-        if isinstance(padding, str):
-            around = None if padding != "valid" else ((0, 0), (0, 0))
-        elif isinstance(padding, int):
-            around = ((padding, padding),) * 2
-        else:
-            around = tuple([p if isinstance(p, tuple) else (p, p) for p in padding])
+        around: tuple[tuple[int, int], ...] | None = None  # "same": it depends on the image
+        if self.padding == "valid":
+            around = ((0, 0), (0, 0))
+        elif not isinstance(self.padding, str):
+            sides = self.padding if isinstance(self.padding, (tuple, list)) else (self.padding,) * 2
+            around = tuple([(p, p) if isinstance(p, int) else (p[0], p[1]) for p in sides])
         return Window(self.kernel_size, self.stride, self.dilation, around)
 
     def extra_repr(self) -> str:
         """The sizes, and whatever differs from the defaults."""
-        parts = [f"{self.in_channels}, {self.out_channels}, {short('kernel_size', self.kernel_size)}"]
+        parts = [f"{self.in_channels}, {self.out_channels}"]
+        parts += [short("kernel_size", self.kernel_size)]
         parts += [short("stride", self.stride)] if self.stride != (1, 1) else []
         parts += [short("padding", self.padding)] if self.padding not in (0, (0, 0)) else []
         parts += [short("dilation", self.dilation)] if self.dilation != (1, 1) else []

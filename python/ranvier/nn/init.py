@@ -12,8 +12,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ranvier.autograd import no_grad
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, tensor
+
+_generator = np.random.default_rng(0)
+
+
+def rand(*shape, dtype):
+    return tensor(_generator.random(shape), dtype=dtype)
+
+
+def randn(*shape, dtype):
+    return tensor(_generator.standard_normal(shape), dtype=dtype)
 
 
 def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:

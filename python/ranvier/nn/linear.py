@@ -69,7 +69,7 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """The sizes."""
-        return f"{self.in_features}, {self.out_features}" + ("" if self.bias else ", bias=False")
+        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")
 
 
 class Embedding(Module):

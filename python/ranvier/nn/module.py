@@ -58,6 +58,10 @@ class IncompatibleKeys(NamedTuple):
     unexpected: list[str]
 
 
+def _no_forward(self: Any, *inputs: Any) -> Any:
+    raise TypeError(f"[{type(self).__name__}] expected the class to define forward(self, ...)")
+
+
 class Module:
     """A part of a network: define `forward`, keep what it needs as attributes.
 
@@ -75,7 +79,7 @@ class Module:
         [2.0, 6.0]
     """
 
-    forward: Callable[..., Any]
+    forward: Callable[..., Any] = _no_forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `forward`."""
