@@ -48,7 +48,9 @@ class Worker:
     """A peer's process."""
 
     def __init__(self, peer: str, threads: int) -> None:
-        environment = dict(os.environ, RANVIER_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+        environment = dict(
+            os.environ, RANVIER_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads)
+        )
         self.peer = peer
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ranvier.bench.worker", peer, str(threads)],
@@ -102,7 +104,9 @@ def run(
 ) -> list[Result]:
     """Checks, then times every row on "ranvier" and on each peer that has it."""
     wanted = ["ranvier"] + [p for p in peers if p != "ranvier"]
-    variants = sorted({p for r in rows for p in r.peers if p.split("-")[0] in wanted}, key=wanted_order(wanted))
+    variants = sorted(
+        {p for r in rows for p in r.peers if p.split("-")[0] in wanted}, key=wanted_order(wanted)
+    )
     workers = {p: Worker(p, threads) for p in variants}
     results = []
     try:
@@ -176,7 +180,9 @@ def geometric_mean(values: list[float]) -> float:
 def markdown(results: list[Result], machine: dict[str, Any]) -> str:
     """The table that is committed under docs/benchmarks."""
     peers = sorted({p for r in results for p in r.ratios})
-    out = ["| row | ranvier | GFLOP/s | of peak | GB/s |" + "".join(f" {p} | ratio |" for p in peers)]
+    out = [
+        "| row | ranvier | GFLOP/s | of peak | GB/s |" + "".join(f" {p} | ratio |" for p in peers)
+    ]
     out.append("| --- | ---: | ---: | ---: | ---: |" + " ---: | :--- |" * len(peers))
     for r in results:
         if "ranvier" not in r.seconds:
@@ -216,7 +222,11 @@ def describe_machine(threads: int) -> dict[str, Any]:
                     model = text.split(":", 1)[1].strip()
                     break
     _core.set_num_threads(threads)
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "ranvier": rv.__version__}
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "ranvier": rv.__version__,
+    }
     for name in ("torch", "jax"):
         try:
             from importlib import metadata
@@ -243,7 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="ranvier bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="rooms or parts of row names")
-    parser.add_argument("--peers", default="torch,numpy", help="comma-separated; default torch,numpy")
+    parser.add_argument(
+        "--peers", default="torch,numpy", help="comma-separated; default torch,numpy"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=None, help="default: all that ranvier uses")
     parser.add_argument("--json", metavar="FILE", help="write machine and results as JSON")
@@ -272,7 +284,9 @@ def main(arguments: list[str] | None = None) -> int:
             f.write(markdown(results, machine))
     for peer in sorted({p for r in results for p in r.ratios}):
         ratios = [r.ratio(peer) for r in results if peer in r.ratios]
-        print(f"geometric mean against {peer}: {geometric_mean(ratios):.2f} over {len(ratios)} rows")
+        print(
+            f"geometric mean against {peer}: {geometric_mean(ratios):.2f} over {len(ratios)} rows"
+        )
     return 0
 
 

@@ -72,7 +72,11 @@ def chain_captured(d: dict[str, Any]) -> Any:
 
 
 ROWS = [
-    Row("a + b with a gradient node", tiny, {"ranvier": add_ours, "torch": add_torch, "numpy": add_numpy}),
+    Row(
+        "a + b with a gradient node",
+        tiny,
+        {"ranvier": add_ours, "torch": add_torch, "numpy": add_numpy},
+    ),
     Row(
         f"{OPS} ops forward and backward, per op",
         tiny,

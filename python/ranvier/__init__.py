@@ -1,9 +1,9 @@
 """ranvier: a neural-network library that is its own down to the last kernel.
 
-    import ranvier as rv
-    x = rv.tensor([1.0, 2.0], requires_grad=True)
-    (x * x).sum().backward()
-    x.grad                      # tensor([2., 4.])
+import ranvier as rv
+x = rv.tensor([1.0, 2.0], requires_grad=True)
+(x * x).sum().backward()
+x.grad                      # tensor([2., 4.])
 """
 
 from importlib import metadata as _metadata
