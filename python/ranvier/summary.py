@@ -21,7 +21,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ranvier import _core
@@ -146,7 +146,7 @@ def summary(
     for x in inputs:
         x.requires_grad = x.dtype.is_floating_point  # so that the graph shows what came from what
     parameters = list(model.parameters())
-    kept = parameters + list(model.buffers())
+    kept: list[Tensor] = [*parameters, *model.buffers()]
     tracer = _Tracer(model, inputs)
     with _weightless(model, kept) as ours, observe(tracer), enable_grad():
         model(*inputs)
@@ -316,9 +316,10 @@ class _Tracer:
             return
         axes = len(window.kernel)
         names = ("depth", "height", "width")[-axes:]
-        sides = zip(names, shape[-axes:], *window[:4], strict=True)
         left = {}
-        for name, n, k, s, d, (low, high) in sides:
+        for i, name in enumerate(names):
+            n, k, s, d = shape[i - axes], window.kernel[i], window.stride[i], window.dilation[i]
+            low, high = window.padding[i]
             rest = (n + low + high - d * (k - 1) - 1) % s
             if rest:
                 left[name] = (n, d * (k - 1) + 1, low + high, s, rest)

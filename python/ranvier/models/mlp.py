@@ -6,6 +6,7 @@ Nature 323 (1986).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from ranvier import nn
@@ -43,7 +44,7 @@ def mlp(
     if len(sizes) < 2:
         raise ValueError(f"[mlp] expected at least inputs and outputs in sizes, got {tuple(sizes)}")
     layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes), start=1):
         layers[f"fc{i}"] = nn.Linear(inputs, outputs)
         if i < len(sizes) - 1:
             layers[f"act{i}"] = activation_layer(activation)

@@ -16,7 +16,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where positive, `negative_slope` x elsewhere.
+    """max(x, 0) + negative_slope min(x, 0).
 
     Args:
         negative_slope: slope left of zero.
@@ -26,7 +26,7 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
-        """x where positive, else negative_slope x."""
+        """max(x, 0) + negative_slope min(x, 0)."""
         return F.leaky_relu(x, self.negative_slope)
 
     def extra_repr(self) -> str:

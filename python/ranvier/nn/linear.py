@@ -51,7 +51,7 @@ class Linear(Module):
         init.layer_default_(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x W' + b."""
+        """The outputs of all units."""
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(self._misfit(x.shape))
         return F.linear(x, self.weight, self.bias)
@@ -69,7 +69,9 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """The sizes."""
-        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")
+        return f"{self.in_features}, {self.out_features}" + (
+            ", bias=False" if self.bias is None else ""
+        )
 
 
 class Embedding(Module):
@@ -130,5 +132,5 @@ class Identity(Module):
     """Returns its input: a place where a layer may be put."""
 
     def forward(self, x: Any) -> Any:
-        """x."""
+        """The input."""
         return x

@@ -143,7 +143,7 @@ class Module:
 
     @property
     def training(self) -> bool:
-        """Whether the module is being trained (dropout acts) or used. Set it by `train()`, `eval()`.
+        """Whether the module is being trained (dropout acts) or used; see `train` and `eval`.
 
         A captured step that read it is recorded again after it changed.
         """
@@ -224,9 +224,7 @@ class Module:
         """
         return {name: t.detach() for name, t in _state(self)}
 
-    def load_state_dict(
-        self, state: Mapping[str, Any], strict: bool = True
-    ) -> IncompatibleKeys:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copies values into the parameters and buffers, in place.
 
         Everything is checked before anything is written.
