@@ -1,4 +1,4 @@
-"""Microbenchmarks of ranvier beside its peers; installed as `ranvier.bench`, run by `ranvier bench`.
+"""Microbenchmarks of ranvier beside its peers: `ranvier.bench`, run by `ranvier bench`.
 
 Fair by construction: every peer runs in a process of its own, rounds are interleaved A B A B, data
 is random, precision is the same, and a result is checked before it is timed. Quoted are medians

@@ -8,7 +8,7 @@ x.grad                      # tensor([2., 4.])
 
 from importlib import metadata as _metadata
 
-from ranvier import _core, functional, models, nn
+from ranvier import _core, functional, models, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autograd import (
     Function,
@@ -22,15 +22,19 @@ from ranvier.creation import arange, empty, empty_like, full, ones, ones_like, z
 from ranvier.dtypes import (
     Device,
     DType,
-    as_device as device,
     bfloat16,
-    bool_ as bool,
     float16,
     float32,
     float64,
     int32,
     int64,
     uint8,
+)
+from ranvier.dtypes import (
+    as_device as device,
+)
+from ranvier.dtypes import (
+    bool_ as bool,
 )
 from ranvier.summary import summary
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from ranvier import _core
 from ranvier.capture import CaptureError, is_capturing
 from ranvier.creation import zeros, zeros_like
 from ranvier.dtypes import float64, int64
