@@ -73,7 +73,8 @@ def test_lenet():
     assert found.param_bytes == 4 * 61_706
     assert found.input_bytes == 4 * 32 * 32
     maps = 6 * 28 * 28 * 2 + 6 * 14 * 14 + 16 * 100 * 2 + 16 * 25
-    assert found.activation_bytes == 4 * (maps + 2 * (120 + 84) + 10)
+    copied = found.activation_bytes - 4 * (maps + 2 * (120 + 84) + 10)
+    assert copied in (0, 4 * 400)  # Flatten copies where the maps lie channels-last
     assert "61,706" in str(found)
     assert "(1, 16, 5, 5)" in found.text
     assert not found.notes
