@@ -33,18 +33,18 @@ RV_INLINE Vec<T> silu_slope(Vec<T> x) {
 
 // One line per function: its value at x, and the gradient from g and what the table in unary.h says
 // was saved (s). p is the parameter. NaN goes through both.
-#define RV_LINE(Name, value, gradient)                             \
-  struct Name {                                                    \
-    template <class T>                                             \
-    static RV_ALWAYS_INLINE Vec<T> of(Vec<T> x, T p) {             \
-      static_cast<void>(p);                                        \
-      return value;                                                \
-    }                                                              \
-    template <class T>                                             \
-    static RV_ALWAYS_INLINE Vec<T> back(Vec<T> g, Vec<T> s, T p) { \
-      static_cast<void>(p), static_cast<void>(s);                  \
-      return gradient;                                             \
-    }                                                              \
+#define RV_LINE(Name, value, gradient)                                  \
+  struct Name {                                                         \
+    template <class T>                                                  \
+    static RV_ALWAYS_INLINE Vec<T> of(Vec<T> x, Vec<T> p) {             \
+      static_cast<void>(p);                                             \
+      return value;                                                     \
+    }                                                                   \
+    template <class T>                                                  \
+    static RV_ALWAYS_INLINE Vec<T> back(Vec<T> g, Vec<T> s, Vec<T> p) { \
+      static_cast<void>(p), static_cast<void>(s);                       \
+      return gradient;                                                  \
+    }                                                                   \
   };
 // clang-format off
 #define V(number) Vec<T>(T(number))
@@ -54,13 +54,13 @@ RV_LINE(Asin, by_lanes(asinf, ::asin, x), g / sqrt(fnma(s, s, V(1))))
 RV_LINE(Atan, by_lanes(atanf, ::atan, x), g / fma(s, s, V(1)))
 RV_LINE(Ceil, ceil(x), g * V(0))
 RV_LINE(Cos, cos(x), -g * sin(s))
-RV_LINE(Elu, select(x > V(0), x, V(p) * expm1(x)), select(s > V(0), g, g * V(p) * exp(s)))
+RV_LINE(Elu, select(x > V(0), x, p * expm1(x)), select(s > V(0), g, g * p * exp(s)))
 RV_LINE(Erf, erf(x), g * exp(-s * s) * V(1.12837916709551257))
 RV_LINE(Exp, exp(x), g * s)
 RV_LINE(Expm1, expm1(x), fma(g, s, g))
 RV_LINE(Floor, floor(x), g * V(0))
 RV_LINE(Gelu, x * normal_below(x), g * fma(s, normal_density(s), normal_below(s)))
-RV_LINE(LeakyRelu, select(x > V(0), x, x * V(p)), select(s > V(0), g, g * V(p)))
+RV_LINE(LeakyRelu, select(x > V(0), x, x * p), select(s > V(0), g, g * p))
 RV_LINE(Log, log(x), g / s)
 RV_LINE(Log10, log(x) * V(0.434294481903251828), g / (s * V(2.30258509299404568)))
 RV_LINE(Log1p, log1p(x), g / (s + V(1)))
@@ -74,7 +74,7 @@ RV_LINE(Sigmoid, sigmoid(x), g * s * (V(1) - s))
 RV_LINE(Sign, select(x > V(0), V(1), select(x < V(0), V(-1), x)), g * V(0))
 RV_LINE(Silu, x * sigmoid(x), g * silu_slope(s))
 RV_LINE(Sin, sin(x), g * cos(s))
-RV_LINE(Softplus, softplus(x * V(p)) / V(p), g * sigmoid(s * V(p)))
+RV_LINE(Softplus, softplus(x * p) / p, g * sigmoid(s * p))
 RV_LINE(Sqrt, sqrt(x), g * V(0.5) / s)
 RV_LINE(Square, x * x, g * (s + s))
 RV_LINE(Tan, tan(x), g * fma(s, s, V(1)))
@@ -123,8 +123,9 @@ RV_INLINE const T* dense_in(const Row<T>& row, int64_t begin, int64_t n, T* bloc
 template <class T, class F>
 void forward(const UnaryArgs& args) {
   Loop<2> loop({&args.y, &args.x});
-  loop.run([p = static_cast<T>(args.parameter)](int64_t n, char* const* at, const int64_t* stride) {
+  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
     Row<T> y(at[0], stride[0]), x(at[1], stride[1]);
+    const Vec<T> p(static_cast<T>(args.parameter));
     T x_block[kBlock], y_block[kBlock];
     const bool dense = y.dense() && x.dense();
     const int64_t step = dense ? n : kBlock;
@@ -144,8 +145,9 @@ void forward(const UnaryArgs& args) {
 template <class T, class F>
 void backward(const UnaryBackwardArgs& args) {
   Loop<3> loop({&args.dx, &args.grad, &args.saved});
-  loop.run([p = static_cast<T>(args.parameter)](int64_t n, char* const* at, const int64_t* stride) {
+  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
     Row<T> dx(at[0], stride[0]), g(at[1], stride[1]), s(at[2], stride[2]);
+    const Vec<T> p(static_cast<T>(args.parameter));
     T g_block[kBlock], s_block[kBlock], dx_block[kBlock];
     const bool dense = dx.dense() && g.dense() && s.dense();
     const int64_t step = dense ? n : kBlock;
