@@ -23,6 +23,8 @@ from ranvier.ops.compare import (
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
 from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.linear import linear
+from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
