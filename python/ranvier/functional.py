@@ -22,6 +22,9 @@ from ranvier.ops.compare import (
     not_equal,
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.dropout import dropout
+from ranvier.ops.embedding import embedding
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
@@ -31,6 +34,7 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.shape import (
     broadcast_to,
@@ -49,6 +53,7 @@ from ranvier.ops.shape import (
     unsqueeze,
     view,
 )
+from ranvier.ops.softmax import log_softmax, softmax
 from ranvier.ops.unary import (
     abs,
     acos,
