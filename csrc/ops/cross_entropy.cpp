@@ -1,9 +1,9 @@
 #include "ops/cross_entropy.h"
 
-#include <algorithm>
-
 #include "core/bind.h"
 #include "core/kernel.h"
+#include "core/program.h"
+#include "ops/rows_impl.h"
 
 namespace ranvier {
 
@@ -11,106 +11,67 @@ RV_KERNEL(cross_entropy, CrossEntropyArgs);
 
 namespace {
 
-void check_classes(const ClassBoundsArgs& args) {
-  int64_t n = 1;
-  for (int i = 0; i < args.target.ndim; ++i) n *= args.target.shape[i];
-  const char* at = static_cast<const char*>(args.target.storage->data) + args.target.offset;
-  for (int64_t i = 0; i < n; ++i) {
-    int64_t c = args.target.dtype == DType::Int64 ? reinterpret_cast<const int64_t*>(at)[i]
-                                                  : reinterpret_cast<const int32_t*>(at)[i];
-    RV_CHECK((c >= 0 && c < args.classes) || c == args.ignore_index, "cross_entropy", Index,
-             "expected classes from 0 to ", args.classes - 1, " or ignore_index ",
-             args.ignore_index, ", got ", c, " (target number ", i, ")");
-  }
-}
-RV_PLAIN_KERNEL(cross_entropy_bounds, ClassBoundsArgs, check_classes);
+constexpr const char* kOp = "cross_entropy";
 
-Reduction reduction_of(const std::string& name) {
-  if (name == "none") return Reduction::None;
-  if (name == "mean") return Reduction::Mean;
-  if (name == "sum") return Reduction::Sum;
-  fail("cross_entropy", ErrorKind::Value, "expected reduction 'mean', 'sum' or 'none', got '", name,
-       "'");
+// Class indices are read here once, so that a wrong one raises. A replayed step cannot raise: the
+// kernel answers a wrong class with NaN.
+void check_classes(const Array& target, int64_t classes, int64_t ignore_index) {
+  if (target.is_meta()) return;
+  Array flat = target.contiguous();
+  const int64_t* t = flat.data<int64_t>();
+  for (int64_t i = 0, n = flat.size(); i < n; ++i)
+    RV_CHECK((t[i] >= 0 && t[i] < classes) || t[i] == ignore_index, kOp, Index,
+             "expected classes from 0 to ", classes - 1, ", got ", t[i], " at position ", i,
+             " - labels count from 0, one class per output");
 }
 
-// The classes last and everything dense: [..., C].
-Array classes_last(const Array& x) {
-  Dims axes;
-  axes.push_back(0);
-  for (int i = 2; i < x.ndim(); ++i) axes.push_back(i);
-  axes.push_back(1);
-  return x.permute(axes).contiguous();
-}
-Array classes_second(const Array& x) {
-  Dims axes;
-  axes.push_back(0);
-  axes.push_back(x.ndim() - 1);
-  for (int i = 1; i < x.ndim() - 1; ++i) axes.push_back(i);
-  return x.permute(axes);
-}
+struct Result {
+  Array value, scale, dx;
+};
 
-// The loss, and its gradient by the logits when it is wanted.
-std::pair<Array, Array> forward(const Array& x, const Array& target, const Array* weight,
-                                int64_t ignore_index, const std::string& reduction_name,
-                                double smoothing, bool want_gradient) {
-  const char* op = "cross_entropy";
-  Reduction reduction = reduction_of(reduction_name);
-  check_floating(op, x, "logits");
-  check_same_device(op, {&x, &target, weight});
-  RV_CHECK(x.ndim() >= 1, op, Value, "expected logits of shape (N, C, ...) or (C,), got a scalar");
-  if (x.ndim() == 1) {  // one sample
-    Dims row{1, x.shape(0)};
-    Array t = is_floating(target.dtype()) ? target.reshape(row, op) : target.reshape({1}, op);
-    auto [loss, dx] =
-        forward(x.reshape(row), t, weight, ignore_index, reduction_name, smoothing, want_gradient);
-    return {loss.reshape({}), want_gradient ? dx.reshape(x.shape()) : dx};
-  }
-  RV_CHECK(smoothing >= 0 && smoothing <= 1, op, Value,
+// x (N, C, ...) -> the loss ("none": per sample), its scale, and d(loss of a sample)/dx.
+Result forward(const Array& x, const Array& target, const Array& weight, int64_t ignore_index,
+               const std::string& reduction, double smoothing, bool gradient) {
+  check_floating(kOp, x, "input");
+  check_same_device(kOp, {&x, &target, &weight});
+  RV_CHECK(x.ndim() >= 2, kOp, Value, "expected input of shape (N, C, ...), got ", x.shape());
+  RV_CHECK(reduction == "mean" || reduction == "sum" || reduction == "none", kOp, Value,
+           "expected reduction 'mean', 'sum' or 'none', got '", reduction, "'");
+  RV_CHECK(smoothing >= 0 && smoothing <= 1, kOp, Value,
            "expected label_smoothing from 0 to 1, got ", smoothing);
-  int64_t classes = x.shape(1), samples = 1;
-  Dims sample_shape;
-  for (int i = 0; i < x.ndim(); ++i) {
-    if (i == 1) continue;
-    sample_shape.push_back(x.shape(i));
-    samples *= x.shape(i);
-  }
-  RV_CHECK(classes > 0, op, Value, "expected at least one class on axis 1, got logits of shape ",
-           x.shape());
-  bool probabilities = is_floating(target.dtype());
-  if (probabilities) {
-    RV_CHECK(target.shape() == x.shape(), op, Value, "expected probabilities of the logits' shape ",
-             x.shape(), ", got ", target.shape());
+  int64_t classes = x.shape(1);
+  RV_CHECK(classes > 0, kOp, Value, "expected at least one class, got input of shape ", x.shape());
+  Dims per_sample{x.shape(0)};
+  for (int i = 2; i < x.ndim(); ++i) per_sample.push_back(x.shape(i));
+  Array t = target, rows = axis_last(x, 1);
+  if (is_floating(t.dtype())) {
+    RV_CHECK(t.shape() == x.shape(), kOp, Value, "expected probabilities of the input's shape ",
+             x.shape(), ", got ", t.shape());
+    check_dtype(kOp, t, "probabilities", x.dtype());
+    t = axis_last(t, 1);
   } else {
-    RV_CHECK(target.dtype() == DType::Int64 || target.dtype() == DType::Int32, op, Type,
-             "expected a target of dtype int64, int32 (classes) or floating (probabilities), got ",
-             target.dtype(), " - convert it with .to(rv.int64)");
-    RV_CHECK(target.shape() == sample_shape, op, Value, "expected classes of shape ", sample_shape,
-             " for logits of shape ", x.shape(), ", got ", target.shape());
+    RV_CHECK(t.dtype() != DType::Bool, kOp, Type,
+             "expected class indices or probabilities, got bool - convert with .to(rv.int64)");
+    RV_CHECK(t.shape() == per_sample, kOp, Value, "expected class indices of shape ", per_sample,
+             " for input ", x.shape(), ", got ", t.shape(),
+             t.shape() == x.shape() ? " - probabilities must be floating" : "");
+    t = t.cast(DType::Int64);
+    check_classes(t, classes, ignore_index);
   }
-  Array w;
-  if (weight) {
-    RV_CHECK(weight->shape() == Dims{classes}, op, Value, "expected weight of shape ",
-             Dims{classes}, ", got ", weight->shape());
-    w = weight->cast(x.dtype()).contiguous();
+  if (weight.defined()) {
+    check_dtype(kOp, weight, "weight", x.dtype());
+    RV_CHECK(weight.shape() == Dims{classes}, kOp, Value, "expected weight of shape (", classes,
+             ",), one number per class, got ", weight.shape());
   }
-  Array losses = Array::empty(sample_shape, x.dtype(), x.device(), op);
-  Array total, dx;
-  if (reduction != Reduction::None) total = Array::empty({}, x.dtype(), x.device(), op);
-  Array logits = classes_last(x);
-  if (want_gradient) dx = Array::empty(logits.shape(), x.dtype(), x.device(), op);
-  if (!x.is_meta()) {
-    Array t = probabilities ? classes_last(target.cast(x.dtype())) : target.contiguous();
-    if (!probabilities && samples > 0) cross_entropy_bounds({in(t), classes, ignore_index});
-    Dims rows{samples, classes}, column{samples};
-    auto flat = [&](const Array& a, const Dims& shape) {
-      return a.defined() ? a.with(shape, contiguous_strides(shape)) : a;
-    };
-    if (samples > 0 || total.defined())
-      cross_entropy({in(flat(logits, rows)), in(flat(t, probabilities ? rows : column)), in(w),
-                     out(flat(losses, column)), out(total), out(flat(dx, rows)), reduction,
-                     ignore_index, smoothing});
-  }
-  return {total.defined() ? total : losses, want_gradient ? classes_second(dx) : dx};
+  Array losses = Array::empty(per_sample, x.dtype(), x.device(), kOp);
+  Array shares = Array::empty(per_sample, x.dtype(), x.device(), kOp);
+  Array loss = Array::empty({}, x.dtype(), x.device()),
+        scale = Array::empty({}, x.dtype(), x.device());
+  Array dx = gradient ? like_rows(rows) : Array();
+  Array w = weight.defined() ? weight.contiguous() : weight;
+  cross_entropy({in(rows), in(t), in(w), out(losses), out(shares), out(loss), out(scale), out(dx),
+                 ignore_index, smoothing, reduction == "mean"});
+  return {reduction == "none" ? losses : loss, scale, gradient ? axis_back(dx, 1) : dx};
 }
 
 }  // namespace
@@ -119,16 +80,16 @@ RV_BIND(m) {
   m.def(
       "cross_entropy",
       [](const Array& x, const Array& target, const Array* weight, int64_t ignore_index,
-         const std::string& reduction, double smoothing, bool want_gradient) {
-        std::pair<Array, Array> r;
-        {
+         const std::string& reduction, double smoothing, bool gradient) {
+        Result r = [&] {
           nb::gil_scoped_release nogil;
-          r = forward(x, target, weight, ignore_index, reduction, smoothing, want_gradient);
-        }
-        return nb::make_tuple(r.first, want_gradient ? nb::cast(r.second) : nb::none());
+          return forward(x, target, weight ? *weight : Array(), ignore_index, reduction, smoothing,
+                         gradient);
+        }();
+        return std::make_tuple(r.value, r.scale, r.dx);
       },
       "x"_a, "target"_a, "weight"_a.none(), "ignore_index"_a, "reduction"_a, "smoothing"_a,
-      "want_gradient"_a, "The loss, and its gradient by the logits when it is wanted.");
+      "gradient"_a);
 }
 
 }  // namespace ranvier

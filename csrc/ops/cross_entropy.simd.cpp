@@ -1,153 +1,134 @@
 #include "ops/cross_entropy.h"
 
-#include "core/loops.h"
-#include "core/simd_math.h"
+#include "ops/softmax_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
 
+// The sum of n numbers in double: eight running sums, merged in order.
 template <class T>
-RV_INLINE Vec<T> load_or(const T* p, All, T) {
-  return Vec<T>::load(p);
-}
-template <class T>
-RV_INLINE Vec<T> load_or(const T* p, int64_t n, T other) {
-  return select(Mask<T>::first(n), Vec<T>::load(p, n), Vec<T>(other));
-}
-template <class T>
-RV_INLINE Vec<T> only(Vec<T> v, All) {
-  return v;
-}
-template <class T>
-RV_INLINE Vec<T> only(Vec<T> v, int64_t n) {
-  return select(Mask<T>::first(n), v, Vec<T>::zero());
+double total(const T* x, int64_t n) {
+  double sum[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 8; ++k) sum[k] += static_cast<double>(x[i + k]);
+  for (; i < n; ++i) sum[i % 8] += static_cast<double>(x[i]);
+  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
+// One row with a class index. w may be null; w_sum is the sum of all weights.
 template <class T>
-struct Problem {
-  const T* x;
-  const T* weight;         // nullptr: all 1
-  const T* probabilities;  // nullptr: classes are given
-  const char* classes;
-  bool wide_classes;  // int64
-  int64_t ignore, count;
-  T smooth, keep;  // smoothing / C and 1 - smoothing
+struct ByClass {
+  const T* w;
+  T w_sum, keep, spread;  // 1 - smoothing, smoothing / C
+  int64_t classes, ignore_index;
 
-  RV_ALWAYS_INLINE int64_t target(int64_t sample) const {
-    return wide_classes ? reinterpret_cast<const int64_t*>(classes)[sample]
-                        : reinterpret_cast<const int32_t*>(classes)[sample];
+  RV_ALWAYS_INLINE void row(const T* x, int64_t target, T* dx, T* loss, T* share) const {
+    using V = Vec<T>;
+    if (target == ignore_index) {
+      *loss = *share = T(0);
+      if (dx)
+        for_each_vector<T>(
+            classes, [&](int64_t i, auto lanes) RV_LAMBDA { V::zero().store(dx + i, lanes); });
+      return;
+    }
+    bool known = target >= 0 && target < classes;
+    T here = known ? (w ? w[target] : T(1)) : static_cast<T>(__builtin_nan(""));
+    *share = here;
+    T shift = row_max(x, classes), sum = row_exp_sum(x, shift, dx, classes);
+    T log_sum = log(Vec<T>(sum))[0];
+    T value = keep * here * (log_sum - (known ? x[target] - shift : T(0)));
+    if (spread != 0) {
+      V rest = V::zero();
+      for_each_vector<T>(classes, [&](int64_t i, auto lanes) RV_LAMBDA {
+        V d = V(log_sum + shift) - V::load(x + i, lanes);
+        V c = w ? V::load(w + i, lanes) : V(T(1));
+        rest += masked(c * d, lanes);
+      });
+      value += spread * reduce_add(rest);
+    }
+    *loss = value;
+    if (!dx) return;
+    V p((keep * here + spread * w_sum) / sum), s(spread);
+    for_each_vector<T>(classes, [&](int64_t i, auto lanes) RV_LAMBDA {
+      V c = w ? V::load(w + i, lanes) : V(T(1));
+      fnma(s, c, V::load(dx + i, lanes) * p).store(dx + i, lanes);
+    });
+    if (known) dx[target] -= keep * here;
   }
-  // q_c but for the share of the target class itself.
-  template <class Lanes>
-  RV_ALWAYS_INLINE Vec<T> q(int64_t sample, int64_t c, Lanes lanes) const {
-    Vec<T> q(smooth);
-    if (probabilities)
-      q = fma(Vec<T>::load(probabilities + sample * count + c, lanes), Vec<T>(keep), q);
-    if (weight) q = q * Vec<T>::load(weight + c, lanes);
-    return only(q, lanes);
+
+  static RV_ALWAYS_INLINE Vec<T> masked(Vec<T> v, All) { return v; }
+  static RV_ALWAYS_INLINE Vec<T> masked(Vec<T> v, int64_t n) {
+    return select(Mask<T>::first(n), v, Vec<T>::zero());
   }
 };
 
-// One sample. Spread: q has more than one class (smoothing, or probabilities).
-template <class T, bool Spread>
-RV_INLINE T row(const Problem<T>& p, int64_t sample, T* dx, T scale) {
-  const T* x = p.x + sample * p.count;
-  int64_t c = -1;
-  T mine = 0;  // q's share of the target class
-  if (!p.probabilities) {
-    c = p.target(sample);
-    if (c == p.ignore) {
-      if (dx)
-        for_each_vector<T>(
-            p.count, [&](int64_t i, auto lanes) RV_LAMBDA { Vec<T>::zero().store(dx + i, lanes); });
-      return T(0);
-    }
-    mine = p.weight ? p.keep * p.weight[c] : p.keep;
-  }
-  const T low = static_cast<T>(-__builtin_inf());
-  Vec<T> most(low);
-  for_each_vector<T>(p.count, [&](int64_t i, auto lanes)
-                                  RV_LAMBDA { most = max_nan(load_or(x + i, lanes, low), most); });
-  const T top = reduce_max(most);
-  const Vec<T> shift(top);
-  Vec<T> sums = Vec<T>::zero(), q_sums = Vec<T>::zero(), qx_sums = Vec<T>::zero();
-  for_each_vector<T>(p.count, [&](int64_t i, auto lanes) RV_LAMBDA {
-    const Vec<T> shifted = Vec<T>::load(x + i, lanes) - shift;
-    const Vec<T> e = exp(shifted);
-    sums += only(e, lanes);
-    if (dx) e.store(dx + i, lanes);
-    if (Spread) {
-      const Vec<T> q = p.q(sample, i, lanes);
-      q_sums += q;
-      qx_sums += only(q * shifted, lanes);
-    }
-  });
-  const T sum = reduce_add(sums), log_sum = log(Vec<T>(sum))[0];
-  T q_sum = mine, loss = 0;
-  if (c >= 0) loss = mine * (log_sum - (x[c] - top));
-  if (Spread) {
-    const T q_rest = reduce_add(q_sums);
-    q_sum += q_rest;
-    loss += q_rest * log_sum - reduce_add(qx_sums);
-  }
-  if (dx) {
-    const Vec<T> factor(scale * q_sum / sum), minus(scale);
-    for_each_vector<T>(p.count, [&](int64_t i, auto lanes) RV_LAMBDA {
-      Vec<T> d = Vec<T>::load(dx + i, lanes) * factor;
-      if (Spread) d = fnma(p.q(sample, i, lanes), minus, d);
-      d.store(dx + i, lanes);
+// One row with a distribution over the classes.
+template <class T>
+struct ByProbability {
+  const T* w;
+  T keep, spread;
+  int64_t classes;
+
+  RV_ALWAYS_INLINE void row(const T* x, const T* target, T* dx, T* loss, T* share) const {
+    using V = Vec<T>;
+    *share = T(1);
+    T shift = row_max(x, classes), sum = row_exp_sum(x, shift, dx, classes);
+    V top(log(Vec<T>(sum))[0] + shift), value = V::zero(), mass = V::zero();
+    auto amount = [&](int64_t i, auto lanes) RV_LAMBDA {
+      V a = fma(V(keep), V::load(target + i, lanes), V(spread));
+      return ByClass<T>::masked(w ? a * V::load(w + i, lanes) : a, lanes);
+    };
+    for_each_vector<T>(classes, [&](int64_t i, auto lanes) RV_LAMBDA {
+      V a = amount(i, lanes);
+      value += ByClass<T>::masked(a * (top - V::load(x + i, lanes)), lanes);
+      mass += a;
     });
-    if (c >= 0) dx[c] -= scale * mine;
+    *loss = reduce_add(value);
+    if (!dx) return;
+    V p(reduce_add(mass) / sum);
+    for_each_vector<T>(classes, [&](int64_t i, auto lanes) RV_LAMBDA {
+      (V::load(dx + i, lanes) * p - amount(i, lanes)).store(dx + i, lanes);
+    });
   }
-  return loss;
-}
+};
 
 template <class T>
 void run(const CrossEntropyArgs& args) {
-  const int64_t samples = args.x.shape[0], count = args.x.shape[1];
-  Problem<T> p{};
-  p.x = data<T>(args.x);
-  p.weight = args.weight.storage ? data<T>(args.weight) : nullptr;
-  const bool classes = args.target.dtype == DType::Int64 || args.target.dtype == DType::Int32;
-  if (classes)
-    p.classes = data<char>(args.target);
-  else
-    p.probabilities = data<T>(args.target);
-  p.wide_classes = args.target.dtype == DType::Int64;
-  p.ignore = args.ignore_index;
-  p.count = count;
-  p.smooth = static_cast<T>(args.smoothing / static_cast<double>(count));
-  p.keep = static_cast<T>(1 - args.smoothing);
-
-  // The mean is weighted by the classes' weights and leaves out ignored samples; that over
-  // probabilities divides by the number of samples.
-  double divisor = static_cast<double>(samples);
-  if (classes && args.reduction == Reduction::Mean) {
-    divisor = 0;
-    for (int64_t i = 0; i < samples; ++i) {
-      const int64_t c = p.target(i);
-      if (c != p.ignore) divisor += p.weight ? static_cast<double>(p.weight[c]) : 1.0;
-    }
-  }
-  const T scale = args.reduction == Reduction::Mean ? static_cast<T>(1 / divisor) : T(1);
-
-  T* losses = data<T>(args.losses);
-  T* dx = args.dx.storage ? data<T>(args.dx) : nullptr;
-  const bool spread = !classes || args.smoothing != 0;
-  constexpr int64_t kGrain = 8192;  // elements in one piece of work
-  const int64_t group = count < kGrain ? kGrain / (count + 8) + 1 : 1;
-  parallel_for((samples + group - 1) / group, [&](int64_t chunk) {
-    const int64_t last = (chunk + 1) * group < samples ? (chunk + 1) * group : samples;
-    for (int64_t i = chunk * group; i < last; ++i) {
-      T* d = dx ? dx + i * count : nullptr;
-      losses[i] = spread ? row<T, true>(p, i, d, scale) : row<T, false>(p, i, d, scale);
-    }
-  });
-  if (args.reduction == Reduction::None) return;
-  double total = 0;
-  for (int64_t i = 0; i < samples; ++i) total += static_cast<double>(losses[i]);
-  if (args.reduction == Reduction::Mean) total /= divisor;
-  *data<T>(args.total) = static_cast<T>(total);
+  int64_t classes = args.x.shape[args.x.ndim - 1], rows = 1;
+  for (int i = 0; i < args.x.ndim - 1; ++i) rows *= args.x.shape[i];
+  const T* w = args.weight.storage ? data<T>(args.weight) : nullptr;
+  bool gradient = args.dx.storage != nullptr;
+  bool by_class = args.target.dtype == DType::Int64;
+  T keep = static_cast<T>(1 - args.smoothing);
+  T spread = static_cast<T>(args.smoothing / static_cast<double>(classes));
+  T w_sum = w ? static_cast<T>(total(w, classes)) : static_cast<T>(classes);
+  ByClass<T> one{w, w_sum, keep, spread, classes, args.ignore_index};
+  ByProbability<T> many{w, keep, spread, classes};
+  ArrayRef x = row_starts(args.x),
+           dx = row_starts(gradient ? static_cast<const ArrayRef&>(args.dx) : args.x);
+  ArrayRef target = by_class ? static_cast<const ArrayRef&>(args.target) : row_starts(args.target);
+  if (rows > 0)
+    Loop<5>({&args.losses, &args.shares, &x, &dx, &target})
+        .run(
+            [&](int64_t n, char* const* p, const int64_t* s) {
+              for (int64_t r = 0; r < n; ++r) {
+                T* loss = reinterpret_cast<T*>(p[0] + r * s[0]);
+                T* share = reinterpret_cast<T*>(p[1] + r * s[1]);
+                const T* row = reinterpret_cast<const T*>(p[2] + r * s[2]);
+                T* slope = gradient ? reinterpret_cast<T*>(p[3] + r * s[3]) : nullptr;
+                const char* t = p[4] + r * s[4];
+                if (by_class)
+                  one.row(row, *reinterpret_cast<const int64_t*>(t), slope, loss, share);
+                else
+                  many.row(row, reinterpret_cast<const T*>(t), slope, loss, share);
+              }
+            },
+            rows_per_chunk(classes));
+  double sum = total(data<T>(args.losses), rows);
+  double counted = args.mean ? total(data<T>(args.shares), rows) : 1.0;
+  *data<T>(args.loss) = static_cast<T>(sum / counted);
+  *data<T>(args.scale) = static_cast<T>(1.0 / counted);
 }
 
 }  // namespace

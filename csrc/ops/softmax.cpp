@@ -2,44 +2,38 @@
 
 #include "core/bind.h"
 #include "core/kernel.h"
+#include "ops/rows_impl.h"
 
 namespace ranvier {
 
 RV_KERNEL(softmax, SoftmaxArgs);
-RV_KERNEL(softmax_backward, SoftmaxBackwardArgs);
+RV_KERNEL(softmax_grad, SoftmaxGradArgs);
 
 namespace {
 
-// A scalar is a line of one element.
-Array with_axis(const Array& x) { return x.ndim() ? x : x.reshape({1}); }
-
 Array forward(const Array& x, int64_t dim, bool log) {
   const char* op = log ? "log_softmax" : "softmax";
-  check_floating(op, x, "a tensor");
+  check_floating(op, x, "x");
   int axis = normal_axis(op, dim, x.ndim());
-  Array y = Array::empty_like(x);
-  if (y.size() > 0) softmax({in(with_axis(x)), out(with_axis(y)), axis, log});
-  return y;
+  if (x.ndim() == 0) return forward(x.reshape({1}), 0, log).reshape({});
+  Array rows = axis_last(x, axis), y = like_rows(rows);
+  if (x.size() > 0) softmax({in(rows), out(y), log});
+  return axis_back(y, axis);
 }
 
-Array backward(const Array& grad, const Array& y, int64_t dim, bool log) {
-  Array g = grad;
-  if (!(g.strides() == y.strides())) {
-    g = Array::empty_like(y);
-    copy_into(g, grad);
-  }
-  Array dx = Array::empty_like(y);
+Array backward(const Array& dy, const Array& y, int64_t dim, bool log) {
+  if (y.ndim() == 0) return backward(dy.reshape({1}), y.reshape({1}), 0, log).reshape({});
   int axis = normal_axis("softmax", dim, y.ndim());
-  if (dx.size() > 0)
-    softmax_backward({in(with_axis(g)), in(with_axis(y)), out(with_axis(dx)), axis, log});
-  return dx;
+  Array rows = axis_last(y, axis), dx = like_rows(rows);
+  if (y.size() > 0) softmax_grad({in(axis_last(dy, axis)), in(rows), out(dx), log});
+  return axis_back(dx, axis);
 }
 
 }  // namespace
 
 RV_BIND(m) {
   m.def("softmax", &forward, RV_NOGIL, "x"_a, "dim"_a, "log"_a);
-  m.def("softmax_backward", &backward, RV_NOGIL, "grad"_a, "y"_a, "dim"_a, "log"_a);
+  m.def("softmax_backward", &backward, RV_NOGIL, "dy"_a, "y"_a, "dim"_a, "log"_a);
 }
 
 }  // namespace ranvier

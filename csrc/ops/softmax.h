@@ -1,6 +1,7 @@
 // hot
-// y = exp(x) / sum(exp(x)) along one axis, or its logarithm; shifted by the maximum, so nothing
-// overflows. The axis is read three times from the nearest cache: maximum, sum, result.
+// Softmax and its logarithm along the last axis, which is dense (see rows_impl.h):
+//   y_i = exp(x_i - m) / sum_j exp(x_j - m),   log y_i = x_i - m - log sum_j exp(x_j - m),
+// m the largest x. The backward needs y only, and overwrites dx.
 #pragma once
 
 #include "core/args.h"
@@ -9,20 +10,18 @@ namespace ranvier {
 
 struct SoftmaxArgs {
   In x;
-  Out y;  // the shape of x
-  int axis;
+  Out y;
   bool log;
   static constexpr int kArrays = 2, kSpans = 0;
 };
 RV_DECLARE_KERNEL(softmax, SoftmaxArgs)
 
-struct SoftmaxBackwardArgs {
-  In grad, y;  // y: the result of the forward
-  Out dx;      // overwritten; all three lie alike
-  int axis;
+struct SoftmaxGradArgs {
+  In dy, y;
+  Out dx;
   bool log;
   static constexpr int kArrays = 3, kSpans = 0;
 };
-RV_DECLARE_KERNEL(softmax_backward, SoftmaxBackwardArgs)
+RV_DECLARE_KERNEL(softmax_grad, SoftmaxGradArgs)
 
 }  // namespace ranvier

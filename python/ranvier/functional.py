@@ -25,6 +25,8 @@ from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
 from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
+from ranvier.ops.linear import linear
+from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,

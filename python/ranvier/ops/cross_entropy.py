@@ -1,8 +1,11 @@
-"""Cross-entropy of softmax: minus the log-likelihood of the target under the predicted classes.
+"""Cross-entropy of softmax from logits: minus the log-likelihood of the target.
 
-Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2; Szegedy et al.,
-"Rethinking the Inception architecture for computer vision", CVPR (2016), section 7, for label
-smoothing.
+    loss = - sum_c w_c t_c log softmax(x)_c
+
+Value and gradient come from one pass over each row of logits.
+
+Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2; label smoothing:
+Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016, section 7.
 """
 
 from __future__ import annotations
@@ -17,24 +20,19 @@ Array = _core.Array
 
 
 class _CrossEntropy(Function):
-    """One kernel gives the loss and its gradient; backward only scales the gradient."""
+    def forward(self, x: Array, *, target: Array, weight: Any, options: tuple[Any, ...]) -> Array:
+        value, scale, dx = _core.cross_entropy(x, target, weight, *options, self.needs[0])
+        if self.needs[0]:
+            self.save(dx, scale)
+        self.per_sample = value.ndim > 0
+        return value
 
-    def forward(
-        self, x: Array, target: Array, weight: Array | None, *, options: tuple[int, str, float]
-    ) -> Array:
-        ignore_index, reduction, smoothing = options
-        loss, dx = _core.cross_entropy(
-            x, target, weight, ignore_index, reduction, smoothing, self.needs[0]
-        )
-        self.save(dx)
-        return loss
-
-    def backward(self, grad: Array) -> Any:
-        (dx,) = self.saved
-        if grad.ndim == dx.ndim - 1 and grad.ndim:  # one loss for each sample
+    def backward(self, grad: Array) -> Array:
+        dx, scale = self.saved  # d(loss of each sample)/dx, and its part in the whole
+        if self.per_sample:
             shape = grad.shape
-            grad = grad.reshape((shape[0], 1, *shape[1:]))
-        return _core.multiply(dx, grad), None, None
+            return _core.multiply(dx, grad.reshape((shape[0], 1, *shape[1:])))
+        return _core.multiply(dx, _core.multiply(grad, scale))
 
 
 def cross_entropy(
@@ -45,40 +43,47 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """The loss of classifiers: softmax and log-likelihood in one, from logits.
+    """Cross-entropy of the softmax of logits.
 
-    For a class t: loss = -w_t log softmax(x)_t; for probabilities t_c: loss = -sum_c w_c t_c
-    log softmax(x)_c. The gradient by the logits is softmax(x) - t where all weights are 1.
+    With index targets dloss/dx = softmax(x) - onehot(target).
 
     Args:
-        input: logits, (N, C) or (N, C, d1, ...), or (C,) for one sample.
-        target: classes, integers (N, d1, ...); or probabilities of the shape of `input`, which
-            get no gradient.
-        weight: one factor for each class, (C,), given and not learned.
-        ignore_index: samples of this class count nothing.
-        reduction: "mean" (over classes: weighted by the weights of the samples' classes, without
-            the ignored ones; over probabilities: divided by the number of samples), "sum", or
-            "none" for one loss for each sample.
-        label_smoothing: the part of the uniform distribution mixed into the target, 0 to 1.
+        input: logits (N, C, ...) or (C,).
+        target: class indices (N, ...) or (), integers; or probabilities shaped like `input`.
+        weight: one factor per class, (C,).
+        ignore_index: samples with this class count nothing.
+        reduction: "mean" (weighted by the classes' weights), "sum", or "none".
+        label_smoothing: part of the target that is spread evenly over all classes, 0 to 1.
 
     Returns:
-        A scalar, or (N, d1, ...) for "none".
+        A scalar, or (N, ...) for "none". The target gets no gradient.
 
     Raises:
-        IndexError: a class that is not from 0 to C - 1.
-        ValueError: shapes that do not belong together.
-        TypeError: a dtype that is neither of the two, or a target that requires a gradient.
+        ValueError: shapes that do not fit.
+        IndexError: a class that the logits do not have.
 
     Example:
         >>> import ranvier as rv
-        >>> logits = rv.tensor([[-3.44, 1.16, -0.81, 3.91]])
-        >>> round(rv.functional.cross_entropy(logits, rv.tensor([1])).item(), 2)
+        >>> x = rv.tensor([[-3.44, 1.16, -0.81, 3.91]])
+        >>> round(rv.functional.cross_entropy(x, rv.tensor([1])).item(), 2)
         2.82
     """
-    if target.requires_grad or (weight is not None and weight.requires_grad):
+    for name, t in (("input", input), ("target", target)):
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"[cross_entropy] expected {name} as a tensor, got {type(t).__name__} - wrap it "
+                "in rv.tensor"
+            )
+    if target.requires_grad:
         raise TypeError(
-            "[cross_entropy] expected a target and weights without gradient, got one with "
-            "requires_grad=True - detach() it: they are given, not learned"
+            "[cross_entropy] expected a given target, got one with requires_grad=True - detach "
+            "it, or write -(target * log_softmax(input)).sum()"
         )
-    options = (ignore_index, reduction, float(label_smoothing))
-    return _CrossEntropy.apply(input, target, weight, options=options)
+    single = input.ndim == 1
+    if single:
+        input = input.unsqueeze(0)
+        target = target.unsqueeze(0)
+    options = (int(ignore_index), reduction, float(label_smoothing))
+    w = None if weight is None else weight.data
+    loss = _CrossEntropy.apply(input, target=target.data, weight=w, options=options)
+    return loss[0] if single and reduction == "none" else loss

@@ -1,7 +1,11 @@
-"""Softmax and its logarithm: real numbers turned into probabilities.
+"""Softmax and its logarithm.
 
-Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs"
-(1990); Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.3.
+    softmax(x)_i = exp(x_i) / sum_j exp(x_j)
+
+computed after subtracting the largest x, so that nothing overflows.
+
+Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs, with
+relationships to statistical pattern recognition", Neurocomputing (1990).
 """
 
 from __future__ import annotations
@@ -25,16 +29,19 @@ class _Softmax(Function):
         return _core.softmax_backward(grad, y, self.dim, self.log)
 
 
-@attach("softmax")
+@attach()
 def softmax(x: Tensor, dim: int = -1) -> Tensor:
-    """Probabilities y_i = exp(x_i) / sum_j exp(x_j) along `dim`.
+    """Probabilities along one axis: y_i = exp(x_i) / sum_j exp(x_j).
 
-    All x_i are shifted by their maximum first, which changes nothing and cannot overflow. The
-    gradient is dL/dx_i = y_i (g_i - sum_j g_j y_j).
+    dL/dx_i = y_i (g_i - sum_j g_j y_j).
 
     Args:
-        x: any shape, floating.
-        dim: the axis whose elements become probabilities.
+        x: scores, any shape.
+        dim: the axis whose elements compete.
+
+    Raises:
+        IndexError: no such axis.
+        TypeError: not floating.
 
     Example:
         >>> import ranvier as rv
@@ -45,14 +52,21 @@ def softmax(x: Tensor, dim: int = -1) -> Tensor:
     return _Softmax.apply(x, dim=dim, log=False)
 
 
-@attach("log_softmax")
+@attach()
 def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
-    """Log-probabilities y_i = x_i - log sum_j exp(x_j) along `dim`, without underflow.
+    """Logarithms of the softmax probabilities: y_i = x_i - log sum_j exp(x_j).
 
-    The gradient is dL/dx_i = g_i - exp(y_i) sum_j g_j.
+    dL/dx_i = g_i - exp(y_i) sum_j g_j. One formula, because the logarithm of a softmax that
+    underflowed would be minus infinity.
 
     Args:
-        x: any shape, floating.
-        dim: the axis whose elements become log-probabilities.
+        x: scores, any shape.
+        dim: the axis whose elements compete.
+
+    Example:
+        >>> import ranvier as rv
+        >>> y = rv.functional.log_softmax(rv.tensor([0.0, 1000.0]))
+        >>> y.tolist()
+        [-1000.0, 0.0]
     """
     return _Softmax.apply(x, dim=dim, log=True)
