@@ -49,12 +49,44 @@ RV_DECLARE_KERNEL(conv2d, Conv2dArgs)
 RV_DECLARE_KERNEL(conv2d_data, Conv2dDataArgs)
 RV_DECLARE_KERNEL(conv2d_weight, Conv2dWeightArgs)
 
-// Elements of workspace that the kernels of every instruction set are content with. Transformed
-// weights, or private weight gradients of the chunks that share a reduction.
-constexpr int64_t kConv2dLanes = 16;  // the most lanes of a vector
-constexpr int64_t kConv2dChunks = 16;
-constexpr int64_t kConv2dPartial = 1 << 20;  // elements of all private gradients, but for the first
+// The sum over pixels of the weight gradient is cut into pieces of the batch, by the shape alone:
+// whole images, or rows of an image when there are few of them.
+struct Conv2dPieces {
+  int64_t images, rows;  // cuts along each
+};
+constexpr int64_t kConv2dPieces = 16;
+constexpr int64_t kConv2dPrivate = 1 << 20;  // elements of all private gradients beside the first
 
-static inline int64_t conv2d_round(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+static inline int64_t conv2d_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline Conv2dPieces conv2d_pieces(const Conv2dShape& s) {
+  const int64_t weights = s.K * (s.C / s.groups) * s.R * s.S;
+  const int64_t memory = 1 + kConv2dPrivate / weights;
+  const int64_t work = 1 + s.N * s.P * s.Q * weights / (1 << 19);
+  const int64_t most = conv2d_least(kConv2dPieces, conv2d_least(memory, work));
+  if (s.N == 0) return {1, 1};
+  if (s.N >= most) return {most, 1};
+  return {s.N, conv2d_least(s.P, most / s.N)};
+}
+
+// Elements of workspace that the kernels of every instruction set are content with: transformed
+// weights, or the private gradients.
+static inline int64_t conv2d_whole_vectors(int64_t x) { return (x + 15) / 16 * 16; }
+static inline bool conv2d_depthwise(const Conv2dShape& s) {
+  return s.groups > 1 && s.groups == s.C && s.C == s.K;
+}
+static inline int64_t conv2d_workspace(const Conv2dShape& s) {
+  const int64_t outputs = conv2d_depthwise(s) ? s.K : conv2d_whole_vectors(s.K / s.groups);
+  return s.R * s.S * (s.C / s.groups) * outputs;
+}
+static inline int64_t conv2d_data_workspace(const Conv2dShape& s) {
+  const int64_t outputs = conv2d_depthwise(s) ? s.C : conv2d_whole_vectors(s.C / s.groups);
+  return s.R * s.S * (s.K / s.groups) * outputs;
+}
+static inline int64_t conv2d_weight_workspace(const Conv2dShape& s) {
+  const Conv2dPieces pieces = conv2d_pieces(s);
+  const int64_t weights = (conv2d_depthwise(s) ? s.K : s.K / s.groups) * (s.C / s.groups);
+  const int64_t sums = pieces.images * pieces.rows * weights * s.R * s.S;
+  return sums > kConv2dPieces * s.K ? sums : kConv2dPieces * s.K;
+}
 
 }  // namespace ranvier
