@@ -68,6 +68,10 @@ RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t de
     Vec<T> y[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
+#ifdef PFB
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) prefetch(b + PFB*ldb + v * Vec<T>::N);
+#endif
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec<T> x = Vec<T>::broadcast(a[r][k]);
@@ -176,6 +180,19 @@ struct Output {
   bool accumulate = false;
   Map map = {};
 
+  // Called before the sums of a tile are formed.
+  template <int R, int V>
+  RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
+    constexpr int kLine = 64 / sizeof(T);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < V * Vec<T>::N; i += kLine) {
+        __builtin_prefetch(c + (row + r) * stride + column + i, 1);
+      }
+    }
+  }
+
   // One finished tile: `columns` of its lanes are real. first and last say which block of k this
   // is; sums of earlier blocks wait in c.
   template <int R, int V>
@@ -242,6 +259,7 @@ void run_tiles(const Left& left, const T* b, int64_t ldb, const Sink& sink, cons
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
     }
+    sink.template prefetch<R, V>(row, block.column);
     left.template multiply<R, V>(c, row, block.k, block.depth, b, ldb);
     sink.template store<R, V>(c, row, block.column, block.columns, block.first, block.last);
   }
@@ -396,6 +414,9 @@ void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth, int64
   if (b.column_stride == 1 && columns == ldp) {
     for (int64_t k = 0; k < depth; ++k) {
       for (int64_t v = 0; v < vectors; ++v) {
+#ifdef PFP
+        prefetch(b.at(k + PFP, v * kN));
+#endif
         Vec<T>::load(b.at(k, v * kN)).store(to + k * ldp + v * kN);
       }
     }
@@ -406,3 +427,303 @@ void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth, int64
     pack_vector(to + v * kN, ldp, part, depth, min(kN, columns - v * kN));
   }
 }
+
+// ---- Whole products ----------------------------------------------------------------------
+
+// How a product is cut: a function of its shape (and of where B lies), never of the threads.
+struct Cut {
+  int64_t depth, blocks;  // of k
+  int64_t panels;         // of columns
+  bool pack;              // copy B into panels; a panel with a partial vector always is
+  bool parallel;
+  bool by_panel;       // chunks are panels; else runs of rows
+  int64_t row_chunks;  // of one panel, or of all
+};
+
+// Steps of k in a block: 512 x 64 floats of B are 128 KB, an eighth of a common L2 cache.
+#ifndef KD
+#define KD 512
+#endif
+#ifndef KR
+#define KR 64
+#endif
+constexpr int64_t kDepth = KD;
+// Below this many multiply-adds a product is not worth a second thread.
+constexpr int64_t kParallelWork = 100'000;
+// Rows of A that stay in the L2 cache while all panels pass.
+constexpr int64_t kRows = KR;
+
+template <class T>
+Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parallel) {
+  constexpr int64_t kWidth = kVectors * Vec<T>::N;
+  Cut cut;
+  cut.blocks = max(1, ceil_div(k, kDepth));
+  cut.depth = ceil_div(k, cut.blocks);
+  const int64_t rest = n % kWidth;
+  cut.panels = n / kWidth + (rest == 0 ? 0 : ceil_div(rest, Vec<T>::N) == 3 ? 2 : 1);
+  cut.pack = b.column_stride != 1 || m >= 16;
+  cut.parallel = parallel && m * n * k >= kParallelWork;
+  // Panels of one width in even number, or very many of them, make fair shares.
+  cut.by_panel = (rest == 0 && cut.panels % 2 == 0 && m <= 4 * kRows) || (m < 16 && cut.panels > 1);
+  cut.row_chunks = cut.by_panel || !cut.parallel ? 1 : min(2 * ceil_div(m, 2 * kRows), ceil_div(m, 4));
+  return cut;
+}
+
+template <class F>
+RV_INLINE void for_chunks(bool parallel, int64_t chunks, const F& f) {
+  if (parallel && chunks > 1) return parallel_for(chunks, f);
+  for (int64_t i = 0; i < chunks; ++i) f(i);
+}
+
+// The columns of panel i of n.
+template <class T>
+RV_INLINE void panel_columns(int64_t i, int64_t n, int64_t* column, int64_t* vectors,
+                             int64_t* columns) {
+  constexpr int64_t kWidth = kVectors * Vec<T>::N;
+  const int64_t whole = n / kWidth;
+  *column = min(i, whole) * kWidth;
+  if (i > whole) *column += 2 * Vec<T>::N;  // three vectors are cut into two and one
+  *vectors = panel_vectors<T>(n - *column);
+  *columns = min(*vectors * Vec<T>::N, n - *column);
+}
+
+// sink(left * b), for any left operand.
+template <class T, class Left, class Sink>
+struct Product {
+  const Left& left;
+  const Matrix<T>& b;
+  const Sink& sink;
+  int64_t m, n, k;
+  Cut cut;
+  T* buffer;         // buffer_size() elements
+  bool first, last;  // whether this is the whole sum, or a part of it
+
+  // Elements of the buffer: one block of B, in panels.
+  RV_ALWAYS_INLINE int64_t buffer_size() const { return (n + Vec<T>::N) * cut.depth; }
+
+  RV_ALWAYS_INLINE bool packs() const { return cut.pack || n % Vec<T>::N != 0; }
+
+  // Panel i of a block of k: copied if `fill`, multiplied with rows of the left if there are any.
+  RV_ALWAYS_INLINE void panel(int64_t i, int64_t block, bool fill, int64_t row, int64_t rows) const {
+    int64_t column, vectors, columns;
+    panel_columns<T>(i, n, &column, &vectors, &columns);
+    const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
+    Matrix<T> part{b.at(from, column), b.row_stride, b.column_stride};
+    if (cut.pack || columns % Vec<T>::N != 0) {
+      T* const packed = buffer + column * cut.depth;
+      if (fill) pack_panel(packed, part, vectors, depth, columns);
+      part.data = packed;
+      part.row_stride = vectors * Vec<T>::N;
+    }
+    if (rows == 0) return;
+    run_panel_of(vectors, left, part.data, part.row_stride, sink,
+                 Block{row, rows, column, columns, from, depth, first && block == 0,
+                       last && block == cut.blocks - 1});
+  }
+
+  void run() const {
+    if (cut.by_panel) {
+      for_chunks(cut.parallel, cut.panels, [&](int64_t i) {
+        for (int64_t block = 0; block < cut.blocks; ++block) panel(i, block, true, 0, m);
+      });
+      return;
+    }
+    for (int64_t block = 0; block < cut.blocks; ++block) {
+      const bool ahead = cut.row_chunks > 1 && packs();
+      if (ahead) {
+        for_chunks(cut.parallel && n * cut.depth > 16384, cut.panels,
+                   [&](int64_t i) { panel(i, block, true, 0, 0); });
+      }
+      for_chunks(cut.parallel, cut.row_chunks, [&](int64_t chunk) {
+        const int64_t row = m * chunk / cut.row_chunks;
+        const int64_t rows = m * (chunk + 1) / cut.row_chunks - row;
+        for (int64_t i = 0; i < cut.panels; ++i) panel(i, block, !ahead, row, rows);
+      });
+    }
+  }
+};
+
+template <class T, class Left, class Sink>
+void multiply(const Left& left, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
+              const Sink& sink, bool parallel) {
+  if (m == 0 || n == 0) return;
+  Product<T, Left, Sink> product{left,    b,     sink, m, n, k, cut_product(m, n, k, b, parallel),
+                                 nullptr, true, true};
+  product.buffer = static_cast<T*>(scratch(product.buffer_size() * sizeof(T)));
+  product.run();
+}
+
+// The same for a left that has to be copied into rows first, a block of k at a time.
+template <class T, class Sink>
+void multiply_packed(const Matrix<T>& a, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
+                     const Sink& sink, bool parallel) {
+  if (m == 0 || n == 0) return;
+  constexpr int64_t kN = Vec<T>::N;
+  const Cut whole = cut_product(m, n, k, b, parallel);
+  Cut cut = whole;
+  cut.blocks = 1;
+  const int64_t pitch = (ceil_div(cut.depth, kN) + 1) * kN;  // never a multiple of 4 KB
+  T* const rows = static_cast<T*>(scratch((m * pitch + (n + kN) * cut.depth) * sizeof(T)));
+  const int64_t chunks = ceil_div(m, kRows);
+  for (int64_t block = 0; block < whole.blocks; ++block) {
+    const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
+    for_chunks(cut.parallel && m * depth > 16384, chunks, [&](int64_t chunk) {
+      const int64_t row = chunk * kRows, count = min(kRows, m - row);
+      for (int64_t i = 0; i < depth; i += kN) {
+        pack_vector(rows + row * pitch + i, pitch,
+                    Matrix<T>{a.at(row, from + i), a.row_stride, a.column_stride}, count,
+                    min(kN, depth - i));
+      }
+    });
+    const Rows<T> left{rows, pitch};
+    const Matrix<T> part{b.at(from, 0), b.row_stride, b.column_stride};
+    Product<T, Rows<T>, Sink>{left, part, sink, m, n, depth, cut, rows + m * pitch, block == 0,
+                              block == whole.blocks - 1}
+        .run();
+  }
+}
+
+// ---- Thin products -----------------------------------------------------------------------
+//
+// With few rows of A every element of B is used a few times only, so that the time is that of
+// reading B, once and in the order in which it lies.
+
+#ifndef THIN
+#define THIN 4
+#endif
+#ifndef DOT
+#define DOT 8
+#endif
+constexpr int64_t kThinRows = THIN;     // at most, where B lies in rows
+constexpr int64_t kDotRows = DOT;      // at most, where B lies in columns
+constexpr int64_t kThinDepth = 16;   // rows of B that are read side by side
+constexpr int64_t kThinWidth = 1024;  // columns of B in a chunk
+
+template <class T, class Left, class Sink>
+void multiply_thin(const Left& left, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
+                   const Sink& sink, bool parallel) {
+  constexpr int64_t kN = Vec<T>::N;
+  const int64_t blocks = max(1, ceil_div(k, kThinDepth));
+  for_chunks(parallel && m * n * k >= kParallelWork, ceil_div(n, kThinWidth), [&](int64_t chunk) {
+    T edge[kThinDepth * kVectors * kN];
+    const int64_t end = min(n, (chunk + 1) * kThinWidth);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t from = block * kThinDepth, depth = min(kThinDepth, k - from);
+      int64_t vectors;
+      for (int64_t column = chunk * kThinWidth; column < end; column += vectors * kN) {
+        vectors = panel_vectors<T>(n - column);
+        const int64_t columns = min(vectors * kN, n - column);
+        Matrix<T> part{b.at(from, column), b.row_stride, 1};
+        if (columns % kN != 0) {
+          pack_panel(edge, part, vectors, depth, columns);
+          part = {edge, vectors * kN, 1};
+        }
+        run_panel_of(
+            vectors, left, part.data, part.row_stride, sink,
+            Block{0, m, column, columns, from, depth, block == 0, block == blocks - 1});
+      }
+    }
+  });
+}
+
+// R rows of A, contiguous in k, against one vector of columns of B, contiguous in k too: lanes
+// run over k, and are added up at the end.
+template <int R, class T, class Sink>
+void run_dots(const Rows<T>& left, int64_t k, const Matrix<T>& b, const Sink& sink, int64_t row,
+              int64_t column, int64_t columns) {
+  constexpr int kN = Vec<T>::N, kColumns = kN < 4 ? kN : 4;
+  Vec<T> dots[R][kN];  // [row][column]
+  for (int j = 0; j < kN; j += kColumns) {
+    Vec<T> c[R][kColumns];
+    const T* y[kColumns];
+    const T* x = left.data + row * left.stride;
+#pragma GCC unroll 4
+    for (int i = 0; i < kColumns; ++i) {
+      y[i] = b.at(0, min(j + i, columns - 1));  // columns past the last are not stored
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) c[r][i] = Vec<T>::zero();
+    }
+    for_each_vector<T>(k, [&](int64_t at, auto lanes) RV_LAMBDA {
+      Vec<T> v[kColumns];
+#pragma GCC unroll 4
+      for (int i = 0; i < kColumns; ++i) v[i] = Vec<T>::load(y[i] + at, lanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> u = Vec<T>::load(x + r * left.stride + at, lanes);
+#pragma GCC unroll 4
+        for (int i = 0; i < kColumns; ++i) c[r][i] = fma(u, v[i], c[r][i]);
+      }
+    });
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kColumns; ++i) dots[r][j + i] = c[r][i];
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    transpose(dots[r]);
+#pragma GCC unroll 4
+    for (int step = kN / 2; step > 0; step /= 2) {
+#pragma GCC unroll 8
+      for (int i = 0; i < step; ++i) dots[r][i] += dots[r][i + step];
+    }
+    Vec<T> c[1][1] = {{dots[r][0]}};
+    sink.template store<1, 1>(c, row + r, column, columns, true, true);
+  }
+}
+
+template <class T, class Sink>
+void multiply_dots(const Rows<T>& left, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
+                   const Sink& sink, bool parallel) {
+  constexpr int64_t kN = Vec<T>::N;
+  constexpr int64_t kWidth = 4 * kN;
+  for_chunks(parallel && m * n * k >= kParallelWork, ceil_div(n, kWidth), [&](int64_t chunk) {
+    const int64_t end = min(n, (chunk + 1) * kWidth);
+    for (int64_t column = chunk * kWidth; column < end; column += kN) {
+      const Matrix<T> part{b.at(0, column), b.row_stride, b.column_stride};
+      const int64_t columns = min(kN, end - column);
+      for (int64_t row = 0; row < m; row += 4) {
+        switch (m - row) {
+          case 1: run_dots<1>(left, k, part, sink, row, column, columns); break;
+          case 2: run_dots<2>(left, k, part, sink, row, column, columns); break;
+          case 3: run_dots<3>(left, k, part, sink, row, column, columns); break;
+          default: run_dots<4>(left, k, part, sink, row, column, columns);
+        }
+      }
+    }
+  });
+}
+
+// ---- The door ----------------------------------------------------------------------------
+
+// sink(a[M, K] * b[K, N]) for matrices of any strides.
+template <class T, class Sink>
+void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Sink& sink,
+             bool parallel = true) {
+  if (m == 0 || n == 0) return;
+  // An axis of one element has no stride worth the name.
+  if (k == 1) a.column_stride = b.row_stride = 1;
+  if (m == 1 && a.column_stride != 1) a.row_stride = 1;
+  if (n == 1 && b.row_stride != 1) b.column_stride = 1;
+  const Rows<T> rows{a.data, a.row_stride};
+  const Columns<T> columns{a.data, a.column_stride};
+  const bool in_rows = a.column_stride == 1, in_columns = a.row_stride == 1;
+  if (m <= kThinRows && b.column_stride == 1 && (in_rows || in_columns)) {
+    if (in_rows) return multiply_thin(rows, m, n, k, b, sink, parallel);
+    return multiply_thin(columns, m, n, k, b, sink, parallel);
+  }
+  if (m <= kDotRows && b.row_stride == 1 && in_rows) {
+    return multiply_dots(rows, m, n, k, b, sink, parallel);
+  }
+  if (in_rows) return multiply(rows, m, n, k, b, sink, parallel);
+  // Reading a transposed A in place costs nothing, unless rows of 4 KB collide in the cache.
+  const bool collide = a.column_stride * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
+  if (in_columns && (n <= 2 * kVectors * Vec<T>::N || (k <= kDepth && !collide))) {
+    return multiply(columns, m, n, k, b, sink, parallel);
+  }
+  multiply_packed(a, m, n, k, b, sink, parallel);
+}
+
+}  // namespace gemm
+}  // namespace RV_ISA
+}  // namespace ranvier
