@@ -4,3 +4,13 @@ One import line per room; nothing else lives here.
 """
 
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract  # noqa: F401
+from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d  # noqa: F401
+from ranvier.ops.max_pool import (  # noqa: F401
+    Switches,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
