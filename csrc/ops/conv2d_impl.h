@@ -302,6 +302,12 @@ struct Scattered {
   const T* bias;
 
   template <int R, int V>
+  RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) __builtin_prefetch(out + pixel[row + r] + column, 1);
+  }
+
+  template <int R, int V>
   RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t column, int64_t columns,
                               bool first, bool last) const {
     constexpr int64_t kN = Vec<T>::N;
