@@ -36,6 +36,13 @@ struct Correlation {
   const T* bias;  // K numbers, or nullptr
 
   RV_ALWAYS_INLINE int64_t depth() const { return R * S * C; }
+  // The weights of one output are one run, in the order (c, r, s) or (r, s, c).
+  RV_ALWAYS_INLINE bool planes() const {
+    return (S == 1 || weight_s == 1) && (R == 1 || weight_r == S) && (C == 1 || weight_c == R * S);
+  }
+  RV_ALWAYS_INLINE bool pixels() const {
+    return (C == 1 || weight_c == 1) && (S == 1 || weight_s == C) && (R == 1 || weight_r == S * C);
+  }
   RV_ALWAYS_INLINE int64_t row_of(int64_t i) const { return i * step_h + from_h; }
   RV_ALWAYS_INLINE int64_t col_of(int64_t j) const { return j * step_w + from_w; }
   // Rows and columns of the image under a block of outputs.
@@ -233,8 +240,7 @@ void pack_lanes(const Correlation<T>& p, int64_t k0, T* to, int64_t ldp) {
   constexpr int64_t kN = Vec<T>::N;
   const T* w = p.weight + k0 * p.weight_k;
   const int64_t lanes = min(kN, p.K - k0), taps = p.R * p.S, depth = p.depth();
-  const bool planes = p.weight_s == 1 && p.weight_r == p.S && p.weight_c == taps;
-  const bool pixels = p.weight_c == 1 && p.weight_s == p.C && p.weight_r == p.S * p.C;
+  const bool planes = p.planes(), pixels = p.pixels();
   if (planes || pixels) {  // the weights of an output are one run: turn squares in registers
     int64_t tap = 0, c = 0;
     for (int64_t j = 0; j < depth; j += kN) {

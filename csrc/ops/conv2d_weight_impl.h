@@ -52,8 +52,7 @@ void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& 
                    int64_t size) {
   constexpr int64_t kN = Vec<T>::N;
   const int64_t taps = p.R * p.S, depth = p.depth();
-  const bool planes = p.weight_s == 1 && p.weight_r == p.S && p.weight_c == taps;
-  if (at.k == 1 && planes) {  // squares of N outputs and N of their weights, turned in registers
+  if (at.k == 1 && p.planes()) {  // squares of N outputs and N of their weights, turned in registers
     parallel_for(ceil_div(p.K, kN), [&](int64_t chunk) {
       const int64_t k0 = chunk * kN, lanes = min(kN, p.K - k0);
       int64_t tap = 0, c = 0;
