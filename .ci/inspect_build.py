@@ -41,7 +41,11 @@ def weak_symbols(build: Path) -> None:
             seen += 1
             for line in run("nm", "-C", "--defined-only", str(path)).splitlines():
                 parts = line.split(maxsplit=2)
-                if len(parts) == 3 and parts[1] in "VvWwu" and f"ranvier::{level}::" not in parts[2]:
+                if (
+                    len(parts) == 3
+                    and parts[1] in "VvWwu"
+                    and f"ranvier::{level}::" not in parts[2]
+                ):
                     check(False, f"{path.name} at {level} has the weak symbol {parts[2]}")
     check(seen > 0, f"weak symbols of {seen} instruction-set objects are in their namespaces")
 
@@ -75,7 +79,9 @@ def imports() -> None:
     optional = {"tqdm", "matplotlib", "PIL", "pooch", "sklearn", "scipy", "torch", "onnx",
                 "safetensors", "pytest", "hypothesis", "argparse"}  # fmt: skip
     found = sorted(optional & set(modules))
-    check(not found, f"import ranvier imports no optional package{': ' + str(found) if found else ''}")
+    check(
+        not found, f"import ranvier imports no optional package{': ' + str(found) if found else ''}"
+    )
     openmp = [x for x in libraries if any(n in x for n in ("gomp", "libomp", "iomp"))]
     check(not openmp, f"no OpenMP runtime is loaded {openmp or ''}")
     print(f"     import ranvier over numpy: {seconds * 1e3:.0f} ms")
@@ -90,7 +96,9 @@ def flags(build: Path) -> None:
     """Kernels are compiled for speed: no -Os anywhere, no contraction of multiply-adds."""
     commands = json.loads((build / "compile_commands.json").read_text())
     ours = [c for c in commands if "csrc" in c["file"]]
-    bad = [c["file"] for c in ours if " -Os" in c["command"] or "-ffp-contract=off" not in c["command"]]
+    bad = [
+        c["file"] for c in ours if " -Os" in c["command"] or "-ffp-contract=off" not in c["command"]
+    ]
     check(bool(ours) and not bad, f"compile flags of {len(ours)} objects {bad or ''}")
 
 

@@ -32,7 +32,8 @@ inline const Array* as_array(nb::handle h) {
 // a few hundred elements.
 class MaybeNoGil {
  public:
-  explicit MaybeNoGil(int64_t elements) : state_(elements >= 2048 ? PyEval_SaveThread() : nullptr) {}
+  explicit MaybeNoGil(int64_t elements)
+      : state_(elements >= 2048 ? PyEval_SaveThread() : nullptr) {}
   ~MaybeNoGil() {
     if (state_) PyEval_RestoreThread(state_);
   }
@@ -59,8 +60,8 @@ inline int device_code(Device d) { return (static_cast<int>(d.kind) << 8) | d.in
 #define RV_NOGIL nb::call_guard<nb::gil_scoped_release>()
 #define RV_CONCAT_(a, b) a##b
 #define RV_CONCAT(a, b) RV_CONCAT_(a, b)
-#define RV_BIND(m)                                                                   \
-  static void RV_CONCAT(rv_bind_, __LINE__)(nb::module_&);                           \
+#define RV_BIND(m)                                                                          \
+  static void RV_CONCAT(rv_bind_, __LINE__)(nb::module_&);                                  \
   static ::ranvier::Binder RV_CONCAT(rv_binder_, __LINE__)(&RV_CONCAT(rv_bind_, __LINE__)); \
   static void RV_CONCAT(rv_bind_, __LINE__)(nb::module_ & m)
 

@@ -39,7 +39,8 @@ void pool(const AvgPoolArgs& args) {
         for (int64_t i = td.first; i < td.last; ++i)
           for (int64_t j = th.first; j < th.last; ++j) {
             int64_t sd = od * d.stride - d.padding + i, sh = oh * h.stride - h.padding + j;
-            const T* line = x + (((n * d.in + sd) * h.in + sh) * w.in + ow * w.stride - w.padding) * g.c + c;
+            const T* line =
+                x + (((n * d.in + sd) * h.in + sh) * w.in + ow * w.stride - w.padding) * g.c + c;
             for (int64_t k = tw.first; k < tw.last; ++k) sum += V::load(line + k * g.c, lanes);
           }
         (sum / scale).store(to + c, lanes);

@@ -79,8 +79,8 @@ void compute_into(const Array& a, nb::handle b) {
 }  // namespace
 
 RV_BIND(m) {
-#define RV_ROW(name, op)                  \
-  m.def(#name, &compute<BinaryOp::op>);   \
+#define RV_ROW(name, op)                \
+  m.def(#name, &compute<BinaryOp::op>); \
   m.def(#name "_", &compute_into<BinaryOp::op>);
   RV_ROW(add, Add)
   RV_ROW(subtract, Subtract)

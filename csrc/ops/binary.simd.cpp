@@ -122,11 +122,16 @@ struct WrapMultiply {
 template <class Op, class IntegerOp>
 void by_dtype(const BinaryArgs& args) {
   switch (args.y.dtype) {
-    case DType::Float32: return floats<float, Op>(args);
-    case DType::Float64: return floats<double, Op>(args);
-    case DType::Int64: return integers<int64_t, IntegerOp>(args);
-    case DType::Int32: return integers<int32_t, IntegerOp>(args);
-    default: return integers<uint8_t, IntegerOp>(args);
+    case DType::Float32:
+      return floats<float, Op>(args);
+    case DType::Float64:
+      return floats<double, Op>(args);
+    case DType::Int64:
+      return integers<int64_t, IntegerOp>(args);
+    case DType::Int32:
+      return integers<int32_t, IntegerOp>(args);
+    default:
+      return integers<uint8_t, IntegerOp>(args);
   }
 }
 
@@ -134,15 +139,21 @@ void by_dtype(const BinaryArgs& args) {
 
 void binary(const BinaryArgs& args) {
   switch (args.op) {
-    case BinaryOp::Add: return by_dtype<Add, WrapAdd>(args);
-    case BinaryOp::Subtract: return by_dtype<Subtract, WrapSubtract>(args);
-    case BinaryOp::Multiply: return by_dtype<Multiply, WrapMultiply>(args);
+    case BinaryOp::Add:
+      return by_dtype<Add, WrapAdd>(args);
+    case BinaryOp::Subtract:
+      return by_dtype<Subtract, WrapSubtract>(args);
+    case BinaryOp::Multiply:
+      return by_dtype<Multiply, WrapMultiply>(args);
     case BinaryOp::Divide:
       return args.y.dtype == DType::Float64 ? floats<double, Divide>(args)
                                             : floats<float, Divide>(args);
-    case BinaryOp::Power: return by_dtype<Power, Power>(args);
-    case BinaryOp::Maximum: return by_dtype<Maximum, Maximum>(args);
-    case BinaryOp::Minimum: return by_dtype<Minimum, Minimum>(args);
+    case BinaryOp::Power:
+      return by_dtype<Power, Power>(args);
+    case BinaryOp::Maximum:
+      return by_dtype<Maximum, Maximum>(args);
+    case BinaryOp::Minimum:
+      return by_dtype<Minimum, Minimum>(args);
   }
 }
 

@@ -49,8 +49,7 @@ Array unpool(const Array& y, const Array& switches, const Dims& shape, const Dim
   PoolGeometry g = checked("max_unpool", y, switches, shape, kernel, stride, padding, dilation,
                            ceil_mode, switches.shape());
   Array x = Array::empty_channels_last(shape, y.dtype(), y.device(), "max_unpool");
-  if (x.size() > 0)
-    max_unpool({in(y.channels_last()), in(switches.channels_last()), out(x), g});
+  if (x.size() > 0) max_unpool({in(y.channels_last()), in(switches.channels_last()), out(x), g});
   return x;
 }
 

@@ -52,7 +52,8 @@ void pool(const MaxPoolArgs& args) {
           int64_t sd = od * d.stride - d.padding + i * d.dilation;
           for (int64_t j = th.first; j < th.last; ++j) {
             int64_t sh = oh * h.stride - h.padding + j * h.dilation;
-            const T* line = x + (((n * d.in + sd) * h.in + sh) * w.in + ow * w.stride - w.padding) * g.c + c;
+            const T* line =
+                x + (((n * d.in + sd) * h.in + sh) * w.in + ow * w.stride - w.padding) * g.c + c;
             I position = static_cast<I>((i * h.kernel + j) * w.kernel);
             for (int64_t k = tw.first; k < tw.last; ++k) {
               V v = V::load(line + k * w.dilation * g.c, lanes);
@@ -132,9 +133,9 @@ void unpool_grad(const MaxUnpoolGradArgs& args) {
 
 }  // namespace
 
-#define RV_BY_TYPES(kernel, values, args)                           \
-  bool narrow = args.switches.dtype == DType::UInt8;                \
-  if (values.dtype == DType::Float64)                               \
+#define RV_BY_TYPES(kernel, values, args)                                          \
+  bool narrow = args.switches.dtype == DType::UInt8;                               \
+  if (values.dtype == DType::Float64)                                              \
     return narrow ? kernel<double, uint8_t>(args) : kernel<double, int32_t>(args); \
   return narrow ? kernel<float, uint8_t>(args) : kernel<float, int32_t>(args);
 

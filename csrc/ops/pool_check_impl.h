@@ -13,13 +13,17 @@ inline int64_t pool_size(const char* op, const char* axis, int64_t n, int64_t ke
   RV_CHECK(kernel >= 1 && stride >= 1 && dilation >= 1, op, Value,
            "expected kernel, stride and dilation of at least 1 along the ", axis, ", got ", kernel,
            ", ", stride, " and ", dilation);
-  RV_CHECK(padding >= 0 && 2 * padding <= kernel, op, Value, "expected padding from 0 to half the "
-           "kernel along the ", axis, ", got ", padding, " for a kernel of ", kernel,
+  RV_CHECK(padding >= 0 && 2 * padding <= kernel, op, Value,
+           "expected padding from 0 to half the "
+           "kernel along the ",
+           axis, ", got ", padding, " for a kernel of ", kernel,
            " - a window must touch the input");
   int64_t span = checked_mul(op, dilation, kernel - 1) + 1;
   int64_t room = n + 2 * padding - span;
-  RV_CHECK(room >= 0, op, Value, "expected a window no larger than the padded input, got a window "
-           "of ", span, " over ", n, " + 2*", padding, " along the ", axis,
+  RV_CHECK(room >= 0, op, Value,
+           "expected a window no larger than the padded input, got a window "
+           "of ",
+           span, " over ", n, " + 2*", padding, " along the ", axis,
            " - use a smaller kernel or a larger image");
   int64_t out = room / stride + 1;
   if (ceil_mode && room % stride != 0 && out * stride < n + padding) ++out;
@@ -46,8 +50,13 @@ inline PoolGeometry pool_geometry(const char* op, const Array& x, const Dims& ke
       continue;
     }
     int64_t n = x.shape(2 + j);
-    g.axis[i] = {n,         pool_size(op, names[i], n, kernel[j], stride[j], padding[j], dilation[j], ceil_mode),
-                 kernel[j], stride[j], padding[j], dilation[j]};
+    g.axis[i] = {
+        n,
+        pool_size(op, names[i], n, kernel[j], stride[j], padding[j], dilation[j], ceil_mode),
+        kernel[j],
+        stride[j],
+        padding[j],
+        dilation[j]};
   }
   return g;
 }

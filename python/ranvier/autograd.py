@@ -10,11 +10,11 @@ JMLR 18 (2018).
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from heapq import heappop, heappush
 from typing import Any
 
 from ranvier import _core
@@ -196,9 +196,13 @@ def _name(node: Function) -> str:
 
 
 def unbroadcast(grad: Array, like: Array) -> Array:
-    """Sums a gradient over the axes along which an argument was broadcast."""
+    """The gradient of an argument: summed over broadcast axes, in the argument's dtype."""
+    if _core.fits(grad, like):
+        return grad
     shape = like.shape
-    return grad if grad.shape == shape else _core.sum_to(grad, shape)
+    if grad.shape != shape:
+        grad = _core.sum_to(grad, shape)
+    return grad.cast(like.dtype)
 
 
 def _check_finite(out: Any, where: str) -> None:
@@ -269,30 +273,31 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
 
     grads: dict[Function, Any] = {}
     heap: list[tuple[int, Function]] = []
+    anomaly = _core.mode() & _ANOMALY
 
     def give(edge: Any, grad: Array) -> None:
-        if edge.__class__ is Output:
+        """Adds to what is known of the gradient at `edge`."""
+        if isinstance(edge, Function):
+            have = grads.get(edge)
+            if have is None:
+                grads[edge] = grad
+                heappush(heap, (-edge.sequence, edge))
+            else:
+                grads[edge] = _core.add(have, grad)
+        elif isinstance(edge, Tensor):
+            _accumulate(edge, grad)
+        else:
             node = edge.function
             slots = grads.get(node)
             if slots is None:
                 slots = grads[node] = [None] * node.outputs
-                heapq.heappush(heap, (-node.sequence, node))
+                heappush(heap, (-node.sequence, node))
             have = slots[edge.index]
             slots[edge.index] = grad if have is None else _core.add(have, grad)
-        elif isinstance(edge, Tensor):
-            _accumulate(edge, grad)
-        else:
-            have = grads.get(edge)
-            if have is None:
-                grads[edge] = grad
-                heapq.heappush(heap, (-edge.sequence, edge))
-            else:
-                grads[edge] = _core.add(have, grad)
 
     give(root.node, seed)
-    anomaly = _core.mode() & _ANOMALY
     while heap:
-        node = heapq.heappop(heap)[1]
+        node = heappop(heap)[1]
         grad = grads.pop(node)
         edges = node.edges
         if edges is None:
@@ -317,7 +322,7 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
                 f"[{_name(node)}] expected backward to return {len(edges)} gradients, got "
                 f"{len(back)}"
             )
-        for edge, g in zip(edges, back, strict=True):
+        for edge, g in zip(edges, back):  # noqa: B905 - lengths were compared above
             if edge is not None and g is not None:
                 give(edge, g)
         if not retain_graph:

@@ -3,10 +3,10 @@
 One import line per room; nothing else lives here.
 """
 
-from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract  # noqa: F401
-from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d  # noqa: F401
-from ranvier.ops.conv2d import conv2d  # noqa: F401
-from ranvier.ops.max_pool import (  # noqa: F401
+from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
+from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
+from ranvier.ops.conv2d import conv2d
+from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
     max_pool2d,

@@ -316,9 +316,7 @@ def from_host(data: Any, dtype: Any = None) -> Array:
 _IMPORTABLE = frozenset(t.name for t in DTYPES if t.numpy is not None)
 
 
-def tensor(
-    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor holding a copy of `data`.
 
     Python floats become float32, integers int64; NumPy arrays keep their dtype.

@@ -42,7 +42,9 @@ def _pool(
         raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
     if x.ndim not in (axes + 1, axes + 2):
         names = ", ".join("DHW"[-axes:])
-        raise ValueError(f"[{op}] expected x of shape (N, C, {names}) or (C, {names}), got {x.shape}")
+        raise ValueError(
+            f"[{op}] expected x of shape (N, C, {names}) or (C, {names}), got {x.shape}"
+        )
     if divisor_override == 0:
         raise ValueError(f"[{op}] expected a divisor other than 0")
     window = (

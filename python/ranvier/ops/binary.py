@@ -14,34 +14,41 @@ from ranvier.tensor import Tensor, attach, clock
 Array = _core.Array
 
 
-def _grad(node: Function, index: int, like: Any, grad: Array) -> Array:
-    """The gradient of argument `index`: summed over broadcast axes, in the argument's dtype."""
-    g = unbroadcast(grad, like)
-    return g if g.dtype == like.dtype else g.cast(like.dtype)
+class _Linear(Function):
+    """Sum and difference: backward needs no values, only an argument that was broadcast or cast."""
+
+    a: Array = None
+    b: Array = None
+
+    def keep(self, a: Any, b: Any, y: Array) -> Array:
+        if self.needs[0] and not _core.fits(y, a):
+            self.a = a
+        if self.needs[1] and not _core.fits(y, b):
+            self.b = b
+        return y
 
 
-class _Add(Function):
+class _Add(_Linear):
     def forward(self, a: Any, b: Any) -> Array:
-        self.a, self.b = a, b
-        return _core.add(a, b)
+        return self.keep(a, b, _core.add(a, b))
 
     def backward(self, grad: Array) -> Any:
         return (
-            _grad(self, 0, self.a, grad) if self.needs[0] else None,
-            _grad(self, 1, self.b, grad) if self.needs[1] else None,
+            grad if self.a is None else unbroadcast(grad, self.a),
+            grad if self.b is None else unbroadcast(grad, self.b),
         )
 
 
-class _Subtract(Function):
+class _Subtract(_Linear):
     def forward(self, a: Any, b: Any) -> Array:
-        self.a, self.b = a, b
-        return _core.subtract(a, b)
+        return self.keep(a, b, _core.subtract(a, b))
 
     def backward(self, grad: Array) -> Any:
-        return (
-            _grad(self, 0, self.a, grad) if self.needs[0] else None,
-            _grad(self, 1, self.b, _core.multiply(grad, -1.0)) if self.needs[1] else None,
-        )
+        ga = grad if self.a is None else unbroadcast(grad, self.a)
+        if not self.needs[1]:
+            return ga, None
+        gb = _core.multiply(grad, -1.0)
+        return ga, gb if self.b is None else unbroadcast(gb, self.b)
 
 
 class _Multiply(Function):
@@ -52,8 +59,8 @@ class _Multiply(Function):
     def backward(self, grad: Array) -> Any:
         a, b = self.saved
         return (
-            _grad(self, 0, a, _core.multiply(grad, b)) if self.needs[0] else None,
-            _grad(self, 1, b, _core.multiply(grad, a)) if self.needs[1] else None,
+            unbroadcast(_core.multiply(grad, b), a) if self.needs[0] else None,
+            unbroadcast(_core.multiply(grad, a), b) if self.needs[1] else None,
         )
 
 
@@ -68,8 +75,8 @@ class _Divide(Function):
         b, y = self.saved  # d(a/b)/da = 1/b, d(a/b)/db = -y/b
         over = _core.divide(grad, b)
         return (
-            _grad(self, 0, self.a, over) if self.needs[0] else None,
-            _grad(self, 1, b, _core.multiply(_core.multiply(over, y), -1.0))
+            unbroadcast(over, self.a) if self.needs[0] else None,
+            unbroadcast(_core.multiply(_core.multiply(over, y), -1.0), b)
             if self.needs[1]
             else None,
         )
@@ -85,14 +92,16 @@ class _Power(Function):
         a, b, y = self.saved
         ga = gb = None
         if self.needs[0]:  # b a^(b-1); at b = 0 the power is constant, also where a = 0
-            slope = _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b) if isinstance(
-                b, Array
-            ) else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            slope = (
+                _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b)
+                if isinstance(b, Array)
+                else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            )
             if slope is None:
                 slope = _core.multiply(a, 0.0)
             elif isinstance(b, Array):
                 slope = _core.where(_core.equal(b, 0.0), 0.0, slope)
-            ga = _grad(self, 0, a, _core.multiply(grad, slope))
+            ga = unbroadcast(_core.multiply(grad, slope), a)
         if self.needs[1]:  # a^b ln a; 0 at a = 0 for b >= 0, where a^b stays 0 (or 1)
             log = _core.log(a) if isinstance(a, Array) else _log(a)
             slope = _core.multiply(y, log)
@@ -101,7 +110,7 @@ class _Power(Function):
                 slope = _core.where(zero, 0.0, slope)
             elif a == 0:
                 slope = _core.where(_core.greater_equal(b, 0.0), 0.0, slope)
-            gb = _grad(self, 1, b, _core.multiply(grad, slope))
+            gb = unbroadcast(_core.multiply(grad, slope), b)
         return ga, gb
 
 
@@ -127,8 +136,8 @@ class _Extreme(Function):
         if b_nan is not None:
             loses = _core.maximum(loses, b_nan)
         return (
-            _grad(self, 0, a, _core.where(loses, 0.0, grad)) if self.needs[0] else None,
-            _grad(self, 1, b, _core.where(loses, grad, 0.0)) if self.needs[1] else None,
+            unbroadcast(_core.where(loses, 0.0, grad), a) if self.needs[0] else None,
+            unbroadcast(_core.where(loses, grad, 0.0), b) if self.needs[1] else None,
         )
 
 
@@ -226,5 +235,10 @@ def _in_place(name: str) -> Any:
     return method
 
 
-for _short, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}.items():
+for _short, _name in {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+}.items():
     attach(f"__i{_short}__", f"{_name}_")(_in_place(_name))
