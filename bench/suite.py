@@ -24,7 +24,7 @@ class Row:
         peers: name of the peer -> builds its step from the data. A step returns its result (a
             tensor or array, or a list of them), which is compared with the first peer's and then
             thrown away. Peers that are not installed raise ImportError and are left out.
-        flops: floating-point operations of one step, counted as useful work; 0 if it makes no sense.
+        flops: useful floating-point operations of one step; 0 where that makes no sense.
         bytes: bytes that one step must at least move.
         per: units of work in one step (operations in a chain, samples in a batch).
         tolerance: largest relative L2 difference from the first peer's result; None when results
