@@ -55,7 +55,7 @@ struct Conv2dPieces {
   int64_t images, rows;  // cuts along each
 };
 constexpr int64_t kConv2dPieces = 16;
-constexpr int64_t kConv2dPrivate = 1 << 20;  // elements of all private gradients beside the first
+constexpr int64_t kConv2dPrivate = 1 << 19;  // elements of all private gradients beside the first
 
 static inline int64_t conv2d_least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline Conv2dPieces conv2d_pieces(const Conv2dShape& s) {

@@ -39,6 +39,12 @@ void data_gradient(const Conv2dDataArgs& a) {
   T* workspace = data<T>(a.workspace);
   const bool depthwise = conv2d_depthwise(s);
   for (int64_t group = 0; group < (depthwise ? 1 : s.groups); ++group) {
+    if (!depthwise && s.P == 1 && s.Q == 1) {
+      for (int64_t i = 0; i < s.H * s.W; ++i) {
+        correlate(pixel_problem<T>(a, group, i / s.W, i % s.W), workspace);
+      }
+      continue;
+    }
     if (!depthwise && prefers_runs<T>(s)) {
       run_runs(a, group, workspace);
       continue;

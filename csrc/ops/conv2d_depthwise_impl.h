@@ -16,27 +16,56 @@ RV_INLINE Range inside(int64_t from, int64_t step, int64_t count, int64_t size) 
   return {min(begin, count), max(min(begin, count), min(end, count))};
 }
 
-// Outputs of one row for one vector of channels: J neighbours at once, taps [r0, r1) x [s0, s1).
+// What the loops over taps need, as plain numbers.
+struct DepthwiseTaps {
+  const int64_t* offset;  // of tap r * S + s in the image
+  int64_t S, channels, step;
+};
+
+// y[j] += sum over taps of x[tap + j * step] * w[tap], for one vector of channels.
 template <class T, int J, class Lanes>
-RV_INLINE void depthwise_pixels(const Correlation<T>& p, const T* x, const T* w, Range r, Range s,
-                                Vec<T> bias, T* out, Lanes lanes) {
-  const int64_t step = p.step_w * p.in_pixel;
-  Vec<T> y[J];
+RV_INLINE void depthwise_sum(Vec<T> (&y)[J], const DepthwiseTaps& p, const T* x, const T* w,
+                             int64_t tap, int64_t end, Lanes lanes) {
+  for (w += tap * p.channels; tap < end; ++tap, w += p.channels) {
+    const Vec<T> weight = Vec<T>::load(w, lanes);
+    const T* from = x + p.offset[tap];
 #pragma GCC unroll 4
-  for (int j = 0; j < J; ++j) y[j] = bias;
-  for (int64_t a = r.begin; a < r.end; ++a) {
-    for (int64_t b = s.begin; b < s.end; ++b) {
-      const Vec<T> weight = Vec<T>::load(w + (a * p.S + b) * p.K, lanes);
-      const T* from = x + a * p.tap_h * p.width * p.in_pixel + b * p.tap_w * p.in_pixel;
-#pragma GCC unroll 4
-      for (int j = 0; j < J; ++j) y[j] = fma(Vec<T>::load(from + j * step, lanes), weight, y[j]);
-    }
+    for (int j = 0; j < J; ++j) y[j] = fma(Vec<T>::load(from + j * p.step, lanes), weight, y[j]);
   }
-#pragma GCC unroll 4
-  for (int j = 0; j < J; ++j) y[j].store(out + j * p.out_pixel, lanes);
 }
 
-// p.K channels, each with R x S taps. packed: R * S * K elements.
+// sums[tap] += sum over j of x[tap + j * step] * dy[j], for one vector of channels.
+template <class T, int J, class Lanes>
+RV_INLINE void depthwise_outer(const Vec<T> (&dy)[J], const DepthwiseTaps& p, const T* x, T* sums,
+                               int64_t tap, int64_t end, Lanes lanes) {
+  for (sums += tap * p.channels; tap < end; ++tap, sums += p.channels) {
+    Vec<T> y = Vec<T>::load(sums, lanes);
+    const T* from = x + p.offset[tap];
+#pragma GCC unroll 4
+    for (int j = 0; j < J; ++j) y = fma(Vec<T>::load(from + j * p.step, lanes), dy[j], y);
+    y.store(sums, lanes);
+  }
+}
+
+template <class T>
+void fill_offsets(const Correlation<T>& p, int64_t* offset) {
+  for (int64_t r = 0; r < p.R; ++r) {
+    for (int64_t s = 0; s < p.S; ++s) {
+      *offset++ = (r * p.tap_h * p.width + s * p.tap_w) * p.in_pixel;
+    }
+  }
+}
+
+// Columns of the output whose taps all fall inside the image.
+template <class T>
+Range depthwise_interior(const Correlation<T>& p) {
+  const int64_t last = p.width - 1 - p.from_w - (p.S - 1) * p.tap_w;  // of j * step_w
+  const int64_t begin = p.from_w < 0 ? min(p.cols, ceil_div(-p.from_w, p.step_w)) : 0;
+  return {begin, last < 0 ? begin : max(begin, min(p.cols, last / p.step_w + 1))};
+}
+
+// p.K channels, each with R x S taps. packed: R * S * K elements. Channels are the inner loop: all
+// of memory is then read as it lies.
 template <class T>
 void run_depthwise(const Correlation<T>& p, T* packed) {
   for (int64_t r = 0, tap = 0; r < p.R; ++r) {
@@ -47,30 +76,41 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
   }
   const int64_t rows = p.images * p.rows;
   const int64_t per_chunk = max(1, 16384 / max(1, p.cols * p.K));
-  const int64_t j0 = p.from_w < 0 ? min(p.cols, ceil_div(-p.from_w, p.step_w)) : 0;
-  const int64_t last = p.width - 1 - p.from_w - (p.S - 1) * p.tap_w;  // of j * step, all taps inside
-  const int64_t j1 = max(j0, last < 0 ? 0 : min(p.cols, last / p.step_w + 1));
+  const Range interior = depthwise_interior(p);
   parallel_for(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
+    fill_offsets(p, offset);
+    const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
+    const int64_t out_pixel = p.out_pixel, channels = p.K;
+    const T* bias = p.bias;
     for (int64_t row = chunk * per_chunk; row < min(rows, (chunk + 1) * per_chunk); ++row) {
       const int64_t n = row / p.rows, i = row % p.rows;
       const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
-      const T* in = p.in + (n * p.height + p.row_of(i)) * p.width * p.in_pixel;
-      T* out = p.out + n * p.out_image + i * p.out_row;
-      for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
-        const Vec<T> bias = p.bias ? Vec<T>::load(p.bias + k, lanes) : Vec<T>::zero();
-        for (int64_t j = 0; j < p.cols;) {
-          const T* x = in + p.col_of(j) * p.in_pixel + k;
-          T* y = out + j * p.out_pixel + k;
-          if (j >= j0 && j + 4 <= j1) {
-            depthwise_pixels<T, 4>(p, x, packed + k, r, Range{0, p.S}, bias, y, lanes);
-            j += 4;
-          } else {
-            const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
-            depthwise_pixels<T, 1>(p, x, packed + k, r, s, bias, y, lanes);
-            ++j;
-          }
+      for (int64_t j = 0; j < p.cols;) {
+        const T* x = p.in + ((n * p.height + p.row_of(i)) * p.width + p.col_of(j)) * p.in_pixel;
+        T* out = p.out + n * p.out_image + i * p.out_row + j * p.out_pixel;
+        if (j >= interior.begin && j + 4 <= interior.end) {
+          for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+            const Vec<T> b = bias ? Vec<T>::load(bias + k, lanes) : Vec<T>::zero();
+            Vec<T> y[4] = {b, b, b, b};
+            depthwise_sum<T, 4>(y, taps, x + k, packed + k, r.begin * taps.S, r.end * taps.S, lanes);
+#pragma GCC unroll 4
+            for (int t = 0; t < 4; ++t) y[t].store(out + t * out_pixel + k, lanes);
+          });
+          j += 4;
+        } else {
+          const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
+          for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+            Vec<T> y[1] = {bias ? Vec<T>::load(bias + k, lanes) : Vec<T>::zero()};
+            for (int64_t a = r.begin; a < r.end; ++a) {
+              depthwise_sum<T, 1>(y, taps, x + k, packed + k, a * taps.S + s.begin,
+                                  a * taps.S + s.end, lanes);
+            }
+            y[0].store(out + k, lanes);
+          });
+          ++j;
         }
-      });
+      }
     }
   });
 }
@@ -78,35 +118,38 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
 // sums[(r * S + s) * K + k] = the gradient of one piece.
 template <class T>
 void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
-  for (int64_t i = 0; i < p.R * p.S * p.K; ++i) sums[i] = 0;
+  __builtin_memset(sums, 0, sizeof(T) * p.R * p.S * p.K);
+  auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
+  fill_offsets(p, offset);
+  const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
+  const Range interior = depthwise_interior(p);
+  const int64_t channels = p.K;
   for (int64_t row = 0; row < p.images * p.rows; ++row) {
     const int64_t n = row / p.rows, i = row % p.rows;
     const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
-    const T* g = dy + row * p.cols * p.K;
-    for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
-      for (int64_t a = r.begin; a < r.end; ++a) {
-        for (int64_t s = 0; s < p.S; ++s) {
-          const int64_t col = p.from_w + s * p.tap_w, step = p.step_w * p.in_pixel;
-          const Range cols = inside(col, p.step_w, p.cols, p.width);
-          const T* x = p.in + ((n * p.height + p.row_of(i) + a * p.tap_h) * p.width + col) *
-                                  p.in_pixel + k;
-          Vec<T> y[4] = {Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero()};
-          int64_t j = cols.begin;
-          for (; j + 4 <= cols.end; j += 4) {
+    for (int64_t j = 0; j < p.cols;) {
+      const T* x = p.in + ((n * p.height + p.row_of(i)) * p.width + p.col_of(j)) * p.in_pixel;
+      const T* g = dy + (row * p.cols + j) * channels;
+      if (j >= interior.begin && j + 4 <= interior.end) {
+        for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+          Vec<T> y[4];
 #pragma GCC unroll 4
-            for (int t = 0; t < 4; ++t) {
-              y[t] = fma(Vec<T>::load(x + (j + t) * step, lanes),
-                         Vec<T>::load(g + (j + t) * p.K + k, lanes), y[t]);
-            }
+          for (int t = 0; t < 4; ++t) y[t] = Vec<T>::load(g + t * channels + k, lanes);
+          depthwise_outer<T, 4>(y, taps, x + k, sums + k, r.begin * taps.S, r.end * taps.S, lanes);
+        });
+        j += 4;
+      } else {
+        const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
+        for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+          const Vec<T> y[1] = {Vec<T>::load(g + k, lanes)};
+          for (int64_t a = r.begin; a < r.end; ++a) {
+            depthwise_outer<T, 1>(y, taps, x + k, sums + k, a * taps.S + s.begin,
+                                  a * taps.S + s.end, lanes);
           }
-          for (; j < cols.end; ++j) {
-            y[0] = fma(Vec<T>::load(x + j * step, lanes), Vec<T>::load(g + j * p.K + k, lanes), y[0]);
-          }
-          T* to = sums + (a * p.S + s) * p.K + k;
-          (Vec<T>::load(to, lanes) + ((y[0] + y[1]) + (y[2] + y[3]))).store(to, lanes);
-        }
+        });
+        ++j;
       }
-    });
+    }
   }
 }
 

@@ -123,6 +123,24 @@ Correlation<T> data_problem(const Conv2dDataArgs& a, int64_t group, int64_t klas
           a.bias.storage ? data<T>(a.bias) + group * C : nullptr};
 }
 
+// Where dy is a single pixel, every pixel of dx meets at most one tap: a product of its own.
+template <class T>
+Correlation<T> pixel_problem(const Conv2dDataArgs& a, int64_t group, int64_t h, int64_t w) {
+  const Conv2dShape& s = a.shape;
+  const int64_t C = s.C / s.groups, K = s.K / s.groups;
+  const int64_t r = (h + s.pad_top) / s.dilation_h, v = (w + s.pad_left) / s.dilation_w;
+  const bool met = r < s.R && v < s.S && (h + s.pad_top) % s.dilation_h == 0 &&
+                   (w + s.pad_left) % s.dilation_w == 0;
+  const int64_t* stride = a.weight.strides;
+  return {data<T>(a.dy) + group * K, s.N, 1, 1, s.K,  //
+          data<T>(a.dx) + (h * s.W + w) * s.C + group * C, 1, 1, s.H * s.W * s.C, 0, 0,  //
+          met, met, K, C,  //
+          1, 1, 0, 0, 1, 1,  //
+          data<T>(a.weight) + group * K * stride[0] + r * stride[2] + v * stride[3], 0, 0,
+          stride[0], stride[1],  //
+          a.bias.storage ? data<T>(a.bias) + group * C : nullptr};
+}
+
 // ---- Blocks of output pixels -------------------------------------------------------------
 
 // The outputs are cut into boxes of images x rows x columns, by the shape alone.
@@ -141,10 +159,10 @@ struct Box {
 
 constexpr int64_t kWindowBytes = 256 * 1024;
 
-// Boxes of about `pixels` outputs whose window takes at most kWindowBytes, or is one pixel's.
+// Boxes of about `pixels` outputs whose window takes at most `bytes`, or is one pixel's.
 template <class T>
-Boxes cut(const Correlation<T>& p, int64_t pixels) {
-  const int64_t most = kWindowBytes / static_cast<int64_t>(sizeof(T)) / p.C;
+Boxes cut(const Correlation<T>& p, int64_t pixels, int64_t bytes = kWindowBytes) {
+  const int64_t most = bytes / static_cast<int64_t>(sizeof(T)) / p.C;
   int64_t cols = min(p.cols, pixels);
   while (cols > 1 && p.window_rows(1) * p.window_cols(cols) > most) cols = ceil_div(cols, 2);
   int64_t rows = min(p.rows, max(1, pixels / cols));

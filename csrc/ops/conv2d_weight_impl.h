@@ -172,7 +172,9 @@ template <class T>
 void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t dy_pixel, int64_t k0,
                  int64_t k1, T* sums) {
   constexpr int64_t kN = Vec<T>::N;
-  const Boxes boxes = cut(p, 160);
+  // Sums that do not stay in L2 are fetched once a box: larger boxes for larger gradients.
+  const int64_t pixels = max(160, min(1024, p.depth() * p.K / 2048));
+  const Boxes boxes = cut(p, pixels, 4 * kWindowBytes);
   // The side in the lanes is read in whole vectors, so what does not fill them is copied first.
   const bool copy_x = o.run_lanes && o.length % kN != 0;
   const bool copy_dy = !o.run_lanes && p.K % kN != 0;
