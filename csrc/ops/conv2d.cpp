@@ -40,8 +40,8 @@ int64_t windows(const char* op, const char* axis, int64_t size, int64_t kernel, 
            " with padding ", before, " + ", after, ", kernel ", kernel, ", stride ", stride,
            " and dilation ", dilation);
   RV_CHECK(extent <= padded, op, Value, "expected a kernel no larger than the padded image, got a ",
-           "kernel that spans ", extent, " (", kernel, " taps, dilation ", dilation, ") over ", size,
-           " + ", before, " + ", after, " along the ", axis,
+           "kernel that spans ", extent, " (", kernel, " taps, dilation ", dilation, ") over ",
+           size, " + ", before, " + ", after, " along the ", axis,
            " - use a larger image, a smaller kernel or more padding");
   return (padded - extent) / stride + 1;
 }
@@ -60,17 +60,31 @@ Conv2dShape problem(const char* op, const Dims& x, const Dims& w, const Geometry
   RV_CHECK(w[0] % g.groups == 0, op, Value, "expected output channels that ", g.groups,
            " groups divide, got ", w[0], " (weight of shape ", w, ")");
   const int64_t channels = checked_mul(op, w[1], g.groups);
-  RV_CHECK(x[1] == channels, op, Value, "expected ", channels, " input channels (weight of shape ",
-           w, ", ", g.groups, g.groups == 1 ? " group" : " groups", "), got ", x[1],
-           " (x of shape ", x, ") - axis 1 holds the channels; build the layer with in_channels=",
-           x[1], " or permute x");
-  const int64_t P = windows(op, "height", x[2], w[2], g.stride[0], g.padding[0], g.padding[1],
-                            g.dilation[0]);
+  RV_CHECK(
+      x[1] == channels, op, Value, "expected ", channels, " input channels (weight of shape ", w,
+      ", ", g.groups, g.groups == 1 ? " group" : " groups", "), got ", x[1], " (x of shape ", x,
+      ") - axis 1 holds the channels; build the layer with in_channels=", x[1], " or permute x");
+  const int64_t P =
+      windows(op, "height", x[2], w[2], g.stride[0], g.padding[0], g.padding[1], g.dilation[0]);
   const int64_t Q =
       windows(op, "width", x[3], w[3], g.stride[1], g.padding[2], g.padding[3], g.dilation[1]);
   element_count({x[0], w[0], P, Q}, op);
-  return {x[0], x[1], x[2], x[3], w[0], P, Q, w[2], w[3], g.stride[0], g.stride[1], g.padding[0],
-          g.padding[2], g.dilation[0], g.dilation[1], g.groups};
+  return {x[0],
+          x[1],
+          x[2],
+          x[3],
+          w[0],
+          P,
+          Q,
+          w[2],
+          w[3],
+          g.stride[0],
+          g.stride[1],
+          g.padding[0],
+          g.padding[2],
+          g.dilation[0],
+          g.dilation[1],
+          g.groups};
 }
 
 void check_pair(const char* op, const Array& a, const char* a_name, const Array& b,

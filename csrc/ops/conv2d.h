@@ -85,8 +85,7 @@ static inline int64_t conv2d_data_workspace(const Conv2dShape& s) {
 static inline int64_t conv2d_weight_workspace(const Conv2dShape& s) {
   const Conv2dPieces pieces = conv2d_pieces(s);
   const int64_t weights = (conv2d_depthwise(s) ? s.K : s.K / s.groups) * (s.C / s.groups);
-  const int64_t sums = pieces.images * pieces.rows * weights * s.R * s.S;
-  return sums > kConv2dPieces * s.K ? sums : kConv2dPieces * s.K;
+  return pieces.images * pieces.rows * weights * s.R * s.S + kConv2dPieces * s.K;  // and biases
 }
 
 }  // namespace ranvier

@@ -66,7 +66,7 @@ void data_gradient(const Conv2dDataArgs& a) {
 template <class T>
 void weight_gradient(const Conv2dWeightArgs& a) {
   T* workspace = data<T>(a.workspace);
-  if (a.dbias.storage) bias_gradient(a, workspace);
+  if (a.dbias.storage && a.shape.groups > 1) run_bias(a, workspace);
   if (conv2d_depthwise(a.shape)) return run_depthwise_weight(a, workspace);
   for (int64_t group = 0; group < a.shape.groups; ++group) run_weight(a, group, workspace);
 }

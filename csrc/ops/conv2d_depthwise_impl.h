@@ -93,7 +93,8 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
           for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
             const Vec<T> b = bias ? Vec<T>::load(bias + k, lanes) : Vec<T>::zero();
             Vec<T> y[4] = {b, b, b, b};
-            depthwise_sum<T, 4>(y, taps, x + k, packed + k, r.begin * taps.S, r.end * taps.S, lanes);
+            depthwise_sum<T, 4>(y, taps, x + k, packed + k, r.begin * taps.S, r.end * taps.S,
+                                lanes);
 #pragma GCC unroll 4
             for (int t = 0; t < 4; ++t) y[t].store(out + t * out_pixel + k, lanes);
           });

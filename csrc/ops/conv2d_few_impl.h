@@ -94,8 +94,7 @@ RV_INLINE int64_t load_turned(T* to, int64_t plane, const T* from, int64_t pitch
 #pragma GCC unroll 8
       for (int i = 0; i < K; ++i) {
         const __m512 y = turn_lanes<K>(c, kTurn<K>.from[i], kTurn<K>.from_mask[i]);
-        _mm512_storeu_ps(to + i * plane,
-                         _mm512_maskz_expand_ps(static_cast<__mmask16>(mask), y));
+        _mm512_storeu_ps(to + i * plane, _mm512_maskz_expand_ps(static_cast<__mmask16>(mask), y));
       }
       return count;
     }
@@ -185,7 +184,9 @@ void fill_masks(uint32_t* mask, int64_t vectors, int64_t pitch, int64_t rows, in
 
 // The vectors of pixels that K accumulators each still fit the registers.
 #if defined(__AVX512F__)
-constexpr int few_vectors(int k) { return k <= 3 ? 8 - (k == 3) : k == 4 ? 6 : k <= 5 ? 5 : k == 6 ? 4 : 3; }
+constexpr int few_vectors(int k) {
+  return k <= 3 ? 8 - (k == 3) : k == 4 ? 6 : k <= 5 ? 5 : k == 6 ? 4 : 3;
+}
 #else
 constexpr int few_vectors(int k) { return k == 1 ? 6 : k == 2 ? 4 : 3; }
 #endif
@@ -274,10 +275,10 @@ void run_few_of(const Correlation<T>& p, T* packed) {
   const int64_t most = f.vectors(boxes.rows, boxes.cols);
   parallel_for(boxes.count(), [&](int64_t chunk) {
     const Box b = box_at(p, boxes, chunk);
-    auto* planes = static_cast<T*>(scratch(round_up(sizeof(T) * f.elements(), 64) + 8 * depth +
-                                           4 * most));
-    auto* offset = reinterpret_cast<int64_t*>(
-        reinterpret_cast<char*>(planes) + round_up(sizeof(T) * f.elements(), 64));
+    auto* planes =
+        static_cast<T*>(scratch(round_up(sizeof(T) * f.elements(), 64) + 8 * depth + 4 * most));
+    auto* offset = reinterpret_cast<int64_t*>(reinterpret_cast<char*>(planes) +
+                                              round_up(sizeof(T) * f.elements(), 64));
     auto* mask = reinterpret_cast<uint32_t*>(offset + depth);
     fill_masks<T>(mask, f.vectors(b.rows(), b.cols()), f.pitch, b.rows(), b.cols());
     for (int64_t r = 0, d = 0; r < p.R; ++r) {
@@ -390,8 +391,8 @@ void run_runs(const Conv2dDataArgs& a, int64_t group, T* packed) {
 
   const int64_t rows = s.N * s.H, per_chunk = max(1, 1024 / max(1, s.Q));
   parallel_for(ceil_div(rows, per_chunk), [&](int64_t chunk) {
-    auto* sums = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * s.Q * width +
-                                         8 * (2 * s.Q + s.R)));
+    auto* sums = static_cast<T*>(
+        scratch(static_cast<int64_t>(sizeof(T)) * s.Q * width + 8 * (2 * s.Q + s.R)));
     auto* in_at = reinterpret_cast<int64_t*>(sums + s.Q * width);  // width: whole vectors
     int64_t *out_at = in_at + s.Q, *run_at = out_at + s.Q;
     for (int64_t q = 0; q < s.Q; ++q) in_at[q] = q * s.K, out_at[q] = q * width;

@@ -59,11 +59,32 @@ Correlation<T> forward_problem(const Conv2dArgs& a, int64_t group) {
   const Conv2dShape& s = a.shape;
   const int64_t C = s.C / s.groups, K = s.K / s.groups;
   const int64_t* w = a.weight.strides;
-  return {data<T>(a.x) + group * C, s.N, s.H, s.W, s.C,  //
-          data<T>(a.y) + group * K, s.P, s.Q, s.P * s.Q * s.K, s.Q * s.K, s.K,  //
-          s.R, s.S, C, K,  //
-          s.stride_h, s.stride_w, -s.pad_top, -s.pad_left, s.dilation_h, s.dilation_w,  //
-          data<T>(a.weight) + group * K * w[0], w[2], w[3], w[1], w[0],  //
+  return {data<T>(a.x) + group * C,
+          s.N,
+          s.H,
+          s.W,
+          s.C,  //
+          data<T>(a.y) + group * K,
+          s.P,
+          s.Q,
+          s.P * s.Q * s.K,
+          s.Q * s.K,
+          s.K,  //
+          s.R,
+          s.S,
+          C,
+          K,  //
+          s.stride_h,
+          s.stride_w,
+          -s.pad_top,
+          -s.pad_left,
+          s.dilation_h,
+          s.dilation_w,  //
+          data<T>(a.weight) + group * K * w[0],
+          w[2],
+          w[3],
+          w[1],
+          w[0],  //
           a.bias.storage ? data<T>(a.bias) + group * K : nullptr};
 }
 
@@ -113,13 +134,32 @@ Correlation<T> data_problem(const Conv2dDataArgs& a, int64_t group, int64_t klas
   const int64_t* w = a.weight.strides;
   const Residue h = residue(klass_h, s.H, s.pad_top, s.stride_h, s.dilation_h, s.R);
   const Residue v = residue(klass_w, s.W, s.pad_left, s.stride_w, s.dilation_w, s.S);
-  return {data<T>(a.dy) + group * K, s.N, s.P, s.Q, s.K,  //
-          data<T>(a.dx) + (h.first * s.W + v.first) * s.C + group * C, h.count, v.count,
-          s.H * s.W * s.C, s.stride_h * s.W * s.C, s.stride_w * s.C,  //
-          h.taps, v.taps, K, C,  //
-          1, 1, h.from, v.from, h.apart, v.apart,  //
-          data<T>(a.weight) + group * K * w[0] + h.tap * w[2] + v.tap * w[3], h.tap_step * w[2],
-          v.tap_step * w[3], w[0], w[1],  //
+  return {data<T>(a.dy) + group * K,
+          s.N,
+          s.P,
+          s.Q,
+          s.K,  //
+          data<T>(a.dx) + (h.first * s.W + v.first) * s.C + group * C,
+          h.count,
+          v.count,
+          s.H * s.W * s.C,
+          s.stride_h * s.W * s.C,
+          s.stride_w * s.C,  //
+          h.taps,
+          v.taps,
+          K,
+          C,  //
+          1,
+          1,
+          h.from,
+          v.from,
+          h.apart,
+          v.apart,  //
+          data<T>(a.weight) + group * K * w[0] + h.tap * w[2] + v.tap * w[3],
+          h.tap_step * w[2],
+          v.tap_step * w[3],
+          w[0],
+          w[1],  //
           a.bias.storage ? data<T>(a.bias) + group * C : nullptr};
 }
 
@@ -132,12 +172,32 @@ Correlation<T> pixel_problem(const Conv2dDataArgs& a, int64_t group, int64_t h, 
   const bool met = r < s.R && v < s.S && (h + s.pad_top) % s.dilation_h == 0 &&
                    (w + s.pad_left) % s.dilation_w == 0;
   const int64_t* stride = a.weight.strides;
-  return {data<T>(a.dy) + group * K, s.N, 1, 1, s.K,  //
-          data<T>(a.dx) + (h * s.W + w) * s.C + group * C, 1, 1, s.H * s.W * s.C, 0, 0,  //
-          met, met, K, C,  //
-          1, 1, 0, 0, 1, 1,  //
-          data<T>(a.weight) + group * K * stride[0] + r * stride[2] + v * stride[3], 0, 0,
-          stride[0], stride[1],  //
+  return {data<T>(a.dy) + group * K,
+          s.N,
+          1,
+          1,
+          s.K,  //
+          data<T>(a.dx) + (h * s.W + w) * s.C + group * C,
+          1,
+          1,
+          s.H * s.W * s.C,
+          0,
+          0,  //
+          met,
+          met,
+          K,
+          C,  //
+          1,
+          1,
+          0,
+          0,
+          1,
+          1,  //
+          data<T>(a.weight) + group * K * stride[0] + r * stride[2] + v * stride[3],
+          0,
+          0,
+          stride[0],
+          stride[1],  //
           a.bias.storage ? data<T>(a.bias) + group * C : nullptr};
 }
 
@@ -172,7 +232,11 @@ Boxes cut(const Correlation<T>& p, int64_t pixels, int64_t bytes = kWindowBytes)
     images = min(pixels / (rows * cols), most / (p.window_rows(rows) * p.window_cols(cols)));
     images = max(1, min(p.images, images));
   }
-  Boxes b{images, rows, cols, ceil_div(p.images, images), ceil_div(p.rows, rows),
+  Boxes b{images,
+          rows,
+          cols,
+          ceil_div(p.images, images),
+          ceil_div(p.rows, rows),
           ceil_div(p.cols, cols)};
   b.images = ceil_div(p.images, b.n);
   b.rows = ceil_div(p.rows, b.h);  // of equal size, as near as can be
@@ -416,8 +480,8 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
     const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
     for (int64_t k = k0; k < k1;) {
       const int64_t vectors = gemm::panel_vectors<T>(p.K - k), width = vectors * Vec<T>::N;
-      const gemm::Block block{0,         pixels, k,        min(width, p.K - k), from, to - from,
-                              cut == 0, cut == cuts - 1};
+      const gemm::Block block{0,    pixels,    k,        min(width, p.K - k),
+                              from, to - from, cut == 0, cut == cuts - 1};
       gemm::run_panel_of(vectors, left, packed + k * depth + from * width, width, sink, block);
       k += width;
     }

@@ -2,9 +2,10 @@
 //
 //   dW[k, c, r, s] = sum over output pixels of dy[pixel, k] * x[pixel moved by (r, s), c]
 //
-// is an outer product of two rows per pixel: the run (s, c) of x and the outputs k of dy. Neither is
-// packed where it fills whole vectors. One of the two lies in the lanes, whichever leaves fewer of
-// them empty; where neither fills half a vector, pixels lie in the lanes and both sides are planes.
+// is an outer product of two rows per pixel: the run (s, c) of x and the outputs k of dy. Neither
+// is packed where it fills whole vectors. One of the two lies in the lanes, whichever leaves fewer
+// of them empty; where neither fills half a vector, pixels lie in the lanes and both sides are
+// planes.
 //
 // The sum over pixels is cut into chunks that depend on the shape alone; each adds up a gradient of
 // its own, and these are added in order.
@@ -52,7 +53,8 @@ void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& 
                    int64_t size) {
   constexpr int64_t kN = Vec<T>::N;
   const int64_t taps = p.R * p.S, depth = p.depth();
-  if (at.k == 1 && p.planes()) {  // squares of N outputs and N of their weights, turned in registers
+  if (at.k == 1 &&
+      p.planes()) {  // squares of N outputs and N of their weights, turned in registers
     parallel_for(ceil_div(p.K, kN), [&](int64_t chunk) {
       const int64_t k0 = chunk * kN, lanes = min(kN, p.K - k0);
       int64_t tap = 0, c = 0;
@@ -89,36 +91,52 @@ void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& 
   });
 }
 
-// sums[k] = sum over rows of dy[row][k]; rows of K numbers lie next to each other.
+// sums[k] += sum over rows of dy[row][k]; rows of K numbers lie next to each other.
 template <class T>
-void column_sums(const T* dy, int64_t rows, int64_t K, T* sums) {
+void add_columns(const T* dy, int64_t rows, int64_t K, T* sums) {
   constexpr int64_t kN = Vec<T>::N;
-  if (K < kN) {  // K vectors hold N rows, lane l of vector j being column (j * N + l) % K
+  if (K <= kN) {  // K vectors hold N rows, lane l of vector j being column (j * N + l) % K
     Vec<T> y[kN];
     for (int64_t j = 0; j < K; ++j) y[j] = Vec<T>::zero();
     int64_t row = 0;
     for (; row + kN <= rows; row += kN, dy += K * kN) {
       for (int64_t j = 0; j < K; ++j) y[j] += Vec<T>::load(dy + j * kN);
     }
-    for (int64_t k = 0; k < K; ++k) sums[k] = 0;
-    for (int64_t j = 0; j < K; ++j) {
-      for (int l = 0; l < kN; ++l) sums[(j * kN + l) % K] += y[j][l];
-    }
-    for (int64_t i = 0; i < (rows - row) * K; ++i) sums[i % K] += dy[i];
-    return;
-  }
-  for (int64_t k = 0; k < K; k += 4 * kN) {
-    Vec<T> y[4] = {Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero()};
-    const int64_t columns = min(4 * kN, K - k);
-    for (int64_t row = 0; row < rows; ++row) {
-      const T* from = dy + row * K + k;
-      if (columns == 4 * kN) {
-        for (int v = 0; v < 4; ++v) y[v] += Vec<T>::load(from + v * kN);
-      } else {
-        for (int v = 0; v < 4; ++v) y[v] += Vec<T>::load(from + v * kN, max(0, columns - v * kN));
+    for (int64_t j = 0, k = 0; j < K; ++j) {
+      for (int l = 0; l < kN; ++l) {
+        sums[k] += y[j][l];
+        if (++k == K) k = 0;
       }
     }
-    for (int v = 0; v < 4; ++v) y[v].store(sums + k + v * kN, max(0, columns - v * kN));
+    for (; row < rows; ++row) {
+      for (int64_t k = 0; k < K; ++k) sums[k] += *dy++;
+    }
+    return;
+  }
+  for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
+    Vec<T> y[4] = {Vec<T>::load(sums + k, lanes), Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero()};
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) y[i] += Vec<T>::load(dy + (row + i) * K + k, lanes);
+    }
+    for (; row < rows; ++row) y[0] += Vec<T>::load(dy + row * K + k, lanes);
+    ((y[0] + y[1]) + (y[2] + y[3])).store(sums + k, lanes);
+  });
+}
+
+// The same over the outputs of a box, while they are in cache. dy: those of the piece.
+template <class T>
+void add_box_columns(const Correlation<T>& p, const Box& b, const T* dy, T* sums) {
+  for (int64_t n = b.n0; n < b.n1; ++n) {
+    const T* from = dy + ((n * p.rows + b.i0) * p.cols + b.j0) * p.K;
+    if (b.cols() == p.cols) {
+      add_columns(from, b.rows() * b.cols(), p.K, sums);
+    } else {
+      for (int64_t i = 0; i < b.rows(); ++i) {
+        add_columns(from + i * p.cols * p.K, b.cols(), p.K, sums);
+      }
+    }
   }
 }
 
@@ -133,13 +151,38 @@ struct PixelRows {
   int64_t rows, lda;
 
   template <int R, int V>
-  RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t, int64_t depth,
-                                 const T* b, int64_t ldb) const {
+  RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t, int64_t depth, const T* b,
+                                 int64_t ldb) const {
     for (int64_t u = 0; u < rows; ++u) {
       gemm::multiply_columns(c, a + a_row[u] + row, lda, depth, b + b_row[u], ldb);
     }
   }
 };
+
+// gemm::run_panel_of, and panels of three vectors where there are registers for them: runs of 48
+// lanes (16 channels, 3 taps) are common, and nothing is packed here that fixes the panels.
+template <class T>
+RV_INLINE int64_t outer_vectors(int64_t columns_left) {
+#if defined(__AVX512F__)
+  if (ceil_div(columns_left, Vec<T>::N) == 3) return 3;
+#endif
+  return gemm::panel_vectors<T>(columns_left);
+}
+template <class T, class Left, class Sink>
+RV_INLINE void run_outer_panel(int64_t vectors, const Left& left, const T* b, int64_t ldb,
+                               const Sink& sink, const gemm::Block& block) {
+#if defined(__AVX512F__)
+  if (vectors == 3) {
+    const int64_t tiles = ceil_div(block.rows, 8);
+    const int64_t height = block.rows / tiles, taller = block.rows % tiles;
+    gemm::run_tiles_of<8, 3>(height + 1, left, b, ldb, sink, block, 0, taller);
+    gemm::run_tiles_of<8, 3>(height, left, b, ldb, sink, block, taller * (height + 1),
+                             tiles - taller);
+    return;
+  }
+#endif
+  gemm::run_panel_of(vectors, left, b, ldb, sink, block);
+}
 
 struct Outer {
   bool run_lanes;  // the run (s, c) of x in the lanes, else the outputs k
@@ -167,10 +210,10 @@ Layout outer_layout(const Correlation<T>& p, const Outer& o) {
 }
 
 // Adds the products of one piece into `sums`, for the outputs k0 <= k < k1 (all where the run lies
-// in the lanes). dy: pixels of the piece, dy_pixel apart.
+// in the lanes). dy: pixels of the piece, dy_pixel apart. With `bias`, also the sums of dy.
 template <class T>
 void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t dy_pixel, int64_t k0,
-                 int64_t k1, T* sums) {
+                 int64_t k1, T* sums, T* bias) {
   constexpr int64_t kN = Vec<T>::N;
   // Sums that do not stay in L2 are fetched once a box: larger boxes for larger gradients.
   const int64_t pixels = max(160, min(1024, p.depth() * p.K / 2048));
@@ -193,6 +236,7 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
     const Box b = box_at(p, boxes, index);
     const bool copy = copy_x || needs_copy(p, b) || (dense && p.in_pixel != p.C);
     const Window<T> x = open_window(p, b, copy, buffer);
+    if (bias) add_box_columns(p, b, dy, bias);
     const int64_t rows = b.images() * b.rows(), cols = b.cols();
     const T* g = dy + ((b.n0 * p.rows + b.i0) * p.cols + b.j0) * dy_pixel;
     int64_t g_pixel = dy_pixel;
@@ -230,19 +274,20 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
         const T* run = x.data + r * p.tap_h * x.row + tap * p.tap_w * x.pixel;
         const int64_t lanes_end = o.run_lanes ? o.length : k1;
         for (int64_t v = o.run_lanes ? 0 : k0; v < lanes_end;) {
-          const int64_t vectors = gemm::panel_vectors<T>((o.run_lanes ? o.length : p.K) - v);
+          const int64_t vectors = outer_vectors<T>((o.run_lanes ? o.length : p.K) - v);
           const int64_t panel = vectors * kN;
           const int64_t columns = min(panel, (o.run_lanes ? o.length : p.K) - v);
-          const gemm::Block block{0, o.run_lanes ? p.K : o.length, v, columns, 0, count, true, true};
+          const gemm::Block block{0,   o.run_lanes ? p.K : o.length, v, columns, 0, count, true,
+                                  true};
           if (o.run_lanes) {
             const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel};
             const gemm::Output<T> sink{sums + (r * o.taps + tap) * p.K * o.length, o.length,
                                        index > 0};
-            gemm::run_panel_of(vectors, left, run + v, x_pixel, sink, block);
+            run_outer_panel(vectors, left, run + v, x_pixel, sink, block);
           } else {
             const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel};
             const gemm::Output<T> sink{sums + (r * p.S + tap) * p.C * p.K, p.K, index > 0};
-            gemm::run_panel_of(vectors, left, g + v, g_pixel, sink, block);
+            run_outer_panel(vectors, left, g + v, g_pixel, sink, block);
           }
           v += panel;
         }
@@ -284,9 +329,9 @@ RV_INLINE void few_dots(const T* x, const int64_t* offset, const T* dy, int64_t 
   }
 }
 
-// The gradient of one piece: sums[d * K + k], d = (r, s, c).
+// The gradient of one piece: sums[d * K + k], d = (r, s, c). With `bias`, also the sums of dy.
 template <class T, int K>
-void few_piece_of(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums) {
+void few_piece_of(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums, T* bias) {
   constexpr int64_t kN = Vec<T>::N;
   constexpr int D = few_vectors(K);
   const Boxes boxes = cut_few(p);
@@ -294,9 +339,9 @@ void few_piece_of(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sum
   const int64_t most = f.vectors(boxes.rows, boxes.cols), plane = most * kN, depth = p.depth();
   const int64_t x_size = round_up(f.elements(), 64), dy_size = round_up(K * plane, 64);
   const int64_t sum_size = depth * K * kN;
-  T* x = static_cast<T*>(scratch(
-      static_cast<int64_t>(sizeof(T)) * (x_size + dy_size + round_up(sum_size, 64)) + 8 * depth +
-      4 * most));
+  T* x = static_cast<T*>(
+      scratch(static_cast<int64_t>(sizeof(T)) * (x_size + dy_size + round_up(sum_size, 64)) +
+              8 * depth + 4 * most));
   T* g = x + x_size;
   auto* total = reinterpret_cast<Vec<T>*>(g + dy_size);
   auto* offset = reinterpret_cast<int64_t*>(g + dy_size + round_up(sum_size, 64));
@@ -314,6 +359,7 @@ void few_piece_of(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sum
     const Box b = box_at(p, boxes, index);
     const int64_t vectors = f.vectors(b.rows(), b.cols());
     fill_masks<T>(mask, vectors, f.pitch, b.rows(), b.cols());
+    if (bias) add_box_columns(p, b, dy, bias);
     for (int64_t n = b.n0; n < b.n1; ++n) {
       fill_planes(p, f, b, n, x);
       if (b.cols() == p.cols) {  // the rows of the box lie next to each other
@@ -341,9 +387,9 @@ void few_piece_of(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sum
 }
 
 template <class T, int K = few_most<T>()>
-void few_piece(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums) {
-  if (p.K == K) return few_piece_of<T, K>(p, dy, dy_pixel, sums);
-  if constexpr (K > 1) few_piece<T, K - 1>(p, dy, dy_pixel, sums);
+void few_piece(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums, T* bias) {
+  if (p.K == K) return few_piece_of<T, K>(p, dy, dy_pixel, sums, bias);
+  if constexpr (K > 1) few_piece<T, K - 1>(p, dy, dy_pixel, sums, bias);
 }
 
 template <class T>
@@ -359,31 +405,62 @@ Correlation<T> weight_problem(const Conv2dWeightArgs& a, int64_t group) {
   const Conv2dShape& s = a.shape;
   const int64_t C = s.C / s.groups, K = s.K / s.groups;
   const int64_t* w = a.dweight.strides;
-  return {data<T>(a.x) + group * C, s.N, s.H, s.W, s.C,  //
-          nullptr, s.P, s.Q, 0, 0, 0,  //
-          s.R, s.S, C, K,  //
-          s.stride_h, s.stride_w, -s.pad_top, -s.pad_left, s.dilation_h, s.dilation_w,  //
-          nullptr, w[2], w[3], w[1], w[0], nullptr};
+  return {data<T>(a.x) + group * C,
+          s.N,
+          s.H,
+          s.W,
+          s.C,  //
+          nullptr,
+          s.P,
+          s.Q,
+          0,
+          0,
+          0,  //
+          s.R,
+          s.S,
+          C,
+          K,  //
+          s.stride_h,
+          s.stride_w,
+          -s.pad_top,
+          -s.pad_left,
+          s.dilation_h,
+          s.dilation_w,  //
+          nullptr,
+          w[2],
+          w[3],
+          w[1],
+          w[0],
+          nullptr};
 }
 
+// db = the sums of the pieces, added in order.
 template <class T>
-void bias_gradient(const Conv2dWeightArgs& a, T* workspace) {
+void merge_bias(const Conv2dWeightArgs& a, const T* sums, int64_t pieces) {
+  T* db = data<T>(a.dbias);
+  for (int64_t k = 0; k < a.shape.K; ++k) {
+    T y = sums[k];
+    for (int64_t g = 1; g < pieces; ++g) y += sums[g * a.shape.K + k];
+    db[k * a.dbias.strides[0]] = y;
+  }
+}
+
+// The bias gradient by itself, where it does not ride along.
+template <class T>
+void run_bias(const Conv2dWeightArgs& a, T* workspace) {
   const Conv2dShape& s = a.shape;
   const int64_t pixels = s.N * s.P * s.Q;
   const int64_t pieces = max(1, min(kConv2dPieces, pixels * s.K / 32768));
   parallel_for(pieces, [&](int64_t g) {
     const int64_t from = g * pixels / pieces, to = (g + 1) * pixels / pieces;
-    column_sums(data<T>(a.dy) + from * s.K, to - from, s.K, workspace + g * s.K);
+    T* sums = workspace + g * s.K;
+    __builtin_memset(sums, 0, sizeof(T) * s.K);
+    add_columns(data<T>(a.dy) + from * s.K, to - from, s.K, sums);
   });
-  T* db = data<T>(a.dbias);
-  for (int64_t k = 0; k < s.K; ++k) {
-    T y = workspace[k];
-    for (int64_t g = 1; g < pieces; ++g) y += workspace[g * s.K + k];
-    db[k * a.dbias.strides[0]] = y;
-  }
+  merge_bias(a, workspace, pieces);
 }
 
-// workspace: the private gradients.
+// workspace: the private gradients, then the sums of dy of every piece.
 template <class T>
 void run_weight(const Conv2dWeightArgs& a, int64_t group, T* workspace) {
   const Correlation<T> p = weight_problem<T>(a, group);
@@ -394,7 +471,9 @@ void run_weight(const Conv2dWeightArgs& a, int64_t group, T* workspace) {
   const Outer o = outer_plan(p);
   const int64_t panel = gemm::kVectors * Vec<T>::N, panels = ceil_div(p.K, panel);
   const int64_t parts = few || o.run_lanes ? 1 : min(panels, ceil_div(8, count));
-  T* dw = data<T>(a.dweight) + group * p.K * a.dweight.strides[0];
+  const bool with_bias = a.dbias.storage && s.groups == 1;
+  T* biases = workspace + count * size;
+  if (with_bias) __builtin_memset(biases, 0, sizeof(T) * count * s.K);
   if (s.N == 0) {
     __builtin_memset(workspace, 0, sizeof(T) * size);
   } else {
@@ -404,16 +483,19 @@ void run_weight(const Conv2dWeightArgs& a, int64_t group, T* workspace) {
       const Correlation<T> sub = piece_of(p, pieces, piece, &first);
       const T* dy = data<T>(a.dy) + first * s.K + group * p.K;
       T* sums = workspace + piece * size;
+      T* bias = with_bias && part == 0 ? biases + piece * s.K : nullptr;
       if (few) {
-        few_piece(sub, dy, s.K, sums);
+        few_piece(sub, dy, s.K, sums, bias);
       } else {
         outer_piece(sub, o, dy, s.K, part * panels / parts * panel,
-                    min(p.K, (part + 1) * panels / parts * panel), sums);
+                    min(p.K, (part + 1) * panels / parts * panel), sums, bias);
       }
     });
   }
   const Layout at = few ? Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1} : outer_layout(p, o);
+  T* dw = data<T>(a.dweight) + group * p.K * a.dweight.strides[0];
   merge_weights(p, dw, workspace, at, count, size);
+  if (with_bias) merge_bias(a, biases, count);
 }
 
 }  // namespace ranvier::RV_ISA::conv

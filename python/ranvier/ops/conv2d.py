@@ -96,7 +96,8 @@ def conv2d(
         (N, K, P, Q), or (K, P, Q) for a single image. It lies in memory channels-last.
 
     Raises:
-        ValueError: channels, groups or sizes that do not fit; a kernel larger than the padded image.
+        ValueError: channels, groups or sizes that do not fit; a kernel larger than the padded
+            image.
         TypeError: different dtypes or devices.
 
     Source: LeCun et al. (1998), section II; Dumoulin and Visin, "A guide to convolution arithmetic
