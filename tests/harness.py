@@ -253,6 +253,7 @@ def threads(count: int) -> Iterator[None]:
 
 def host(tensor: rv.Tensor) -> np.ndarray:
     """A tensor's values in NumPy, from any device."""
+    assert tensor is not None, "no gradient arrived"
     return (tensor if tensor.device == "cpu" else tensor.to("cpu")).numpy()
 
 
@@ -583,9 +584,9 @@ def _channels_last(a: np.ndarray) -> np.ndarray:
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "transposed": lambda a: np.ascontiguousarray(a.T).T,
+    "transposed": lambda a: np.array(a.T, order="C").T,
     "strided": lambda a: _strided(a) if a.ndim else a,
-    "reversed": lambda a: np.flip(np.ascontiguousarray(np.flip(a))),
+    "reversed": lambda a: np.flip(np.array(np.flip(a), order="C")) if a.ndim else a,
     "misaligned": _misaligned,
     "channels-last": _channels_last,
 }
