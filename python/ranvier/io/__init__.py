@@ -1,6 +1,16 @@
-"""Files: safetensors weights and typed configurations. No file of ours is ever a pickle."""
+"""Files: safetensors weights, nested states, typed configurations. Never a pickle."""
 
 from .files import atomic_write, write_text
 from .safetensors import load_arrays, load_file, read_header, save_file
+from .state import load_state, save_state
 
-__all__ = ["atomic_write", "load_arrays", "load_file", "read_header", "save_file", "write_text"]
+__all__ = [
+    "atomic_write",
+    "load_arrays",
+    "load_file",
+    "load_state",
+    "read_header",
+    "save_file",
+    "save_state",
+    "write_text",
+]
