@@ -1,0 +1,153 @@
+// Elementwise iteration over strided, broadcast arrays, for *.simd.cpp files.
+//
+//   Loop<3> loop({&args.y, &args.a, &args.b});       // the first operand gives the shape
+//   loop.run([&](int64_t n, char* const* p, const int64_t* stride) { one row of n elements });
+//
+// Axes are sorted as the first operand lies in memory and merged where all operands allow it, so a
+// dense array of any layout is one long row. Rows are cut into chunks by the shape alone.
+#pragma once
+
+#include "core/simd.h"
+
+namespace ranvier::RV_ISA {
+
+RV_INLINE int64_t item_bytes(DType t) {
+  switch (t) {
+    case DType::Float64:
+    case DType::Int64: return 8;
+    case DType::Float32:
+    case DType::Int32: return 4;
+    case DType::BFloat16:
+    case DType::Float16: return 2;
+    default: return 1;
+  }
+}
+
+constexpr int64_t kLoopGrain = 32768;  // elements; 128 KB of float32 per operand
+
+template <int K>
+struct Loop {
+  int ndim;
+  int64_t shape[kMaxDims];
+  int64_t stride[K][kMaxDims];  // bytes
+  char* base[K];
+  int64_t item[K];
+
+  // Operands after the first have at most its number of axes, each of its size or 1.
+  RV_ALWAYS_INLINE explicit Loop(const ArrayRef* const (&refs)[K]) {
+    const ArrayRef& lead = *refs[0];
+    for (int k = 0; k < K; ++k) {
+      base[k] = data<char>(*refs[k]);
+      item[k] = item_bytes(refs[k]->dtype);
+    }
+    // Insertion sort of the axes by the lead's stride, widest first; size-1 axes drop out.
+    int order[kMaxDims], count = 0;
+    for (int i = 0; i < lead.ndim; ++i) {
+      if (lead.shape[i] == 1) continue;
+      int j = count++;
+      for (; j > 0 && magnitude(lead.strides[order[j - 1]]) < magnitude(lead.strides[i]); --j)
+        order[j] = order[j - 1];
+      order[j] = i;
+    }
+    ndim = 0;
+    for (int c = 0; c < count; ++c) {
+      int axis = order[c];
+      int64_t size = lead.shape[axis], step[K];
+      for (int k = 0; k < K; ++k) {
+        int a = axis - (lead.ndim - refs[k]->ndim);
+        step[k] = a < 0 || refs[k]->shape[a] == 1 ? 0 : refs[k]->strides[a] * item[k];
+      }
+      bool merge = ndim > 0;
+      for (int k = 0; merge && k < K; ++k) merge = stride[k][ndim - 1] == step[k] * size;
+      if (merge) {
+        shape[ndim - 1] *= size;
+        for (int k = 0; k < K; ++k) stride[k][ndim - 1] = step[k];
+      } else {
+        shape[ndim] = size;
+        for (int k = 0; k < K; ++k) stride[k][ndim] = step[k];
+        ++ndim;
+      }
+    }
+    if (ndim == 0) {  // one element
+      ndim = 1;
+      shape[0] = 1;
+      for (int k = 0; k < K; ++k) stride[k][0] = item[k];
+    }
+  }
+
+  // row(n, pointers, byte strides) for every row, or piece of a long row; no row is empty.
+  template <class F>
+  RV_ALWAYS_INLINE void run(const F& row) const {
+    int64_t inner = shape[ndim - 1], outer = 1, step[K];
+    for (int i = 0; i < ndim - 1; ++i) outer *= shape[i];
+    if (inner == 0 || outer == 0) return;
+    for (int k = 0; k < K; ++k) step[k] = stride[k][ndim - 1];
+    int64_t pieces = (inner + kLoopGrain - 1) / kLoopGrain;
+    int64_t rows = inner >= kLoopGrain ? 1 : kLoopGrain / inner;
+    int64_t groups = (outer + rows - 1) / rows;
+    auto chunk = [&](int64_t c) {
+      int64_t first = c / pieces * rows, piece = c % pieces;
+      int64_t last = first + rows < outer ? first + rows : outer;
+      int64_t begin = piece * kLoopGrain;
+      int64_t n = inner - begin < kLoopGrain ? inner - begin : kLoopGrain;
+      int64_t index[kMaxDims];
+      char* p[K];
+      for (int k = 0; k < K; ++k) p[k] = base[k] + begin * step[k];
+      int64_t rest = first;
+      for (int i = ndim - 2; i >= 0; --i) {
+        index[i] = rest % shape[i];
+        rest /= shape[i];
+        for (int k = 0; k < K; ++k) p[k] += index[i] * stride[k][i];
+      }
+      for (int64_t r = first;;) {
+        row(n, p, step);
+        if (++r == last) break;
+        for (int i = ndim - 2; i >= 0; --i) {  // odometer
+          for (int k = 0; k < K; ++k) p[k] += stride[k][i];
+          if (++index[i] < shape[i]) break;
+          for (int k = 0; k < K; ++k) p[k] -= stride[k][i] * shape[i];
+          index[i] = 0;
+        }
+      }
+    };
+    int64_t chunks = groups * pieces;
+    if (chunks == 1)
+      chunk(0);
+    else
+      parallel_for(chunks, chunk);
+  }
+
+ private:
+  static RV_ALWAYS_INLINE int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
+};
+
+// n elements that lie `stride` bytes apart: dense, one value for all, or gathered.
+template <class T>
+struct Row {
+  char* p;
+  int64_t stride;
+  RV_ALWAYS_INLINE Row(char* p, int64_t stride) : p(p), stride(stride) {}
+  RV_ALWAYS_INLINE T& operator[](int64_t i) const {
+    return *reinterpret_cast<T*>(p + i * stride);
+  }
+  RV_ALWAYS_INLINE bool dense() const { return stride == static_cast<int64_t>(sizeof(T)); }
+  template <class Lanes>
+  RV_ALWAYS_INLINE Vec<T> load(int64_t i, Lanes lanes) const {
+    if (dense()) return Vec<T>::load(reinterpret_cast<T*>(p) + i, lanes);
+    if (stride == 0) return Vec<T>::broadcast(*reinterpret_cast<T*>(p));
+    return Vec<T>::load_strided(&(*this)[i], stride / static_cast<int64_t>(sizeof(T)), count(lanes));
+  }
+  template <class Lanes>
+  RV_ALWAYS_INLINE void store(Vec<T> v, int64_t i, Lanes lanes) const {
+    if (dense())
+      v.store(reinterpret_cast<T*>(p) + i, lanes);
+    else
+      v.store_strided(&(*this)[i], stride / static_cast<int64_t>(sizeof(T)), count(lanes));
+  }
+
+ private:
+  static RV_ALWAYS_INLINE int64_t count(All) { return Vec<T>::N; }
+  static RV_ALWAYS_INLINE int64_t count(int64_t n) { return n; }
+};
+
+}  // namespace ranvier::RV_ISA

@@ -1,0 +1,212 @@
+#include "core/memory.h"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "core/check.h"
+
+namespace ranvier {
+namespace {
+
+constexpr int64_t kAlign = 64;
+constexpr int64_t kHuge = int64_t{2} << 20;  // from here on, ask for 2 MB pages
+
+// Size classes: multiples of 64 up to 512, then eight steps per doubling, so that at most an
+// eighth of a block is wasted and a freed block fits the next step's request of the same shape.
+int size_class(int64_t bytes, int64_t* rounded) {
+  if (bytes <= 512) {
+    int64_t units = bytes <= 0 ? 1 : (bytes + kAlign - 1) / kAlign;
+    *rounded = units * kAlign;
+    return static_cast<int>(units - 1);
+  }
+  int log = 63 - std::countl_zero(static_cast<uint64_t>(bytes - 1));  // 2^log <= bytes - 1
+  int64_t step = int64_t{1} << (log - 3);
+  int64_t units = (bytes + step - 1) / step;  // 9..16 eighths of 2^log
+  *rounded = units * step;
+  return 8 + (log - 9) * 8 + static_cast<int>(units - 9);
+}
+constexpr int kClasses = 8 + (48 - 9) * 8;
+constexpr int64_t kMaxBytes = int64_t{1} << 47;
+
+struct Cache {
+  std::mutex lock;
+  std::vector<void*> blocks[kClasses];
+  std::vector<Storage*> headers;
+  int64_t in_use = 0, cached = 0, peak = 0;
+};
+
+// Never destroyed: arrays held by other static objects may be released after us.
+Cache& cache() {
+  static Cache* c = new Cache;
+  return *c;
+}
+
+std::atomic<uint64_t> g_next_id{1};
+std::atomic<uint64_t> g_mutations{0};
+
+void* system_allocate(int64_t bytes) {
+  void* p = nullptr;
+  size_t align = bytes >= kHuge ? kHuge : kAlign;
+  if (posix_memalign(&p, align, static_cast<size_t>(bytes)) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= kHuge) madvise(p, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+#endif
+  return p;
+}
+
+void trim(Cache& c) {
+  for (int k = 0; k < kClasses; ++k) {
+    for (void* p : c.blocks[k]) std::free(p);
+    c.blocks[k].clear();
+  }
+  c.cached = 0;
+}
+
+}  // namespace
+
+const char* Device::name() const {
+  switch (kind) {
+    case DeviceKind::Cpu: return "cpu";
+    case DeviceKind::Cuda: return "cuda";
+    case DeviceKind::Meta: return "meta";
+  }
+  return "?";
+}
+
+StoragePtr allocate(int64_t bytes, Device device) {
+  if (device.kind == DeviceKind::Cuda)
+    fail("allocate", ErrorKind::Type,
+         "expected a device that this build supports, got cuda - this build has no CUDA library; "
+         "`ranvier info` says why");
+  Cache& c = cache();
+  int64_t rounded = 0;
+  bool meta = device.kind == DeviceKind::Meta;
+  int k = -1;
+  if (!meta) {
+    RV_CHECK(bytes < kMaxBytes, "allocate", Memory, "expected at most 2^47 bytes, got ", bytes);
+    k = size_class(bytes, &rounded);
+  }
+  Storage* s = nullptr;
+  void* block = nullptr;
+  {
+    std::lock_guard guard(c.lock);
+    if (!c.headers.empty()) {
+      s = c.headers.back();
+      c.headers.pop_back();
+    }
+    if (!meta) {
+      if (!c.blocks[k].empty()) {
+        block = c.blocks[k].back();
+        c.blocks[k].pop_back();
+        c.cached -= rounded;
+      }
+      c.in_use += rounded;
+      if (c.in_use > c.peak) c.peak = c.in_use;
+    }
+  }
+  if (!meta && !block) {
+    block = system_allocate(rounded);
+    if (!block) {  // give the cache back to the system and try once more
+      std::lock_guard guard(c.lock);
+      trim(c);
+      block = system_allocate(rounded);
+      if (!block) {
+        c.in_use -= rounded;
+        if (s) c.headers.push_back(s);
+      }
+    }
+    RV_CHECK(block, "allocate", Memory, "expected ", bytes,
+             " bytes of memory, the system has none left - use a smaller batch or model");
+  }
+  if (!s) s = new Storage;
+  s->data = block;
+  s->bytes = bytes;
+  s->refs.store(1, std::memory_order_relaxed);
+  s->device = device;
+  s->id = g_next_id.fetch_add(1, std::memory_order_relaxed);
+  s->version = 0;
+  s->release = nullptr;
+  s->owner = nullptr;
+  return StoragePtr(s);
+}
+
+StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*)) {
+  auto* s = new Storage;
+  s->data = data;
+  s->bytes = bytes;
+  s->id = g_next_id.fetch_add(1, std::memory_order_relaxed);
+  s->release = release;
+  s->owner = owner;
+  return StoragePtr(s);
+}
+
+void StoragePtr::destroy(Storage* s) {
+  if (s->release) {
+    s->release(s);
+    delete s;
+    return;
+  }
+  Cache& c = cache();
+  int64_t rounded = 0;
+  std::lock_guard guard(c.lock);
+  if (s->data) {
+    int k = size_class(s->bytes, &rounded);
+    c.blocks[k].push_back(s->data);
+    c.in_use -= rounded;
+    c.cached += rounded;
+  }
+  c.headers.push_back(s);
+}
+
+uint64_t bump_version(Storage* storage) {
+  uint64_t v = g_mutations.fetch_add(1, std::memory_order_relaxed) + 1;
+  storage->version = v;
+  return v;
+}
+
+uint64_t mutations() { return g_mutations.load(std::memory_order_relaxed); }
+
+uint64_t next_storage_id() { return g_next_id.load(std::memory_order_relaxed); }
+
+MemoryStats memory_stats() {
+  Cache& c = cache();
+  std::lock_guard guard(c.lock);
+  return {c.in_use, c.cached, c.peak};
+}
+
+void reset_peak_memory() {
+  Cache& c = cache();
+  std::lock_guard guard(c.lock);
+  c.peak = c.in_use;
+}
+
+void empty_cache() {
+  Cache& c = cache();
+  std::lock_guard guard(c.lock);
+  trim(c);
+}
+
+void* scratch(int64_t bytes) {
+  struct Block {
+    void* data = nullptr;
+    int64_t bytes = 0;
+    ~Block() { std::free(data); }
+  };
+  thread_local Block block;
+  if (bytes > block.bytes) {
+    std::free(block.data);
+    int64_t size = 1 << 16;
+    while (size < bytes) size *= 2;
+    block.data = system_allocate(size);
+    block.bytes = block.data ? size : 0;
+    RV_CHECK(block.data, "scratch", Memory, "expected ", bytes,
+             " bytes of workspace, the system has none left - use a smaller batch or model");
+  }
+  return block.data;
+}
+
+}  // namespace ranvier

@@ -1,0 +1,342 @@
+// The extension module ranvier._core: Array, captured programs, and whatever the ops register.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "core/bind.h"
+#include "core/cpu.h"
+#include "core/program.h"
+#include "core/threads.h"
+
+namespace ranvier {
+
+Binder* Binder::first = nullptr;
+
+namespace {
+
+PyObject* g_capture_error = nullptr;
+
+PyObject* python_exception(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::Value: return PyExc_ValueError;
+    case ErrorKind::Type: return PyExc_TypeError;
+    case ErrorKind::Index: return PyExc_IndexError;
+    case ErrorKind::Memory: return PyExc_MemoryError;
+    case ErrorKind::Runtime: return PyExc_RuntimeError;
+    case ErrorKind::Capture: return g_capture_error;
+  }
+  return PyExc_RuntimeError;
+}
+
+nb::dlpack::dtype to_dlpack(DType t) {
+  using nb::dlpack::dtype_code;
+  auto code = dtype_code::Float;
+  if (t == DType::BFloat16) code = dtype_code::Bfloat;
+  if (t == DType::Int64 || t == DType::Int32) code = dtype_code::Int;
+  if (t == DType::UInt8) code = dtype_code::UInt;
+  if (t == DType::Bool) code = dtype_code::Bool;
+  return {static_cast<uint8_t>(code), static_cast<uint8_t>(item_size(t) * 8), 1};
+}
+
+DType from_dlpack_dtype(nb::dlpack::dtype d) {
+  for (int i = 0; i < 8; ++i)
+    if (to_dlpack(static_cast<DType>(i)) == d) return static_cast<DType>(i);
+  fail("tensor", ErrorKind::Type,
+       "expected a dtype of float32, float64, bfloat16, float16, int64, int32, uint8 or bool, got "
+       "one of ", static_cast<int>(d.bits), " bits that ranvier does not have - convert it first");
+}
+
+// Zero-copy: the new Array keeps the foreign object alive.
+Array import_array(nb::ndarray<> a) {
+  RV_CHECK(a.device_type() == nb::device::cpu::value, "from_dlpack", Type,
+           "expected memory of the cpu, got another device - copy it to the cpu first");
+  RV_CHECK(a.ndim() <= kMaxDims, "tensor", Value, "expected at most ", kMaxDims,
+           " dimensions, got ", a.ndim());
+  DType dtype = from_dlpack_dtype(a.dtype());
+  Dims shape, strides;
+  for (size_t i = 0; i < a.ndim(); ++i) {
+    shape.push_back(static_cast<int64_t>(a.shape(i)));
+    strides.push_back(a.stride(i));
+  }
+  // The storage starts at the lowest address that the strides reach.
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < shape.n; ++i) {
+    int64_t reach = (shape[i] - 1) * strides[i];
+    if (shape[i] > 0) (reach < 0 ? low : high) += reach;
+  }
+  int64_t item = item_size(dtype);
+  auto* base = static_cast<char*>(a.data()) + low * item;
+  auto* owner = new nb::ndarray<>(a);
+  StoragePtr s = adopt(base, (high - low + 1) * item, owner, [](Storage* storage) {
+    nb::gil_scoped_acquire gil;
+    delete static_cast<nb::ndarray<>*>(storage->owner);
+  });
+  return Array(std::move(s), -low * item, shape, strides, dtype);
+}
+
+template <class Framework>
+nb::ndarray<Framework> export_array(const Array& a) {
+  check_host_read(".numpy()");
+  RV_CHECK(!a.is_meta(), "numpy", Type,
+           "expected a tensor with values, got one on device meta - it has a shape, but no memory");
+  size_t shape[kMaxDims];
+  int64_t strides[kMaxDims];
+  for (int i = 0; i < a.ndim(); ++i) {
+    shape[i] = static_cast<size_t>(a.shape(i));
+    strides[i] = a.stride(i);
+  }
+  auto* held = new StoragePtr(a.storage());
+  nb::capsule owner(held, [](void* p) noexcept { delete static_cast<StoragePtr*>(p); });
+  return nb::ndarray<Framework>(a.data(), static_cast<size_t>(a.ndim()), shape, owner, strides,
+                                to_dlpack(a.dtype()));
+}
+
+nb::object item(const Array& a) {
+  check_host_read(".item()");
+  RV_CHECK(a.size() == 1, "item", Value, "expected a tensor of one element, got shape ", a.shape(),
+           " - use .numpy() for arrays");
+  RV_CHECK(!a.is_meta(), "item", Type, "expected a tensor with values, got one on device meta");
+  switch (a.dtype()) {
+    case DType::Float32: return nb::float_(*a.data<float>());
+    case DType::Float64: return nb::float_(*a.data<double>());
+    case DType::Int64: return nb::int_(*a.data<int64_t>());
+    case DType::Int32: return nb::int_(*a.data<int32_t>());
+    case DType::UInt8: return nb::int_(*a.data<uint8_t>());
+    case DType::Bool: return nb::bool_(*a.data<uint8_t>() != 0);
+    case DType::BFloat16:
+    case DType::Float16: return nb::float_(*a.cast(DType::Float32).data<float>());
+  }
+  return nb::none();
+}
+
+// x[key] for keys of integers, slices, None and Ellipsis: a view. None for any other key.
+nb::object basic_index(const Array& x, nb::handle key) {
+  nb::tuple keys = nb::isinstance<nb::tuple>(key) ? nb::borrow<nb::tuple>(key) : nb::make_tuple(key);
+  int consumed = 0;
+  bool ellipsis = false;
+  for (nb::handle k : keys) {
+    if (k.is_none()) continue;
+    if (k.ptr() == Py_Ellipsis) {
+      RV_CHECK(!ellipsis, "index", Index, "expected at most one Ellipsis");
+      ellipsis = true;
+    } else if (PySlice_Check(k.ptr()) ||
+               (PyIndex_Check(k.ptr()) && !PyBool_Check(k.ptr()) &&
+                !nb::hasattr(k, "__array__") && !nb::hasattr(k, "shape"))) {
+      ++consumed;
+    } else {
+      return nb::none();
+    }
+  }
+  RV_CHECK(consumed <= x.ndim(), "index", Index, "expected at most ", x.ndim(),
+           " indices for shape ", x.shape(), ", got ", consumed);
+  Dims shape, strides;
+  int64_t offset = 0, item = item_size(x.dtype());
+  int axis = 0;
+  auto copy_axes = [&](int count) {
+    for (; count > 0; --count, ++axis) {
+      shape.push_back(x.shape(axis));
+      strides.push_back(x.stride(axis));
+    }
+  };
+  for (nb::handle k : keys) {
+    if (k.is_none()) {
+      shape.push_back(1);
+      strides.push_back(0);
+    } else if (k.ptr() == Py_Ellipsis) {
+      copy_axes(x.ndim() - consumed);
+    } else if (PySlice_Check(k.ptr())) {
+      Py_ssize_t start, stop, step;
+      if (PySlice_Unpack(k.ptr(), &start, &stop, &step) < 0) throw nb::python_error();
+      Py_ssize_t count = PySlice_AdjustIndices(x.shape(axis), &start, &stop, step);
+      if (count > 0) offset += start * x.stride(axis) * item;
+      shape.push_back(count);
+      strides.push_back(x.stride(axis) * step);
+      ++axis;
+    } else {
+      Py_ssize_t i = PyNumber_AsSsize_t(k.ptr(), PyExc_IndexError);
+      if (i == -1 && PyErr_Occurred()) throw nb::python_error();
+      int64_t n = x.shape(axis);
+      RV_CHECK(i >= -n && i < n, "index", Index, "expected an index from ", -n, " to ", n - 1,
+               " on axis ", axis, " of shape ", x.shape(), ", got ", i);
+      offset += (i < 0 ? i + n : i) * x.stride(axis) * item;
+      ++axis;
+    }
+  }
+  copy_axes(x.ndim() - axis);
+  return nb::cast(x.with(shape, strides, offset));
+}
+
+// The gradient as a leaf keeps it: `grad` itself when nobody else holds its memory and it lies as
+// `like` does, else a copy.
+Array own_gradient(const Array& grad, const Array& like) {
+  RV_CHECK(grad.shape() == like.shape(), "backward", Value, "expected a gradient of shape ",
+           like.shape(), ", got ", grad.shape());
+  bool fits = grad.dtype() == like.dtype() && grad.offset() == 0 && grad.storage()->refs == 1;
+  if (fits && (grad.strides() == like.strides() || grad.is_contiguous())) return grad;
+  Array copy = Array::empty_like(like);
+  copy_into(copy, grad);
+  return copy;
+}
+
+}  // namespace
+
+Operands operands(const char* op, nb::handle ha, nb::handle hb) {
+  const Array *a = as_array(ha), *b = as_array(hb);
+  if (a && b) {
+    if (a->dtype() == b->dtype()) return {*a, *b};
+    DType t = promote(a->dtype(), b->dtype());
+    return {a->cast(t), b->cast(t)};
+  }
+  RV_CHECK(a || b, op, Type, "expected at least one tensor");
+  const Array& x = a ? *a : *b;
+  nb::handle number = a ? hb : ha;
+  PyObject* p = number.ptr();
+  DType t = x.dtype();
+  double value;
+  if (PyFloat_Check(p)) {
+    value = PyFloat_AS_DOUBLE(p);
+    if (!is_floating(t)) t = DType::Float32;
+  } else if (PyBool_Check(p)) {
+    value = p == Py_True;
+  } else if (PyLong_Check(p)) {
+    value = PyLong_AsDouble(p);
+    if (value == -1.0 && PyErr_Occurred()) throw nb::python_error();
+    if (t == DType::Bool) t = DType::Int64;
+  } else if (PyIndex_Check(p) || PyFloat_Check(p) || nb::hasattr(number, "__float__")) {
+    nb::object f = nb::steal(PyNumber_Float(p));  // NumPy scalars
+    if (!f.is_valid()) throw nb::python_error();
+    value = PyFloat_AS_DOUBLE(f.ptr());
+    if (!is_floating(t) && !PyIndex_Check(p)) t = DType::Float32;
+  } else {
+    fail(op, ErrorKind::Type, "expected a tensor or a number, got ", Py_TYPE(p)->tp_name);
+  }
+  if (t == DType::Int64 && PyLong_Check(p) && !PyBool_Check(p)) {  // exact beyond 2^53
+    Array s = Array::scalar(0, t, x.device());
+    if (!s.is_meta()) {
+      long long v = PyLong_AsLongLong(p);
+      if (v == -1 && PyErr_Occurred()) throw nb::python_error();
+      *s.data<int64_t>() = v;
+    }
+    return a ? Operands{x.cast(t), s} : Operands{s, x.cast(t)};
+  }
+  Array s = Array::scalar(value, t, x.device());
+  return a ? Operands{x.cast(t), s} : Operands{s, x.cast(t)};
+}
+
+}  // namespace ranvier
+
+using namespace ranvier;
+
+NB_MODULE(_core, m) {
+  m.doc() = "Compiled core of ranvier: arrays, kernels, captured programs.";
+  g_capture_error = PyErr_NewExceptionWithDoc(
+      "ranvier.CaptureError",
+      "A step that is being captured did something that cannot be replayed.", PyExc_RuntimeError,
+      nullptr);
+  m.attr("CaptureError") = nb::handle(g_capture_error);
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (const Error& e) {
+      PyErr_SetString(python_exception(e.kind()), e.what());
+    }
+  });
+  choose_level();
+
+  nb::class_<Array>(m, "Array", "Shared buffer, offset, shape, strides, dtype and device.")
+      .def_prop_ro("shape", [](const Array& a) { return a.shape(); })
+      .def_prop_ro("strides", [](const Array& a) { return a.strides(); })
+      .def_prop_ro("ndim", &Array::ndim)
+      .def_prop_ro("size", &Array::size)
+      .def_prop_ro("nbytes", &Array::bytes)
+      .def_prop_ro("dtype", [](const Array& a) { return static_cast<int>(a.dtype()); })
+      .def_prop_ro("device", [](const Array& a) { return device_code(a.device()); })
+      .def_prop_ro("version", [](const Array& a) { return a.storage()->version; })
+      .def_prop_ro("storage_id", [](const Array& a) { return a.storage()->id; })
+      .def_prop_ro("data_ptr",
+                   [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data<char>()); })
+      .def_prop_ro("is_contiguous", &Array::is_contiguous)
+      .def_prop_ro("is_channels_last", &Array::is_channels_last)
+      .def("numpy", &export_array<nb::numpy>)
+      .def("exporter", &export_array<nb::array_api>,
+           "An object with __dlpack__ over the same memory.")
+      .def("item", &item)
+      .def("bump", &Array::bump, "Counts an in-place change; returns the global count.")
+      .def("contiguous", &Array::contiguous, RV_NOGIL)
+      .def("channels_last", &Array::channels_last, RV_NOGIL)
+      .def("cast", [](const Array& a, int t) { return a.cast(static_cast<DType>(t)); }, RV_NOGIL)
+      .def("reshape", [](const Array& a, const Dims& s) { return a.reshape(s); }, RV_NOGIL)
+      .def("permute", &Array::permute)
+      .def("transpose",
+           [](const Array& a, int i, int j) {
+             return a.transpose(normal_axis("transpose", i, a.ndim()),
+                                normal_axis("transpose", j, a.ndim()));
+           })
+      .def("expand", [](const Array& a, const Dims& s) { return a.expand(s); })
+      .def("index", &basic_index, "key"_a.none());
+
+  m.def("empty", [](const Dims& shape, int dtype, int device) {
+    return Array::empty(shape, static_cast<DType>(dtype), device_of(device));
+  });
+  m.def("empty_like", [](const Array& x) { return Array::empty_like(x); });
+  m.def("scalar", [](double v, int dtype, int device) {
+    return Array::scalar(v, static_cast<DType>(dtype), device_of(device));
+  });
+  m.def("import_array", &import_array, "Wraps a NumPy array or DLPack exporter without copying.");
+  m.def("own_gradient", &own_gradient, RV_NOGIL);
+  m.def("promote", [](int a, int b) {
+    return static_cast<int>(promote(static_cast<DType>(a), static_cast<DType>(b)));
+  });
+  m.def("broadcast_shapes",
+        [](const Dims& a, const Dims& b) { return broadcast_shapes("broadcast", a, b); });
+
+  nb::class_<Program>(m, "Program", "The kernel calls of one captured step.")
+      .def("replay", &Program::replay, RV_NOGIL)
+      .def("__len__", &Program::size)
+      .def("text", &Program::text)
+      .def_prop_ro("buffer_bytes", &Program::buffer_bytes)
+      .def("snapshot",
+           [](const Program& p) {
+             nb::list out;
+             for (auto& b : p.snapshot()) out.append(nb::bytes(b.data(), b.size()));
+             return out;
+           })
+      .def("restore", [](const Program& p, nb::list saved) {
+        std::vector<std::vector<char>> blocks;
+        for (nb::handle h : saved) {
+          auto b = nb::cast<nb::bytes>(h);
+          blocks.emplace_back(b.c_str(), b.c_str() + b.size());
+        }
+        p.restore(blocks);
+      });
+  nb::class_<Recorder>(m, "Recorder", "Records the kernel calls of this thread until finished.")
+      .def(nb::init<>())
+      .def("finish", &Recorder::finish)
+      .def("abandon", &Recorder::abandon);
+  m.def("is_capturing", [] { return Recorder::current() != nullptr; });
+  m.def("check_host_read", &check_host_read);
+
+  m.def("mutations", &mutations);
+
+  m.def("num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads);
+  m.def("cpu_level", &level_name);
+  m.def("cpu_levels", &available_levels);
+  m.def("kernels", [] {
+    std::vector<std::string> names;
+    for (KernelBase* k = KernelBase::first(); k; k = k->next) names.emplace_back(k->name);
+    std::sort(names.begin(), names.end());
+    return names;
+  });
+  m.def("memory_stats", [] {
+    MemoryStats s = memory_stats();
+    return std::make_tuple(s.in_use, s.cached, s.peak);
+  });
+  m.def("reset_peak_memory", &reset_peak_memory);
+  m.def("empty_cache", &empty_cache);
+
+  for (Binder* b = Binder::first; b; b = b->next) b->fn(m);
+}

@@ -1,0 +1,134 @@
+#include "core/program.h"
+
+#include <cstring>
+
+#include "core/array.h"
+#include "core/check.h"
+
+namespace ranvier {
+namespace {
+thread_local Recorder* t_recorder = nullptr;
+
+std::string describe(const ArrayRef& r) {
+  Dims shape;
+  for (int i = 0; i < r.ndim; ++i) shape.push_back(r.shape[i]);
+  constexpr const char* marks[] = {"in", "out", "inout"};
+  return text(marks[static_cast<int>(r.access)], ' ', r.dtype, to_string(shape), " #",
+              static_cast<Storage*>(r.storage)->id);
+}
+}  // namespace
+
+void Program::replay() const {
+  for (const Call& c : calls_) run_kernel(*c.kernel, c.args);
+  for (const StoragePtr& s : changed_) bump_version(s.get());
+}
+
+std::string Program::text() const {
+  std::string s;
+  for (const Call& c : calls_) {
+    s += c.kernel->name;
+    auto* refs = static_cast<const ArrayRef*>(c.args);
+    for (int i = 0; i < c.kernel->arrays; ++i)
+      if (refs[i].storage) s += "  " + describe(refs[i]);
+    auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
+    for (int i = 0; i < c.kernel->spans; ++i)
+      s += ranvier::text("  span of ", spans[i].count);
+    s += '\n';
+  }
+  return s;
+}
+
+int64_t Program::buffer_bytes() const {
+  int64_t n = 0;
+  for (const StoragePtr& s : storages_) n += s->bytes;
+  return n;
+}
+
+std::vector<std::vector<char>> Program::snapshot() const {
+  std::vector<std::vector<char>> saved;
+  for (const StoragePtr& s : changed_) {
+    auto* p = static_cast<const char*>(s->data);
+    saved.emplace_back(p, p + s->bytes);
+  }
+  return saved;
+}
+
+void Program::restore(const std::vector<std::vector<char>>& saved) const {
+  RV_CHECK(saved.size() == changed_.size(), "capture", Value, "expected a snapshot of ",
+           changed_.size(), " buffers, got ", saved.size());
+  for (size_t i = 0; i < saved.size(); ++i) {
+    std::memcpy(changed_[i]->data, saved[i].data(), saved[i].size());
+    bump_version(changed_[i].get());
+  }
+}
+
+Recorder* Recorder::current() { return t_recorder; }
+
+Recorder::Recorder() : program_(std::make_shared<Program>()), first_id_(next_storage_id()) {
+  RV_CHECK(!t_recorder, "capture", Capture,
+           "expected no other capture in this thread - captured steps cannot contain each other");
+  t_recorder = this;
+}
+
+Recorder::~Recorder() {
+  if (t_recorder == this) t_recorder = nullptr;
+}
+
+char* Recorder::keep(const void* data, int64_t bytes) {
+  // operator new aligns to 16 bytes, enough for every argument struct
+  program_->structs_.emplace_back(new char[static_cast<size_t>(bytes)]);
+  char* p = program_->structs_.back().get();
+  std::memcpy(p, data, static_cast<size_t>(bytes));
+  return p;
+}
+
+void Recorder::note(const ArrayRef& ref) {
+  if (!ref.storage) return;
+  auto* s = static_cast<Storage*>(ref.storage);
+  auto [it, fresh] = seen_.try_emplace(s, false);
+  if (fresh) program_->storages_.push_back(StoragePtr::share(s));
+  if (ref.access != Access::In && s->id < first_id_ && !it->second) {
+    it->second = true;
+    program_->changed_.push_back(StoragePtr::share(s));
+    auto* p = static_cast<const char*>(s->data);
+    before_.emplace_back(StoragePtr::share(s), std::vector<char>(p, p + s->bytes));
+  }
+}
+
+void Recorder::record(const KernelBase& k, const void* args) {
+  char* copy = keep(args, k.bytes);
+  auto* refs = reinterpret_cast<ArrayRef*>(copy);
+  for (int i = 0; i < k.arrays; ++i) note(refs[i]);
+  auto* spans = reinterpret_cast<Span*>(refs + k.arrays);
+  for (int i = 0; i < k.spans; ++i) {
+    for (int64_t j = 0; j < spans[i].count; ++j) note(spans[i].items[j]);
+    if (spans[i].count)
+      spans[i].items = reinterpret_cast<const ArrayRef*>(
+          keep(spans[i].items, spans[i].count * static_cast<int64_t>(sizeof(ArrayRef))));
+  }
+  program_->calls_.push_back({&k, copy});
+}
+
+std::shared_ptr<Program> Recorder::finish() {
+  if (t_recorder == this) t_recorder = nullptr;
+  before_.clear();
+  return std::move(program_);
+}
+
+void Recorder::abandon() {
+  if (t_recorder == this) t_recorder = nullptr;
+  for (auto& [s, bytes] : before_) {
+    std::memcpy(s->data, bytes.data(), bytes.size());
+    bump_version(s.get());
+  }
+  before_.clear();
+  program_.reset();
+}
+
+void check_host_read(const char* what) {
+  if (t_recorder)
+    fail("capture", ErrorKind::Capture, "expected a step that stays on the device, got ", what,
+         " - return the tensor from the captured function and read it outside");
+}
+
+}  // namespace ranvier

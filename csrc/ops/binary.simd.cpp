@@ -1,0 +1,149 @@
+#include "ops/binary.h"
+
+#include <math.h>
+
+#include "core/loops.h"
+
+namespace ranvier::RV_ISA {
+namespace {
+
+// One line per operation: on vectors of floats, and on single integers.
+struct Add {
+  template <class V>
+  static RV_ALWAYS_INLINE V of(V a, V b) {
+    return a + b;
+  }
+};
+struct Subtract {
+  template <class V>
+  static RV_ALWAYS_INLINE V of(V a, V b) {
+    return a - b;
+  }
+};
+struct Multiply {
+  template <class V>
+  static RV_ALWAYS_INLINE V of(V a, V b) {
+    return a * b;
+  }
+};
+struct Divide {
+  template <class V>
+  static RV_ALWAYS_INLINE V of(V a, V b) {
+    return a / b;
+  }
+};
+struct Maximum {  // NaN on either side wins
+  template <class V>
+  static RV_ALWAYS_INLINE V of(V a, V b) {
+    return max_nan(b, a);
+  }
+  static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) { return a > b ? a : b; }
+};
+struct Minimum {
+  template <class V>
+  static RV_ALWAYS_INLINE V of(V a, V b) {
+    return min_nan(b, a);
+  }
+  static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) { return a < b ? a : b; }
+};
+
+struct Power {
+  static RV_ALWAYS_INLINE float one(float a, float b) { return powf(a, b); }
+  static RV_ALWAYS_INLINE double one(double a, double b) { return pow(a, b); }
+  // x^2, x^3 and x^0.5 are what networks use; they are exact products or roots, and fast.
+  template <class T>
+  static RV_ALWAYS_INLINE Vec<T> of(Vec<T> a, Vec<T> b) {
+    if (all(b == Vec<T>(T(2)))) return a * a;
+    if (all(b == Vec<T>(T(3)))) return a * a * a;
+    Vec<T> y;
+    for (int i = 0; i < Vec<T>::N; ++i) y.v[i] = one(a.v[i], b.v[i]);
+    return y;
+  }
+  // Integers: b >= 0; a negative power of an integer is 0 except for a = 1 and a = -1.
+  static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) {
+    if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? -1 : 1) : 0;
+    uint64_t r = 1, base = static_cast<uint64_t>(a);
+    for (; b; b >>= 1, base *= base)
+      if (b & 1) r *= base;
+    return static_cast<int64_t>(r);
+  }
+};
+
+template <class T, class Op>
+void floats(const BinaryArgs& args) {
+  Loop<3> loop({&args.y, &args.a, &args.b});
+  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+    Row<T> y(p[0], stride[0]), a(p[1], stride[1]), b(p[2], stride[2]);
+    if (y.dense() && a.dense() && b.dense()) {
+      auto* yp = reinterpret_cast<T*>(p[0]);
+      auto* ap = reinterpret_cast<const T*>(p[1]);
+      auto* bp = reinterpret_cast<const T*>(p[2]);
+      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+        Op::of(Vec<T>::load(ap + i, lanes), Vec<T>::load(bp + i, lanes)).store(yp + i, lanes);
+      });
+    } else {
+      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+        y.store(Op::of(a.load(i, lanes), b.load(i, lanes)), i, lanes);
+      });
+    }
+  });
+}
+
+// Integer arithmetic wraps, as in NumPy; bool becomes 0 or 1.
+template <class T, class Op>
+void integers(const BinaryArgs& args) {
+  Loop<3> loop({&args.y, &args.a, &args.b});
+  bool boolean = args.y.dtype == DType::Bool;
+  loop.run([boolean](int64_t n, char* const* p, const int64_t* stride) {
+    Row<T> y(p[0], stride[0]), a(p[1], stride[1]), b(p[2], stride[2]);
+    for (int64_t i = 0; i < n; ++i) {
+      auto r = Op::of(static_cast<int64_t>(a[i]), static_cast<int64_t>(b[i]));
+      y[i] = boolean ? static_cast<T>(r != 0) : static_cast<T>(r);
+    }
+  });
+}
+
+struct WrapAdd {
+  static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  }
+};
+struct WrapSubtract {
+  static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
+  }
+};
+struct WrapMultiply {
+  static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+  }
+};
+
+template <class Op, class IntegerOp>
+void by_dtype(const BinaryArgs& args) {
+  switch (args.y.dtype) {
+    case DType::Float32: return floats<float, Op>(args);
+    case DType::Float64: return floats<double, Op>(args);
+    case DType::Int64: return integers<int64_t, IntegerOp>(args);
+    case DType::Int32: return integers<int32_t, IntegerOp>(args);
+    default: return integers<uint8_t, IntegerOp>(args);
+  }
+}
+
+}  // namespace
+
+void binary(const BinaryArgs& args) {
+  switch (args.op) {
+    case BinaryOp::Add: return by_dtype<Add, WrapAdd>(args);
+    case BinaryOp::Subtract: return by_dtype<Subtract, WrapSubtract>(args);
+    case BinaryOp::Multiply: return by_dtype<Multiply, WrapMultiply>(args);
+    case BinaryOp::Divide:
+      return args.y.dtype == DType::Float64 ? floats<double, Divide>(args)
+                                            : floats<float, Divide>(args);
+    case BinaryOp::Power: return by_dtype<Power, Power>(args);
+    case BinaryOp::Maximum: return by_dtype<Maximum, Maximum>(args);
+    case BinaryOp::Minimum: return by_dtype<Minimum, Minimum>(args);
+  }
+}
+
+}  // namespace ranvier::RV_ISA

@@ -1,0 +1,212 @@
+#include "ops/copy.h"
+
+#include "core/loops.h"
+
+namespace ranvier::RV_ISA {
+namespace {
+
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
+
+RV_INLINE float to_float32(BFloat16 x) {
+  uint32_t bits = uint32_t{x.bits} << 16;
+  float f;
+  __builtin_memcpy(&f, &bits, 4);
+  return f;
+}
+
+// Round to nearest, ties to even; NaN stays NaN.
+RV_INLINE BFloat16 to_bfloat16(float f) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &f, 4);
+  if (f != f) return {static_cast<uint16_t>((bits >> 16) | 0x40)};
+  return {static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+
+RV_INLINE float to_float32(Float16 x) {
+  uint32_t sign = uint32_t{x.bits & 0x8000u} << 16, exponent = (x.bits >> 10) & 31,
+           fraction = x.bits & 0x3ff;
+  float f;
+  if (exponent == 0) {
+    f = static_cast<float>(fraction) * 0x1p-24f;
+    return sign ? -f : f;
+  }
+  uint32_t bits = sign | (exponent == 31 ? 0xff : exponent + 112) << 23 | fraction << 13;
+  __builtin_memcpy(&f, &bits, 4);
+  return f;
+}
+
+RV_INLINE Float16 to_float16(float f) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &f, 4);
+  uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
+  bits &= 0x7fffffff;
+  if (bits > 0x7f800000) return {static_cast<uint16_t>(sign | 0x7e00)};
+  if (bits >= 0x47800000) return {static_cast<uint16_t>(sign | 0x7c00)};  // 65536 and above
+  if (bits < 0x38800000) {  // subnormal: adding 1/2 leaves the rounded fraction in the low bits
+    float magnitude;
+    __builtin_memcpy(&magnitude, &bits, 4);
+    magnitude += 0.5f;
+    __builtin_memcpy(&bits, &magnitude, 4);
+    return {static_cast<uint16_t>(sign | (bits - 0x3f000000))};
+  }
+  bits += 0xfff + ((bits >> 13) & 1);
+  return {static_cast<uint16_t>(sign | ((bits - 0x38000000) >> 13))};
+}
+
+struct Boolean {
+  uint8_t value;
+};
+
+// Widen to a C++ arithmetic type, then narrow to the target. Floating values outside the target's
+// range, and NaN, become what the machine's conversion makes of them, as in NumPy.
+template <class T>
+RV_INLINE T widen(T x) {
+  return x;
+}
+RV_INLINE float widen(BFloat16 x) { return to_float32(x); }
+RV_INLINE float widen(Float16 x) { return to_float32(x); }
+RV_INLINE uint8_t widen(Boolean x) { return x.value != 0; }
+
+template <class To>
+struct Convert {
+  template <class From>
+  static RV_ALWAYS_INLINE To from(From x) {
+    return static_cast<To>(x);
+  }
+};
+template <>
+struct Convert<uint8_t> {
+  // Through int64: negative and large floating values wrap instead of being undefined.
+  template <class From>
+  static RV_ALWAYS_INLINE uint8_t from(From x) {
+    return static_cast<uint8_t>(static_cast<int64_t>(x));
+  }
+};
+template <>
+struct Convert<BFloat16> {
+  template <class From>
+  static RV_ALWAYS_INLINE BFloat16 from(From x) {
+    return to_bfloat16(static_cast<float>(x));
+  }
+};
+template <>
+struct Convert<Float16> {
+  template <class From>
+  static RV_ALWAYS_INLINE Float16 from(From x) {
+    return to_float16(static_cast<float>(x));
+  }
+};
+template <>
+struct Convert<Boolean> {
+  template <class From>
+  static RV_ALWAYS_INLINE Boolean from(From x) {
+    return {x != 0};
+  }
+};
+
+template <class To, class From>
+void convert_rows(const CopyArgs& a) {
+  Loop<2> loop({&a.dst, &a.src});
+  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+    Row<To> to(p[0], stride[0]);
+    Row<From> from(p[1], stride[1]);
+    if (to.dense() && from.dense()) {
+      auto* __restrict y = reinterpret_cast<To*>(p[0]);
+      auto* __restrict x = reinterpret_cast<const From*>(p[1]);
+      for (int64_t i = 0; i < n; ++i) y[i] = Convert<To>::from(widen(x[i]));
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = Convert<To>::from(widen(from[i]));
+    }
+  });
+}
+
+template <class To>
+void convert(const CopyArgs& a) {
+  switch (a.src.dtype) {
+    case DType::Float32: return convert_rows<To, float>(a);
+    case DType::Float64: return convert_rows<To, double>(a);
+    case DType::BFloat16: return convert_rows<To, BFloat16>(a);
+    case DType::Float16: return convert_rows<To, Float16>(a);
+    case DType::Int64: return convert_rows<To, int64_t>(a);
+    case DType::Int32: return convert_rows<To, int32_t>(a);
+    case DType::UInt8: return convert_rows<To, uint8_t>(a);
+    case DType::Bool: return convert_rows<To, Boolean>(a);
+  }
+}
+
+// Same dtype: bytes move. A reorder between layouts (C fastest <-> W fastest) reads or writes with
+// a stride; square tiles keep both sides in cache lines that are already open.
+template <class T>
+void move(const CopyArgs& a) {
+  Loop<2> loop({&a.dst, &a.src});
+  constexpr int64_t item = sizeof(T);
+  int n = loop.ndim;
+  if (n >= 2 && loop.stride[0][n - 1] == item && loop.stride[1][n - 1] != item &&
+      loop.stride[1][n - 2] == item) {
+    int64_t rows = loop.shape[n - 2], cols = loop.shape[n - 1];
+    int64_t dr = loop.stride[0][n - 2], sc = loop.stride[1][n - 1];
+    int64_t planes = 1;
+    for (int i = 0; i < n - 2; ++i) planes *= loop.shape[i];
+    constexpr int64_t kTile = 16, kStrip = 64;
+    int64_t strips = (rows + kStrip - 1) / kStrip;
+    parallel_for(planes * strips, [&](int64_t chunk) {
+      int64_t plane = chunk / strips, r0 = chunk % strips * kStrip;
+      int64_t r1 = r0 + kStrip < rows ? r0 + kStrip : rows;
+      char* to = loop.base[0];
+      char* from = loop.base[1];
+      for (int i = n - 3; i >= 0; --i) {
+        int64_t at = plane % loop.shape[i];
+        plane /= loop.shape[i];
+        to += at * loop.stride[0][i];
+        from += at * loop.stride[1][i];
+      }
+      for (int64_t c0 = 0; c0 < cols; c0 += kTile) {
+        int64_t c1 = c0 + kTile < cols ? c0 + kTile : cols;
+        for (int64_t r = r0; r < r1; ++r) {
+          auto* __restrict y = reinterpret_cast<T*>(to + r * dr);
+          const char* x = from + r * item;
+          for (int64_t c = c0; c < c1; ++c) y[c] = *reinterpret_cast<const T*>(x + c * sc);
+        }
+      }
+    });
+    return;
+  }
+  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+    if (stride[0] == item && stride[1] == item) {
+      __builtin_memcpy(p[0], p[1], static_cast<size_t>(n * item));
+      return;
+    }
+    Row<T> to(p[0], stride[0]), from(p[1], stride[1]);
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+  });
+}
+
+}  // namespace
+
+void copy(const CopyArgs& a) {
+  if (a.src.dtype == a.dst.dtype) {
+    switch (item_bytes(a.src.dtype)) {
+      case 8: return move<uint64_t>(a);
+      case 4: return move<uint32_t>(a);
+      case 2: return move<uint16_t>(a);
+      default: return move<uint8_t>(a);
+    }
+  }
+  switch (a.dst.dtype) {
+    case DType::Float32: return convert<float>(a);
+    case DType::Float64: return convert<double>(a);
+    case DType::BFloat16: return convert<BFloat16>(a);
+    case DType::Float16: return convert<Float16>(a);
+    case DType::Int64: return convert<int64_t>(a);
+    case DType::Int32: return convert<int32_t>(a);
+    case DType::UInt8: return convert<uint8_t>(a);
+    case DType::Bool: return convert<Boolean>(a);
+  }
+}
+
+}  // namespace ranvier::RV_ISA

@@ -1,0 +1,313 @@
+"""Backpropagation on any computational graph (reverse mode, first order).
+
+A `Function` is one step of a computation: its forward stands above its backward, and the instance
+is both the node of the graph and the context that keeps what backward needs. The graph is what ran.
+
+Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
+Nature 323 (1986); Baydin et al., "Automatic differentiation in machine learning: a survey",
+JMLR 18 (2018).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ranvier import _core
+from ranvier.tensor import Tensor, clock
+
+Array = _core.Array
+
+
+class _Mode(threading.local):
+    grad = True
+    anomaly = False
+
+
+mode = _Mode()
+_sequence = itertools.count().__next__
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Computes without building a graph: for evaluation and for updating parameters.
+
+    Thread-local. Example:
+        >>> import ranvier as rv
+        >>> w = rv.ones(2, requires_grad=True)
+        >>> with rv.no_grad():
+        ...     y = w * 2
+        >>> y.requires_grad
+        False
+    """
+    before, mode.grad = mode.grad, False
+    try:
+        yield
+    finally:
+        mode.grad = before
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Builds the graph again inside a `no_grad` block."""
+    before, mode.grad = mode.grad, True
+    try:
+        yield
+    finally:
+        mode.grad = before
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded for backward."""
+    return mode.grad
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Raises FloatingPointError naming the first op whose output or gradient is NaN. Slow."""
+    before, mode.anomaly = mode.anomaly, True
+    try:
+        yield
+    finally:
+        mode.anomaly = before
+
+
+class Output:
+    """Output number `index` of a Function that has several."""
+
+    __slots__ = ("function", "index")
+
+    def __init__(self, function: Function, index: int) -> None:
+        self.function, self.index = function, index
+
+
+class Function:
+    """One differentiable operation.
+
+    A subclass defines
+
+    * ``forward(self, *args, **options)``: positional arguments are `_core.Array` (tensors,
+      unwrapped), numbers or None; options are keywords. Returns an Array or a tuple of them.
+      `self.save(...)` keeps arrays for backward; plain attributes keep anything else.
+    * ``backward(self, *grads)``: one Array per output, None for an output that nobody used (a
+      single output always has its gradient). Returns one Array per positional argument, None where
+      there is no gradient; a lone value for a single argument. `self.needs[i]` tells whether
+      argument i wants one. A gradient has the shape of its argument (see `unbroadcast`).
+    """
+
+    __slots__ = ("__weakref__", "edges", "epoch", "needs", "outputs", "saved", "sequence", "watch")
+
+    edges: tuple[Any, ...] | None
+    needs: tuple[bool, ...]
+    saved: tuple[Any, ...] | None
+
+    def save(self, *arrays: Any) -> None:
+        """Keeps arrays for backward, where they appear as `self.saved`."""
+        self.saved = arrays
+        self.epoch = clock.now
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        """Computes the operation on Arrays."""
+        raise TypeError(f"[autograd] {type(self).__name__} must define forward")
+
+    def backward(self, *grads: Any) -> Any:
+        """Gradients of the arguments from the gradients of the outputs."""
+        raise TypeError(f"[autograd] {type(self).__name__} has no gradient")
+
+    @classmethod
+    def apply(cls, *args: Any, **options: Any) -> Any:
+        """Runs forward on tensors and wraps the result, with a graph node when one is needed."""
+        node = cls()
+        arrays = []
+        edges = []
+        wanted = False
+        for a in args:
+            if isinstance(a, Tensor):
+                arrays.append(a.data)
+                if a._requires_grad:
+                    wanted = True
+                    edges.append(a.node or a)
+                else:
+                    edges.append(None)
+            else:
+                arrays.append(a)
+                edges.append(None)
+        tracked = wanted and mode.grad
+        node.saved = None
+        node.needs = tuple([e is not None for e in edges]) if tracked else (False,) * len(edges)
+        out = node.forward(*arrays, **options)
+        if mode.anomaly:
+            _check_finite(out, f"the forward pass of {_name(node)}")
+        if not tracked:
+            if type(out) is tuple:
+                return tuple([Tensor(a) for a in out])
+            return Tensor(out)
+        node.edges = tuple(edges)
+        node.sequence = _sequence()
+        node.watch = None
+        if type(out) is tuple:
+            node.outputs = len(out)
+            return tuple([_output(node, i, a) for i, a in enumerate(out)])
+        node.outputs = 0
+        result = Tensor(out)
+        result.node = node
+        result._requires_grad = True
+        return result
+
+
+def _output(node: Function, index: int, array: Array) -> Tensor:
+    result = Tensor(array)
+    if array.dtype < 4:  # floating: gradients exist
+        result.node = Output(node, index)
+        result._requires_grad = True
+    return result
+
+
+def _name(node: Function) -> str:
+    return type(node).__name__.lower().lstrip("_")
+
+
+def unbroadcast(grad: Array, like: Array) -> Array:
+    """Sums a gradient over the axes along which an argument was broadcast."""
+    shape = like.shape
+    return grad if grad.shape == shape else _core.sum_to(grad, shape)
+
+
+def _check_finite(out: Any, where: str) -> None:
+    for a in out if type(out) is tuple else (out,):
+        if a is not None and a.dtype < 2 and _core.has_nan(a):
+            raise FloatingPointError(
+                f"[detect_anomaly] expected numbers, got NaN in {where} (shape {a.shape})"
+            )
+
+
+def _check_saved(node: Function) -> None:
+    for i, a in enumerate(node.saved or ()):
+        if isinstance(a, Array) and a.version > node.epoch:
+            raise RuntimeError(
+                f"[{_name(node)}] expected the value that forward saved (number {i}, shape "
+                f"{a.shape}), got one that was changed in place since - change a copy (x = x + 1 "
+                "instead of x += 1), or call backward first"
+            )
+
+
+def _accumulate(leaf: Tensor, grad: Array) -> None:
+    if leaf.grad is None:
+        # A fresh gradient of the same layout is taken as it is; anything shared is copied.
+        leaf.grad = Tensor(_core.own_gradient(grad, leaf.data))
+    else:
+        _core.add_(leaf.grad.data, grad)
+        clock.changed(leaf.grad.data)
+
+
+def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+    """Adds d(root)/d(leaf) to `.grad` of every leaf that `root` was computed from.
+
+    Nodes are visited from the last created to the first, so a node's gradient is complete when its
+    turn comes; no recursion, and each node lets go of what it saved as soon as it is done.
+
+    Args:
+        root: usually a loss of one element.
+        gradient: d(objective)/d(root), needed when root has more than one element.
+        retain_graph: keeps the saved values for a second backward.
+
+    Raises:
+        ValueError: root is not a scalar and no gradient is given, or shapes differ.
+        RuntimeError: no graph, a second backward, or a saved value that was changed in place.
+    """
+    if not root._requires_grad:
+        raise RuntimeError(
+            "[backward] expected a tensor computed from one with requires_grad=True, got one "
+            "without history - set requires_grad, and leave no_grad() and detach() out of the way"
+        )
+    data = root.data
+    if gradient is None:
+        if data.size != 1:
+            raise ValueError(
+                f"[backward] expected a scalar, got shape {data.shape} - reduce it with .sum() or "
+                ".mean(), or pass gradient= of that shape"
+            )
+        seed = _core.empty_like(data)
+        _core.copy_into(seed, _core.scalar(1.0, data.dtype, data.device))
+    else:
+        seed = gradient.data
+        if seed.shape != data.shape:
+            raise ValueError(
+                f"[backward] expected gradient= of shape {data.shape}, got {seed.shape}"
+            )
+        seed = seed.cast(data.dtype)
+    if root.node is None:
+        return _accumulate(root, seed)
+
+    grads: dict[Function, Any] = {}
+    heap: list[tuple[int, Function]] = []
+
+    def give(edge: Any, grad: Array) -> None:
+        if edge.__class__ is Output:
+            node = edge.function
+            slots = grads.get(node)
+            if slots is None:
+                slots = grads[node] = [None] * node.outputs
+                heapq.heappush(heap, (-node.sequence, node))
+            have = slots[edge.index]
+            slots[edge.index] = grad if have is None else _core.add(have, grad)
+        elif isinstance(edge, Tensor):
+            _accumulate(edge, grad)
+        else:
+            have = grads.get(edge)
+            if have is None:
+                grads[edge] = grad
+                heapq.heappush(heap, (-edge.sequence, edge))
+            else:
+                grads[edge] = _core.add(have, grad)
+
+    give(root.node, seed)
+    anomaly = mode.anomaly
+    while heap:
+        node = heapq.heappop(heap)[1]
+        grad = grads.pop(node)
+        edges = node.edges
+        if edges is None:
+            raise RuntimeError(
+                f"[{_name(node)}] expected a graph that still holds its saved values, got one that "
+                "backward already went through - pass retain_graph=True to the first backward"
+            )
+        if node.watch is not None:
+            for tensor, index in node.watch:
+                target, g = tensor(), grad if index is None else grad[index]
+                if target is not None and g is not None:
+                    _accumulate(target, g)
+        if node.saved is not None and node.epoch != clock.now:
+            _check_saved(node)
+        back = node.backward(*grad) if node.outputs else node.backward(grad)
+        if back.__class__ is not tuple:
+            back = (back,)
+        if anomaly:
+            _check_finite(back, f"the backward pass of {_name(node)}")
+        if len(back) != len(edges):
+            raise RuntimeError(
+                f"[{_name(node)}] expected backward to return {len(edges)} gradients, got "
+                f"{len(back)}"
+            )
+        for edge, g in zip(edges, back, strict=True):
+            if edge is not None and g is not None:
+                give(edge, g)
+        if not retain_graph:
+            node.edges = node.saved = None
+            node.__dict__.clear()
+
+
+def retain_grad(tensor: Tensor) -> None:
+    """Keeps the gradient of a tensor in the middle of the graph in its `.grad`."""
+    node = tensor.node
+    if node is None:
+        return
+    function, index = (node.function, node.index) if isinstance(node, Output) else (node, None)
+    if function.watch is None:
+        function.watch = []
+    function.watch.append((weakref.ref(tensor), index))

@@ -1,0 +1,1 @@
+"""Differentiable operations, one room each: the same stem in csrc/ops, reference and tests."""

@@ -1,0 +1,236 @@
+"""Elementwise operations on two tensors: one kernel, one line per operation.
+
+Shapes broadcast as in NumPy; dtypes promote as in PyTorch; Python numbers are weak.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function, unbroadcast
+from ranvier.tensor import Tensor, attach, clock
+
+Array = _core.Array
+
+
+def _grad(node: Function, index: int, like: Any, grad: Array) -> Array:
+    """The gradient of argument `index`: summed over broadcast axes, in the argument's dtype."""
+    g = unbroadcast(grad, like)
+    return g if g.dtype == like.dtype else g.cast(like.dtype)
+
+
+class _Add(Function):
+    def forward(self, a: Any, b: Any) -> Array:
+        self.a, self.b = a, b
+        return _core.add(a, b)
+
+    def backward(self, grad: Array) -> Any:
+        return (
+            _grad(self, 0, self.a, grad) if self.needs[0] else None,
+            _grad(self, 1, self.b, grad) if self.needs[1] else None,
+        )
+
+
+class _Subtract(Function):
+    def forward(self, a: Any, b: Any) -> Array:
+        self.a, self.b = a, b
+        return _core.subtract(a, b)
+
+    def backward(self, grad: Array) -> Any:
+        return (
+            _grad(self, 0, self.a, grad) if self.needs[0] else None,
+            _grad(self, 1, self.b, _core.multiply(grad, -1.0)) if self.needs[1] else None,
+        )
+
+
+class _Multiply(Function):
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(a, b)
+        return _core.multiply(a, b)
+
+    def backward(self, grad: Array) -> Any:
+        a, b = self.saved
+        return (
+            _grad(self, 0, a, _core.multiply(grad, b)) if self.needs[0] else None,
+            _grad(self, 1, b, _core.multiply(grad, a)) if self.needs[1] else None,
+        )
+
+
+class _Divide(Function):
+    def forward(self, a: Any, b: Any) -> Array:
+        y = _core.divide(a, b)
+        self.a = a
+        self.save(b, y)
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        b, y = self.saved  # d(a/b)/da = 1/b, d(a/b)/db = -y/b
+        over = _core.divide(grad, b)
+        return (
+            _grad(self, 0, self.a, over) if self.needs[0] else None,
+            _grad(self, 1, b, _core.multiply(_core.multiply(over, y), -1.0))
+            if self.needs[1]
+            else None,
+        )
+
+
+class _Power(Function):
+    def forward(self, a: Any, b: Any) -> Array:
+        y = _core.power(a, b)
+        self.save(a, b, y)
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        a, b, y = self.saved
+        ga = gb = None
+        if self.needs[0]:  # b a^(b-1); at b = 0 the power is constant, also where a = 0
+            slope = _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b) if isinstance(
+                b, Array
+            ) else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            if slope is None:
+                slope = _core.multiply(a, 0.0)
+            elif isinstance(b, Array):
+                slope = _core.where(_core.equal(b, 0.0), 0.0, slope)
+            ga = _grad(self, 0, a, _core.multiply(grad, slope))
+        if self.needs[1]:  # a^b ln a; 0 at a = 0 for b >= 0, where a^b stays 0 (or 1)
+            log = _core.log(a) if isinstance(a, Array) else _log(a)
+            slope = _core.multiply(y, log)
+            if isinstance(a, Array):
+                zero = _core.multiply(_core.equal(a, 0.0), _core.greater_equal(b, 0.0))
+                slope = _core.where(zero, 0.0, slope)
+            elif a == 0:
+                slope = _core.where(_core.greater_equal(b, 0.0), 0.0, slope)
+            gb = _grad(self, 1, b, _core.multiply(grad, slope))
+        return ga, gb
+
+
+def _log(x: float) -> float:
+    import math
+
+    return math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
+
+
+class _Extreme(Function):
+    """maximum and minimum; where both are equal the gradient goes to the first."""
+
+    def forward(self, a: Any, b: Any, *, largest: bool) -> Array:
+        self.largest = largest
+        self.save(a, b)
+        return _core.maximum(a, b) if largest else _core.minimum(a, b)
+
+    def backward(self, grad: Array) -> Any:
+        a, b = self.saved
+        # not (a < b), so that a NaN in a, which wins the forward, also takes the gradient
+        loses = (_core.less if self.largest else _core.greater)(a, b)
+        b_nan = _core.not_equal(b, b) if isinstance(b, Array) else None
+        if b_nan is not None:
+            loses = _core.maximum(loses, b_nan)
+        return (
+            _grad(self, 0, a, _core.where(loses, 0.0, grad)) if self.needs[0] else None,
+            _grad(self, 1, b, _core.where(loses, grad, 0.0)) if self.needs[1] else None,
+        )
+
+
+@attach("add", "__add__")
+def add(a: Any, b: Any) -> Tensor:
+    """a + b, elementwise."""
+    return _Add.apply(a, b)
+
+
+@attach("subtract", "sub", "__sub__")
+def subtract(a: Any, b: Any) -> Tensor:
+    """a - b, elementwise."""
+    return _Subtract.apply(a, b)
+
+
+@attach("multiply", "mul", "__mul__")
+def multiply(a: Any, b: Any) -> Tensor:
+    """a b, elementwise."""
+    return _Multiply.apply(a, b)
+
+
+@attach("divide", "div", "__truediv__")
+def divide(a: Any, b: Any) -> Tensor:
+    """a / b, elementwise true division; integers become float32.
+
+    d(a/b)/da = 1/b, d(a/b)/db = -a/b^2.
+    """
+    return _Divide.apply(a, b)
+
+
+@attach("power", "pow", "__pow__")
+def power(a: Any, b: Any) -> Tensor:
+    """a^b, elementwise; either may be a number.
+
+    d(a^b)/da = b a^(b-1), d(a^b)/db = a^b ln a.
+    """
+    return _Power.apply(a, b)
+
+
+@attach("maximum")
+def maximum(a: Any, b: Any) -> Tensor:
+    """The larger of a and b, elementwise; NaN wins, ties give their gradient to a."""
+    return _Extreme.apply(a, b, largest=True)
+
+
+@attach("minimum")
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of a and b, elementwise; NaN wins, ties give their gradient to a."""
+    return _Extreme.apply(a, b, largest=False)
+
+
+@attach("__radd__")
+def _radd(a: Tensor, b: Any) -> Tensor:
+    return _Add.apply(b, a)
+
+
+@attach("__rsub__")
+def _rsub(a: Tensor, b: Any) -> Tensor:
+    return _Subtract.apply(b, a)
+
+
+@attach("__rmul__")
+def _rmul(a: Tensor, b: Any) -> Tensor:
+    return _Multiply.apply(b, a)
+
+
+@attach("__rtruediv__")
+def _rtruediv(a: Tensor, b: Any) -> Tensor:
+    return _Divide.apply(b, a)
+
+
+@attach("__rpow__")
+def _rpow(a: Tensor, b: Any) -> Tensor:
+    return _Power.apply(b, a)
+
+
+def _in_place(name: str) -> Any:
+    kernel = getattr(_core, name + "_")
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        data = self._writable(name + "_")
+        if isinstance(other, Tensor):
+            if other._requires_grad and _recording():
+                raise RuntimeError(
+                    f"[{name}_] expected an in-place change that needs no gradient, got an operand "
+                    f"with requires_grad=True - write y = x {name} other, or use no_grad()"
+                )
+            other = other.data
+        kernel(data, other)
+        clock.changed(data)
+        return self
+
+    method.__name__ = name + "_"
+    method.__doc__ = f"`{name}` in place: the result is written to this tensor's memory."
+    return method
+
+
+def _recording() -> bool:
+    from ranvier.autograd import mode
+
+    return mode.grad
+
+
+for _short, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}.items():
+    attach(f"__i{_short}__", f"{_name}_")(_in_place(_name))

@@ -1,0 +1,391 @@
+"""The Tensor: an Array, its gradient, and the node of the graph that made it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ranvier import _core
+from ranvier.dtypes import DTYPES, Device, DType, as_device, as_dtype
+
+Array = _core.Array
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Clock:
+    """Counts in-place changes, so that backward sees when a saved value is no longer itself."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def changed(self, array: Array) -> None:
+        """Notes that `array` was written in place."""
+        self.now = max(self.now, array.bump())
+
+
+clock = Clock()
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype on one device, with automatic differentiation.
+
+    Attributes:
+        data: the compiled Array (buffer, shape, strides); no graph in it.
+        grad: the accumulated gradient, a Tensor or None.
+        node: the graph node that computed this tensor; None for a leaf.
+    """
+
+    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "node")
+
+    data: Array
+    grad: Tensor | None
+    node: Any
+
+    def __init__(self, data: Array) -> None:
+        self.data = data
+        self.grad = None
+        self.node = None
+        self._requires_grad = False
+
+    # ---- what it is ----
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.data.size
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Steps between neighbours along each axis, in elements."""
+        return self.data.strides
+
+    @property
+    def dtype(self) -> DType:
+        """Element type, such as `ranvier.float32`."""
+        return DTYPES[self.data.dtype]
+
+    @property
+    def device(self) -> Device:
+        """Where it lives."""
+        return Device(self.data.device)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than computed from tensors with gradients."""
+        return self.node is None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded for backward."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and not self.dtype.is_floating_point:
+            raise TypeError(
+                f"[requires_grad] expected a floating dtype, got {self.dtype.name} - only "
+                "continuous values have gradients; convert with .to(rv.float32)"
+            )
+        if not value and self.node is not None:
+            raise RuntimeError(
+                "[requires_grad] expected a leaf, got a computed tensor - use .detach()"
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, value: bool = True) -> Tensor:
+        """Sets `requires_grad` and returns the tensor."""
+        self.requires_grad = value
+        return self
+
+    # ---- reading values on the host ----
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array over the same memory (cpu), without copying.
+
+        Raises:
+            TypeError: bfloat16 (NumPy has no such type), or device meta.
+        """
+        if self.dtype.numpy is None:
+            raise TypeError(
+                "[numpy] expected a dtype that NumPy has, got bfloat16 - convert with "
+                ".to(rv.float32)"
+            )
+        return self.data.numpy()
+
+    def item(self) -> float | int | bool:
+        """The value of a one-element tensor as a Python number."""
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """Nested Python lists of the values."""
+        return self.numpy().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        a = self.numpy()
+        if dtype is not None and a.dtype != dtype:
+            return a.astype(dtype)
+        return a.copy() if copy else a
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.data.exporter().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point:
+            raise TypeError(f"[index] expected an integer tensor, got {self.dtype.name}")
+        return operator.index(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"[bool] expected one element, got shape {self.shape} - use .any() or .all()"
+            )
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("[len] expected at least one axis, got a scalar tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    __hash__ = object.__hash__
+    __array_ufunc__ = None  # NumPy arrays leave mixed operators to us, and we name the cure
+
+    def __repr__(self) -> str:
+        tail = "" if self.dtype.name in ("float32", "int64", "bool") else f", {self.dtype.name}"
+        if self.device.type != "cpu":
+            tail += f", device='{self.device}'"
+        if self._requires_grad:
+            tail += ", requires_grad=True"
+        if self.device.type == "meta":
+            return f"tensor(..., shape={self.shape}{tail})"
+        data = self.data.cast(0) if self.dtype.numpy is None else self.data
+        text = np.array2string(data.numpy(), separator=", ", prefix="tensor(", precision=4)
+        return f"tensor({text}{tail})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    # ---- graph ----
+
+    def detach(self) -> Tensor:
+        """The same values, without history and without gradient."""
+        return Tensor(self.data)
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+        """Adds the gradient of this tensor to `.grad` of the leaves; see `autograd.backward`."""
+        from ranvier import autograd
+
+        autograd.backward(self, gradient, retain_graph)
+
+    def retain_grad(self) -> None:
+        """Asks backward to fill `.grad` of this computed tensor as well."""
+        from ranvier import autograd
+
+        autograd.retain_grad(self)
+
+    # ---- in place ----
+
+    def _writable(self, op: str) -> Array:
+        from ranvier import autograd
+
+        if self.node is not None:
+            raise RuntimeError(
+                f"[{op}] expected a tensor without history, got one that was computed from tensors "
+                "with gradients - write y = x ... instead of changing x, or .detach() it first"
+            )
+        if self._requires_grad and autograd.mode.grad:
+            raise RuntimeError(
+                f"[{op}] expected no gradient to be recorded, got a leaf with requires_grad=True - "
+                "change it inside `with rv.no_grad():`"
+            )
+        return self.data
+
+    def copy_(self, source: Any) -> Tensor:
+        """Writes `source` (a tensor, array or number that broadcasts) into this tensor's memory."""
+        data = self._writable("copy_")
+        value = source.data if isinstance(source, Tensor) else _as_array(source, data)
+        _core.copy_into(data, value)
+        clock.changed(data)
+        return self
+
+    def fill_(self, value: float) -> Tensor:
+        """Sets every element to `value`."""
+        return self.copy_(value)
+
+    def zero_(self) -> Tensor:
+        """Sets every element to zero."""
+        return self.copy_(0)
+
+    # ---- copies ----
+
+    def __copy__(self) -> Tensor:
+        return self.detach().requires_grad_(self._requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None:
+            raise RuntimeError("[deepcopy] expected a leaf, got a computed tensor - detach it")
+        data = _core.empty_like(self.data)
+        _core.copy_into(data, self.data)
+        new = self.__class__.__new__(self.__class__)
+        Tensor.__init__(new, data)
+        new._requires_grad = self._requires_grad
+        memo[id(self)] = new
+        if self.grad is not None:
+            new.grad = self.grad.__deepcopy__(memo)
+        return new
+
+    def __reduce__(self) -> Any:
+        """In-memory pickling (joblib, sklearn's clone) goes through NumPy arrays."""
+        plain = self.data.cast(0) if self.dtype.numpy is None else self.data
+        return (
+            _rebuild,
+            (self.__class__, plain.contiguous().numpy(), self.dtype, str(self.device),
+             self._requires_grad),
+        )  # fmt: skip
+
+
+def _rebuild(cls: type, values: np.ndarray, dtype: DType, device: str, grad: bool) -> Tensor:
+    array = _core.import_array(values.copy()).cast(dtype.code)
+    new = cls.__new__(cls)
+    Tensor.__init__(new, array)
+    new._requires_grad = grad
+    return new
+
+
+def _as_array(value: Any, like: Array) -> Array:
+    """An Array of `value`; numbers take the dtype of `like`."""
+    if isinstance(value, (bool, int, float)):
+        return _core.scalar(float(value), like.dtype, like.device)
+    return from_host(value)
+
+
+def from_host(data: Any, dtype: Any = None) -> Array:
+    """Copies Python numbers, nested lists, NumPy arrays or DLPack exporters into a new Array."""
+    _core.check_host_read("values from the host")
+    if isinstance(data, Tensor):
+        array = data.data
+        copy = _core.empty_like(array.cast(as_dtype(dtype).code) if dtype is not None else array)
+        _core.copy_into(copy, array)
+        return copy
+    python = not isinstance(data, (np.ndarray, np.generic)) and not hasattr(data, "__dlpack__")
+    try:
+        values = np.asarray(data)
+    except ValueError:
+        raise ValueError(
+            "[tensor] expected nested lists of one shape, got rows of different lengths"
+        ) from None
+    if python and values.dtype == np.float64:
+        values = values.astype(np.float32) if dtype is None else values
+    if values.dtype == object:
+        raise TypeError("[tensor] expected numbers, got Python objects")
+    target = as_dtype(values.dtype if dtype is None else dtype)
+    if not values.dtype.isnative or values.dtype.name not in _IMPORTABLE:
+        values = values.astype(target.numpy or np.float32)
+    source = _core.import_array(values)
+    array = _core.empty(values.shape, target.code, 0)
+    _core.copy_into(array, source)
+    return array
+
+
+_IMPORTABLE = frozenset(t.name for t in DTYPES if t.numpy is not None)
+
+
+def tensor(
+    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A new tensor holding a copy of `data`.
+
+    Python floats become float32, integers int64; NumPy arrays keep their dtype.
+
+    Args:
+        data: number, nested lists, NumPy array, Tensor, or DLPack exporter.
+        dtype: convert to this type.
+        device: "cpu", "cuda", "cuda:0" or "meta".
+        requires_grad: record operations on it for backward.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+        (2, 2)
+    """
+    array = from_host(data, dtype)
+    where = as_device(device)
+    if where.code != 0:
+        moved = _core.empty(array.shape, array.dtype, where.code)
+        if where.type != "meta":
+            _core.copy_into(moved, array)
+        array = moved
+    return Tensor(array).requires_grad_(requires_grad)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor over the memory of a writable NumPy array, without copying."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"[from_numpy] expected a NumPy array, got {type(array).__name__}")
+    as_dtype(array.dtype)
+    if not array.flags.writeable:
+        raise ValueError(
+            "[from_numpy] expected a writable array, got a read-only one - use rv.tensor to copy it"
+        )
+    _core.check_host_read("memory of the host")
+    return Tensor(_core.import_array(array))
+
+
+def from_dlpack(exporter: Any) -> Tensor:
+    """A tensor over the memory of any object with `__dlpack__` (torch, CuPy, JAX, NumPy ...)."""
+    if not hasattr(exporter, "__dlpack__"):
+        raise TypeError(
+            f"[from_dlpack] expected an object with __dlpack__, got {type(exporter).__name__}"
+        )
+    _core.check_host_read("memory of the host")
+    return Tensor(_core.import_array(exporter))
+
+
+def attach(*names: str) -> Callable[[F], F]:
+    """Makes a function a method of Tensor, under its own name or the given ones.
+
+    Ops use it, so that Tensor itself knows none of them.
+    """
+
+    def decorate(fn: F) -> F:
+        for name in names or (fn.__name__,):
+            setattr(Tensor, name, fn)
+        return fn
+
+    return decorate
+
+
+def shape_of(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """Reads `f(2, 3)` and `f((2, 3))` alike."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = shape[0]
+    try:
+        return tuple([operator.index(s) for s in shape])
+    except TypeError:
+        raise TypeError(f"[{op}] expected whole numbers as sizes, got {tuple(shape)}") from None
