@@ -7,6 +7,6 @@ import argparse
 
 def main(options: argparse.Namespace) -> int:
     """Run the benchmarks."""
-    from ranvier import bench
+    from ranvier.bench import runner
 
-    return int(bench.main(options.arguments) or 0)
+    return int(runner.main(options.arguments) or 0)

@@ -18,7 +18,9 @@ class Model:
     """What is built; which of them matter depends on the model."""
 
     hidden: tuple[int, ...] = (128,)  # mlp: units of each hidden layer
-    dropout: float = 0.0  # probability to drop a unit in front of the output layers
+    activation: Literal["relu", "tanh", "sigmoid", "leaky_relu"] = "relu"
+    pooling: Literal["max", "avg"] = "max"  # lenet
+    dropout: float = 0.0  # mlp: probability to drop a hidden unit
 
 
 @dataclass
@@ -206,7 +208,7 @@ def new_folder(model: str, out: str | None) -> Path:
         return folder
     base = Path("runs") / model
     number, folder = 1, base
-    while folder.exists() and (not folder.is_dir() or any(os.scandir(folder))):
+    while folder.exists() and (not folder.is_dir() or os.listdir(folder)):
         number += 1
         folder = base.with_name(f"{model}-{number}")
     return folder

@@ -7,6 +7,7 @@ the standard error output, so that the standard output stays a clean record.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -113,6 +114,10 @@ class Bar(Progress):
     def start(self, epochs: int, steps_per_epoch: int, done: int = 0) -> None:
         """Draw the empty bar."""
         self.epochs = epochs
+        try:  # a terminal of unknown width calls itself 0 columns wide
+            columns = os.get_terminal_size(self.stream.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
         self._bar = self._make(
             total=epochs * steps_per_epoch,
             initial=done,
@@ -120,7 +125,9 @@ class Bar(Progress):
             unit="step",
             mininterval=0,  # we count the time ourselves, before any text is made
             miniters=1,
-            dynamic_ncols=True,
+            dynamic_ncols=bool(columns),
+            ncols=columns or 80,
+            nrows=20,  # we draw one bar; tqdm would hide it on a terminal of 0 rows
             leave=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         )
@@ -179,8 +186,6 @@ def progress(verbose: int | str | bool | None = None, stream: TextIO | None = No
     Raises:
         ValueError: another value.
     """
-    import os
-
     if verbose is None:
         verbose = os.environ.get("RANVIER_VERBOSE", "1")
     if str(verbose) not in ("0", "1", "2", "True", "False"):
