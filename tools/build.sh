@@ -9,4 +9,4 @@ if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=cc
 cmake -S . -B build/dev -G Ninja -DRANVIER_INPLACE=ON -DRANVIER_WERROR=ON \
   -DPython_EXECUTABLE="$(command -v python)" "${launcher[@]}" "$@" >build-dev.log 2>&1 ||
   { cat build-dev.log; exit 1; }
-cmake --build build/dev --target _core
+cmake --build build/dev

@@ -1,6 +1,7 @@
-// What a kernel sees of an array: plain structs, shared by the CPU, SIMD, CUDA and emulation builds.
-// No STL and no member functions here: files compiled for one instruction set include this header,
-// and an inline function compiled for AVX-512 must never become the copy that an older CPU runs.
+// What a kernel sees of an array: plain structs, shared by the CPU, SIMD, CUDA and emulation
+// builds. No STL and no member functions here: files compiled for one instruction set include this
+// header, and an inline function compiled for AVX-512 must never become the copy that an older CPU
+// runs.
 #pragma once
 
 #include <stdint.h>
@@ -19,10 +20,10 @@ struct StorageRef {
 };
 
 struct ArrayRef {
-  StorageRef* storage;         // nullptr: an optional array that was not given
-  int64_t offset;              // bytes from storage->data to element (0, ..., 0)
-  int64_t shape[kMaxDims];     //
-  int64_t strides[kMaxDims];   // in elements; may be 0 (broadcast) or negative
+  StorageRef* storage;        // nullptr: an optional array that was not given
+  int64_t offset;             // bytes from storage->data to element (0, ..., 0)
+  int64_t shape[kMaxDims];    //
+  int64_t strides[kMaxDims];  // in elements; may be 0 (broadcast) or negative
   int32_t ndim;
   DType dtype;
   Access access;

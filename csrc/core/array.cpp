@@ -15,13 +15,17 @@ std::string to_string(const Dims& d) {
 int64_t item_size(DType t) {
   switch (t) {
     case DType::Float64:
-    case DType::Int64: return 8;
+    case DType::Int64:
+      return 8;
     case DType::Float32:
-    case DType::Int32: return 4;
+    case DType::Int32:
+      return 4;
     case DType::BFloat16:
-    case DType::Float16: return 2;
+    case DType::Float16:
+      return 2;
     case DType::UInt8:
-    case DType::Bool: return 1;
+    case DType::Bool:
+      return 1;
   }
   return 0;
 }
@@ -71,9 +75,9 @@ Dims broadcast_shapes(const char* op, const Dims& a, const Dims& b) {
   r.n = std::max(a.n, b.n);
   for (int i = 1; i <= r.n; ++i) {
     int64_t da = i <= a.n ? a[a.n - i] : 1, db = i <= b.n ? b[b.n - i] : 1;
-    RV_CHECK(da == db || da == 1 || db == 1, op, Value,
-             "expected shapes that broadcast, got ", a, " and ", b, ": axis ", -i, " has sizes ", da,
-             " and ", db, " - sizes must be equal or 1; reshape or transpose one of them");
+    RV_CHECK(da == db || da == 1 || db == 1, op, Value, "expected shapes that broadcast, got ", a,
+             " and ", b, ": axis ", -i, " has sizes ", da, " and ", db,
+             " - sizes must be equal or 1; reshape or transpose one of them");
     r[r.n - i] = da == 1 ? db : da;
   }
   return r;
@@ -130,14 +134,28 @@ Array Array::scalar(double value, DType dtype, Device device) {
   Array a = empty({}, dtype, device.kind == DeviceKind::Meta ? device : Device{});
   if (device.kind == DeviceKind::Meta) return a;
   switch (dtype) {
-    case DType::Float32: *a.data<float>() = static_cast<float>(value); break;
-    case DType::Float64: *a.data<double>() = value; break;
-    case DType::Int64: *a.data<int64_t>() = static_cast<int64_t>(value); break;
-    case DType::Int32: *a.data<int32_t>() = static_cast<int32_t>(value); break;
-    case DType::UInt8: *a.data<uint8_t>() = static_cast<uint8_t>(static_cast<int64_t>(value)); break;
-    case DType::Bool: *a.data<uint8_t>() = value != 0; break;
+    case DType::Float32:
+      *a.data<float>() = static_cast<float>(value);
+      break;
+    case DType::Float64:
+      *a.data<double>() = value;
+      break;
+    case DType::Int64:
+      *a.data<int64_t>() = static_cast<int64_t>(value);
+      break;
+    case DType::Int32:
+      *a.data<int32_t>() = static_cast<int32_t>(value);
+      break;
+    case DType::UInt8:
+      *a.data<uint8_t>() = static_cast<uint8_t>(static_cast<int64_t>(value));
+      break;
+    case DType::Bool:
+      *a.data<uint8_t>() = value != 0;
+      break;
     case DType::BFloat16:
-    case DType::Float16: copy_into(a, scalar(value, DType::Float32, device)); break;
+    case DType::Float16:
+      copy_into(a, scalar(value, DType::Float32, device));
+      break;
   }
   return a;
 }

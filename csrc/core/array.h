@@ -61,7 +61,10 @@ class Array {
  public:
   Array() = default;
   Array(StoragePtr storage, int64_t offset, Dims shape, Dims strides, DType dtype)
-      : storage_(std::move(storage)), offset_(offset), shape_(shape), strides_(strides),
+      : storage_(std::move(storage)),
+        offset_(offset),
+        shape_(shape),
+        strides_(strides),
         dtype_(dtype) {}
 
   // New, uninitialized memory.
@@ -100,8 +103,8 @@ class Array {
 
   bool is_contiguous() const;     // dense in row-major (logical) order
   bool is_channels_last() const;  // dense with axis 1 fastest
-  Array contiguous() const;       // itself when contiguous, else a copy by the kernel of room `copy`
-  Array channels_last() const;    // itself when channels-last, else a copy
+  Array contiguous() const;     // itself when contiguous, else a copy by the kernel of room `copy`
+  Array channels_last() const;  // itself when channels-last, else a copy
   Array cast(DType dtype) const;  // itself when the type is right, else a copy
 
   // Views.
@@ -113,7 +116,8 @@ class Array {
   Array expand(const Dims& shape, const char* op = "expand") const;
   Array slice(int axis, int64_t start, int64_t step, int64_t count) const;
   bool can_view(const Dims& shape, Dims* strides) const;
-  Array reshape(const Dims& shape, const char* op = "reshape") const;  // view when it can, else copy
+  Array reshape(const Dims& shape,
+                const char* op = "reshape") const;  // view when it can, else copy
   uint64_t bump() const { return bump_version(storage_.get()); }
 
  private:

@@ -22,10 +22,26 @@ struct Binder {
   static Binder* first;
 };
 
-// The Array inside a Python object, or nullptr.
+// The Array inside a Python object, or nullptr. Array has no subclasses.
+extern PyTypeObject* array_type;
 inline const Array* as_array(nb::handle h) {
-  return nb::isinstance<Array>(h) ? nb::inst_ptr<Array>(h) : nullptr;
+  return Py_TYPE(h.ptr()) == array_type ? nb::inst_ptr<Array>(h) : nullptr;
 }
+
+// Releases the interpreter lock for work that is worth it: handing the lock over costs as much as
+// a few hundred elements.
+class MaybeNoGil {
+ public:
+  explicit MaybeNoGil(int64_t elements)
+      : state_(elements >= 2048 ? PyEval_SaveThread() : nullptr) {}
+  ~MaybeNoGil() {
+    if (state_) PyEval_RestoreThread(state_);
+  }
+  MaybeNoGil(const MaybeNoGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
 
 // `a op b` where either may be a Python number: numbers are weak, they take the array's dtype
 // category (an integer array with a Python float becomes float32, as in PyTorch).
@@ -44,8 +60,8 @@ inline int device_code(Device d) { return (static_cast<int>(d.kind) << 8) | d.in
 #define RV_NOGIL nb::call_guard<nb::gil_scoped_release>()
 #define RV_CONCAT_(a, b) a##b
 #define RV_CONCAT(a, b) RV_CONCAT_(a, b)
-#define RV_BIND(m)                                                                   \
-  static void RV_CONCAT(rv_bind_, __LINE__)(nb::module_&);                           \
+#define RV_BIND(m)                                                                          \
+  static void RV_CONCAT(rv_bind_, __LINE__)(nb::module_&);                                  \
   static ::ranvier::Binder RV_CONCAT(rv_binder_, __LINE__)(&RV_CONCAT(rv_bind_, __LINE__)); \
   static void RV_CONCAT(rv_bind_, __LINE__)(nb::module_ & m)
 

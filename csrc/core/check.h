@@ -37,9 +37,9 @@ template <class... Parts>
 }
 
 // The parts are evaluated only when the condition fails.
-#define RV_CHECK(condition, op, kind, ...) \
-  do {                                     \
-    if (__builtin_expect(!(condition), 0)) \
+#define RV_CHECK(condition, op, kind, ...)                          \
+  do {                                                              \
+    if (__builtin_expect(!(condition), 0))                          \
       ::ranvier::fail(op, ::ranvier::ErrorKind::kind, __VA_ARGS__); \
   } while (0)
 

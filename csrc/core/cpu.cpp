@@ -12,7 +12,8 @@ constexpr const char* kNames[] = {"baseline", "avx2", "avx512"};
 bool has(Level l) {
   __builtin_cpu_init();
   switch (l) {
-    case Level::Baseline: return true;
+    case Level::Baseline:
+      return true;
     case Level::Avx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Level::Avx512:

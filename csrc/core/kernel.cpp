@@ -39,8 +39,11 @@ void run_kernel(const KernelBase& k, const void* args) {
   const ArrayRef* a = any_array(k, args);
   if (!a) return;
   switch (a->device) {
-    case DeviceKind::Meta: return;
-    case DeviceKind::Cpu: k.cpu[static_cast<int>(level())](args); return;
+    case DeviceKind::Meta:
+      return;
+    case DeviceKind::Cpu:
+      k.cpu[static_cast<int>(level())](args);
+      return;
     case DeviceKind::Cuda: {
       RV_CHECK(k.cuda, k.name, Runtime, "this build has no CUDA kernel");
       int code = k.cuda(args, nullptr);

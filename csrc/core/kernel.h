@@ -1,5 +1,5 @@
-// Dispatch: a kernel is a named pair of slots {cpu, cuda}. Calling it with its argument struct picks
-// the slot by device and runs it; while a step is being captured the call is also recorded.
+// Dispatch: a kernel is a named pair of slots {cpu, cuda}. Calling it with its argument struct
+// picks the slot by device and runs it; while a step is being captured the call is also recorded.
 #pragma once
 
 #include <type_traits>
@@ -54,22 +54,24 @@ void kernel_thunk(const void* args) {
 // Defines the kernel object `name` of the op's .cpp file. RV_KERNEL takes the variants that
 // x.simd.cpp compiles for each instruction set; RV_PLAIN_KERNEL takes one ordinary function.
 #if defined(__x86_64__) || defined(_M_X64)
-#define RV_KERNEL(name, Args) \
-  static ::ranvier::Kernel<Args> name(#name, {::ranvier::kernel_thunk<Args, &::ranvier::baseline::name>, \
-                                              ::ranvier::kernel_thunk<Args, &::ranvier::avx2::name>,     \
-                                              ::ranvier::kernel_thunk<Args, &::ranvier::avx512::name>})
-#define RV_PLAIN_KERNEL(name, Args, fn)                                                        \
-  static ::ranvier::Kernel<Args> name(                                                         \
-      #name, {::ranvier::kernel_thunk<Args, &fn>, ::ranvier::kernel_thunk<Args, &fn>,          \
+#define RV_KERNEL(name, Args)                                                                     \
+  static ::ranvier::Kernel<Args> name(#name,                                                      \
+                                      {::ranvier::kernel_thunk<Args, &::ranvier::baseline::name>, \
+                                       ::ranvier::kernel_thunk<Args, &::ranvier::avx2::name>,     \
+                                       ::ranvier::kernel_thunk<Args, &::ranvier::avx512::name>})
+#define RV_PLAIN_KERNEL(name, Args, fn)                                               \
+  static ::ranvier::Kernel<Args> name(                                                \
+      #name, {::ranvier::kernel_thunk<Args, &fn>, ::ranvier::kernel_thunk<Args, &fn>, \
               ::ranvier::kernel_thunk<Args, &fn>})
 #else
 #if defined(__aarch64__)
-#define RV_KERNEL(name, Args) \
-  static ::ranvier::Kernel<Args> name(#name, {::ranvier::kernel_thunk<Args, &::ranvier::neon::name>})
+#define RV_KERNEL(name, Args)                \
+  static ::ranvier::Kernel<Args> name(#name, \
+                                      {::ranvier::kernel_thunk<Args, &::ranvier::neon::name>})
 #else
-#define RV_KERNEL(name, Args) \
-  static ::ranvier::Kernel<Args> name( \
-      #name, {::ranvier::kernel_thunk<Args, &::ranvier::baseline::name>})
+#define RV_KERNEL(name, Args)                \
+  static ::ranvier::Kernel<Args> name(#name, \
+                                      {::ranvier::kernel_thunk<Args, &::ranvier::baseline::name>})
 #endif
 #define RV_PLAIN_KERNEL(name, Args, fn) \
   static ::ranvier::Kernel<Args> name(#name, {::ranvier::kernel_thunk<Args, &fn>})

@@ -14,12 +14,16 @@ namespace ranvier::RV_ISA {
 RV_INLINE int64_t item_bytes(DType t) {
   switch (t) {
     case DType::Float64:
-    case DType::Int64: return 8;
+    case DType::Int64:
+      return 8;
     case DType::Float32:
-    case DType::Int32: return 4;
+    case DType::Int32:
+      return 4;
     case DType::BFloat16:
-    case DType::Float16: return 2;
-    default: return 1;
+    case DType::Float16:
+      return 2;
+    default:
+      return 1;
   }
 }
 
@@ -127,15 +131,14 @@ struct Row {
   char* p;
   int64_t stride;
   RV_ALWAYS_INLINE Row(char* p, int64_t stride) : p(p), stride(stride) {}
-  RV_ALWAYS_INLINE T& operator[](int64_t i) const {
-    return *reinterpret_cast<T*>(p + i * stride);
-  }
+  RV_ALWAYS_INLINE T& operator[](int64_t i) const { return *reinterpret_cast<T*>(p + i * stride); }
   RV_ALWAYS_INLINE bool dense() const { return stride == static_cast<int64_t>(sizeof(T)); }
   template <class Lanes>
   RV_ALWAYS_INLINE Vec<T> load(int64_t i, Lanes lanes) const {
     if (dense()) return Vec<T>::load(reinterpret_cast<T*>(p) + i, lanes);
     if (stride == 0) return Vec<T>::broadcast(*reinterpret_cast<T*>(p));
-    return Vec<T>::load_strided(&(*this)[i], stride / static_cast<int64_t>(sizeof(T)), count(lanes));
+    return Vec<T>::load_strided(&(*this)[i], stride / static_cast<int64_t>(sizeof(T)),
+                                count(lanes));
   }
   template <class Lanes>
   RV_ALWAYS_INLINE void store(Vec<T> v, int64_t i, Lanes lanes) const {

@@ -70,9 +70,12 @@ void trim(Cache& c) {
 
 const char* Device::name() const {
   switch (kind) {
-    case DeviceKind::Cpu: return "cpu";
-    case DeviceKind::Cuda: return "cuda";
-    case DeviceKind::Meta: return "meta";
+    case DeviceKind::Cpu:
+      return "cpu";
+    case DeviceKind::Cuda:
+      return "cuda";
+    case DeviceKind::Meta:
+      return "meta";
   }
   return "?";
 }
@@ -160,6 +163,17 @@ void StoragePtr::destroy(Storage* s) {
     c.cached += rounded;
   }
   c.headers.push_back(s);
+}
+
+void move_storage(Storage* s, void* data) {
+  Cache& c = cache();
+  int64_t rounded = 0;
+  std::lock_guard guard(c.lock);
+  c.blocks[size_class(s->bytes, &rounded)].push_back(s->data);
+  c.in_use -= rounded;
+  c.cached += rounded;
+  s->data = data;
+  s->release = [](Storage*) {};
 }
 
 uint64_t bump_version(Storage* storage) {

@@ -61,6 +61,9 @@ StoragePtr allocate(int64_t bytes, Device device);
 // A Storage over memory that somebody else owns; `release(storage)` runs when the last user goes.
 StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*));
 
+// Gives a storage's own block back and lets it point to `data`, which somebody else keeps alive.
+void move_storage(Storage* storage, void* data);
+
 // Counts one in-place change and stamps it on the storage; returns the new global count.
 uint64_t bump_version(Storage* storage);
 

@@ -14,19 +14,30 @@
 namespace ranvier {
 
 Binder* Binder::first = nullptr;
+PyTypeObject* array_type = nullptr;
 
 namespace {
 
 PyObject* g_capture_error = nullptr;
 
+// What autograd does in this thread. It lives here because reading a C++ thread-local costs a
+// tenth of reading Python's.
+thread_local int t_mode = 1;
+
 PyObject* python_exception(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::Value: return PyExc_ValueError;
-    case ErrorKind::Type: return PyExc_TypeError;
-    case ErrorKind::Index: return PyExc_IndexError;
-    case ErrorKind::Memory: return PyExc_MemoryError;
-    case ErrorKind::Runtime: return PyExc_RuntimeError;
-    case ErrorKind::Capture: return g_capture_error;
+    case ErrorKind::Value:
+      return PyExc_ValueError;
+    case ErrorKind::Type:
+      return PyExc_TypeError;
+    case ErrorKind::Index:
+      return PyExc_IndexError;
+    case ErrorKind::Memory:
+      return PyExc_MemoryError;
+    case ErrorKind::Runtime:
+      return PyExc_RuntimeError;
+    case ErrorKind::Capture:
+      return g_capture_error;
   }
   return PyExc_RuntimeError;
 }
@@ -46,7 +57,8 @@ DType from_dlpack_dtype(nb::dlpack::dtype d) {
     if (to_dlpack(static_cast<DType>(i)) == d) return static_cast<DType>(i);
   fail("tensor", ErrorKind::Type,
        "expected a dtype of float32, float64, bfloat16, float16, int64, int32, uint8 or bool, got "
-       "one of ", static_cast<int>(d.bits), " bits that ranvier does not have - convert it first");
+       "one of ",
+       static_cast<int>(d.bits), " bits that ranvier does not have - convert it first");
 }
 
 // Zero-copy: the new Array keeps the foreign object alive.
@@ -100,21 +112,29 @@ nb::object item(const Array& a) {
            " - use .numpy() for arrays");
   RV_CHECK(!a.is_meta(), "item", Type, "expected a tensor with values, got one on device meta");
   switch (a.dtype()) {
-    case DType::Float32: return nb::float_(*a.data<float>());
-    case DType::Float64: return nb::float_(*a.data<double>());
-    case DType::Int64: return nb::int_(*a.data<int64_t>());
-    case DType::Int32: return nb::int_(*a.data<int32_t>());
-    case DType::UInt8: return nb::int_(*a.data<uint8_t>());
-    case DType::Bool: return nb::bool_(*a.data<uint8_t>() != 0);
+    case DType::Float32:
+      return nb::float_(*a.data<float>());
+    case DType::Float64:
+      return nb::float_(*a.data<double>());
+    case DType::Int64:
+      return nb::int_(*a.data<int64_t>());
+    case DType::Int32:
+      return nb::int_(*a.data<int32_t>());
+    case DType::UInt8:
+      return nb::int_(*a.data<uint8_t>());
+    case DType::Bool:
+      return nb::bool_(*a.data<uint8_t>() != 0);
     case DType::BFloat16:
-    case DType::Float16: return nb::float_(*a.cast(DType::Float32).data<float>());
+    case DType::Float16:
+      return nb::float_(*a.cast(DType::Float32).data<float>());
   }
   return nb::none();
 }
 
 // x[key] for keys of integers, slices, None and Ellipsis: a view. None for any other key.
 nb::object basic_index(const Array& x, nb::handle key) {
-  nb::tuple keys = nb::isinstance<nb::tuple>(key) ? nb::borrow<nb::tuple>(key) : nb::make_tuple(key);
+  nb::tuple keys =
+      nb::isinstance<nb::tuple>(key) ? nb::borrow<nb::tuple>(key) : nb::make_tuple(key);
   int consumed = 0;
   bool ellipsis = false;
   for (nb::handle k : keys) {
@@ -123,8 +143,8 @@ nb::object basic_index(const Array& x, nb::handle key) {
       RV_CHECK(!ellipsis, "index", Index, "expected at most one Ellipsis");
       ellipsis = true;
     } else if (PySlice_Check(k.ptr()) ||
-               (PyIndex_Check(k.ptr()) && !PyBool_Check(k.ptr()) &&
-                !nb::hasattr(k, "__array__") && !nb::hasattr(k, "shape"))) {
+               (PyIndex_Check(k.ptr()) && !PyBool_Check(k.ptr()) && !nb::hasattr(k, "__array__") &&
+                !nb::hasattr(k, "shape"))) {
       ++consumed;
     } else {
       return nb::none();
@@ -186,6 +206,7 @@ Array own_gradient(const Array& grad, const Array& like) {
 Operands operands(const char* op, nb::handle ha, nb::handle hb) {
   const Array *a = as_array(ha), *b = as_array(hb);
   if (a && b) {
+    check_same_device(op, {a, b});
     if (a->dtype() == b->dtype()) return {*a, *b};
     DType t = promote(a->dtype(), b->dtype());
     return {a->cast(t), b->cast(t)};
@@ -267,8 +288,10 @@ NB_MODULE(_core, m) {
       .def("bump", &Array::bump, "Counts an in-place change; returns the global count.")
       .def("contiguous", &Array::contiguous, RV_NOGIL)
       .def("channels_last", &Array::channels_last, RV_NOGIL)
-      .def("cast", [](const Array& a, int t) { return a.cast(static_cast<DType>(t)); }, RV_NOGIL)
-      .def("reshape", [](const Array& a, const Dims& s) { return a.reshape(s); }, RV_NOGIL)
+      .def(
+          "cast", [](const Array& a, int t) { return a.cast(static_cast<DType>(t)); }, RV_NOGIL)
+      .def(
+          "reshape", [](const Array& a, const Dims& s) { return a.reshape(s); }, RV_NOGIL)
       .def("permute", &Array::permute)
       .def("transpose",
            [](const Array& a, int i, int j) {
@@ -278,6 +301,8 @@ NB_MODULE(_core, m) {
       .def("expand", [](const Array& a, const Dims& s) { return a.expand(s); })
       .def("index", &basic_index, "key"_a.none());
 
+  array_type = reinterpret_cast<PyTypeObject*>(nb::type<Array>().ptr());
+
   m.def("empty", [](const Dims& shape, int dtype, int device) {
     return Array::empty(shape, static_cast<DType>(dtype), device_of(device));
   });
@@ -286,6 +311,12 @@ NB_MODULE(_core, m) {
     return Array::scalar(v, static_cast<DType>(dtype), device_of(device));
   });
   m.def("import_array", &import_array, "Wraps a NumPy array or DLPack exporter without copying.");
+  m.def(
+      "fits",
+      [](const Array& a, const Array& b) {
+        return a.shape() == b.shape() && a.dtype() == b.dtype();
+      },
+      "Whether two arrays have the same shape and dtype.");
   m.def("own_gradient", &own_gradient, RV_NOGIL);
   m.def("promote", [](int a, int b) {
     return static_cast<int>(promote(static_cast<DType>(a), static_cast<DType>(b)));
@@ -297,7 +328,10 @@ NB_MODULE(_core, m) {
       .def("replay", &Program::replay, RV_NOGIL)
       .def("__len__", &Program::size)
       .def("text", &Program::text)
+      .def("profile", &Program::profile, RV_NOGIL, "repeats"_a)
       .def_prop_ro("buffer_bytes", &Program::buffer_bytes)
+      .def_prop_ro("arena_bytes", &Program::arena_bytes)
+      .def_prop_ro("planned_bytes", &Program::planned_bytes)
       .def("snapshot",
            [](const Program& p) {
              nb::list out;
@@ -316,6 +350,8 @@ NB_MODULE(_core, m) {
       .def(nb::init<>())
       .def("finish", &Recorder::finish)
       .def("abandon", &Recorder::abandon);
+  m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
+  m.def("set_mode", [](int mode) { t_mode = mode; });
   m.def("is_capturing", [] { return Recorder::current() != nullptr; });
   m.def("check_host_read", &check_host_read);
 

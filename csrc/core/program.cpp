@@ -1,5 +1,7 @@
 #include "core/program.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "core/array.h"
@@ -18,9 +20,94 @@ std::string describe(const ArrayRef& r) {
 }
 }  // namespace
 
-void Program::replay() const {
+template <class F>
+void Program::for_each_ref(const Call& c, const F& f) {
+  auto* refs = static_cast<const ArrayRef*>(c.args);
+  for (int i = 0; i < c.kernel->arrays; ++i)
+    if (refs[i].storage) f(refs[i]);
+  auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
+  for (int i = 0; i < c.kernel->spans; ++i)
+    for (int64_t j = 0; j < spans[i].count; ++j)
+      if (spans[i].items[j].storage) f(spans[i].items[j]);
+}
+
+void Program::replay() {
+  plan();
   for (const Call& c : calls_) run_kernel(*c.kernel, c.args);
   for (const StoragePtr& s : changed_) bump_version(s.get());
+}
+
+std::vector<int64_t> Program::profile(int repeats) {
+  plan();
+  std::vector<int64_t> best(calls_.size(), INT64_MAX);
+  for (int r = 0; r < repeats; ++r) {
+    for (size_t i = 0; i < calls_.size(); ++i) {
+      auto start = std::chrono::steady_clock::now();
+      run_kernel(*calls_[i].kernel, calls_[i].args);
+      auto taken = std::chrono::steady_clock::now() - start;
+      best[i] = std::min<int64_t>(
+          best[i], std::chrono::duration_cast<std::chrono::nanoseconds>(taken).count());
+    }
+    for (const StoragePtr& s : changed_) bump_version(s.get());
+  }
+  return best;
+}
+
+void Program::plan() {
+  if (planned_) return;
+  planned_ = true;
+  struct Life {
+    Storage* storage;
+    int first, last;  // calls
+    int64_t bytes, offset;
+  };
+  std::vector<Life> lives;
+  std::unordered_map<Storage*, int> at;
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    for_each_ref(calls_[i], [&](const ArrayRef& ref) {
+      auto* s = static_cast<Storage*>(ref.storage);
+      auto [it, fresh] = at.try_emplace(s, -1);
+      if (fresh) {
+        // Ours alone (one reference, the program's), on the host, and first written, not read: a
+        // constant that the host wrote while recording must stay where it is.
+        bool ours = s->refs.load() == 1 && !s->release && s->device.kind == DeviceKind::Cpu;
+        if (ours && ref.access == Access::Out) {
+          it->second = static_cast<int>(lives.size());
+          lives.push_back({s, static_cast<int>(i), static_cast<int>(i),
+                           (std::max<int64_t>(s->bytes, 1) + 63) / 64 * 64, 0});
+        }
+      } else if (it->second >= 0) {
+        lives[static_cast<size_t>(it->second)].last = static_cast<int>(i);
+      }
+    });
+    // A buffer that is read by the same call that first writes another part of it is not a pure
+    // output: for_each_ref meets the inputs first, so it was judged by its first reference.
+  }
+  // Largest first, each at the lowest offset that is free during its life.
+  std::vector<Life*> order;
+  for (Life& l : lives) order.push_back(&l);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Life* a, const Life* b) { return a->bytes > b->bytes; });
+  std::vector<Life*> placed;
+  for (Life* l : order) {
+    std::vector<Life*> rivals;
+    for (Life* p : placed)
+      if (p->first <= l->last && l->first <= p->last) rivals.push_back(p);
+    std::sort(rivals.begin(), rivals.end(),
+              [](const Life* a, const Life* b) { return a->offset < b->offset; });
+    int64_t offset = 0;
+    for (Life* r : rivals) {
+      if (offset + l->bytes <= r->offset) break;
+      offset = std::max(offset, r->offset + r->bytes);
+    }
+    l->offset = offset;
+    placed.push_back(l);
+    arena_bytes_ = std::max(arena_bytes_, offset + l->bytes);
+    planned_bytes_ += l->bytes;
+  }
+  if (lives.empty()) return;
+  arena_ = allocate(arena_bytes_, Device{});
+  for (Life& l : lives) move_storage(l.storage, static_cast<char*>(arena_->data) + l.offset);
 }
 
 std::string Program::text() const {
@@ -31,8 +118,7 @@ std::string Program::text() const {
     for (int i = 0; i < c.kernel->arrays; ++i)
       if (refs[i].storage) s += "  " + describe(refs[i]);
     auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
-    for (int i = 0; i < c.kernel->spans; ++i)
-      s += ranvier::text("  span of ", spans[i].count);
+    for (int i = 0; i < c.kernel->spans; ++i) s += ranvier::text("  span of ", spans[i].count);
     s += '\n';
   }
   return s;

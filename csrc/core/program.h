@@ -19,10 +19,15 @@ class Program {
   Program(const Program&) = delete;
 
   // Runs every recorded call in order and stamps the buffers that existed before and were changed.
-  void replay() const;
+  // The first replay plans the memory.
+  void replay();
+  // Nanoseconds that each call took, best of `repeats` replays; runs the step that often.
+  std::vector<int64_t> profile(int repeats);
   int64_t size() const { return static_cast<int64_t>(calls_.size()); }
-  std::string text() const;  // one line per kernel call
-  int64_t buffer_bytes() const;
+  std::string text() const;                             // one line per kernel call
+  int64_t buffer_bytes() const;                         // of all buffers that the step touches
+  int64_t arena_bytes() const { return arena_bytes_; }  // shared by the temporaries; after plan()
+  int64_t planned_bytes() const { return planned_bytes_; }  // what they would take without sharing
 
   // Buffers that existed before the recording and are written by it (parameters, optimizer state).
   const std::vector<StoragePtr>& changed() const { return changed_; }
@@ -36,10 +41,19 @@ class Program {
     const KernelBase* kernel;
     void* args;
   };
+  template <class F>
+  static void for_each_ref(const Call& call, const F& f);
   std::vector<Call> calls_;
   std::vector<std::unique_ptr<char[]>> structs_;  // the argument structs and their spans
   std::vector<StoragePtr> storages_;              // everything they point to
   std::vector<StoragePtr> changed_;
+
+  // Temporaries that only this program holds live in one arena: two of them share a place when one
+  // is last used before the other is first written.
+  void plan();
+  bool planned_ = false;
+  StoragePtr arena_;
+  int64_t arena_bytes_ = 0, planned_bytes_ = 0;
 };
 
 class Recorder {

@@ -114,10 +114,12 @@ struct LaneInt;
 template <>
 struct LaneInt<4> {
   using Raw = RawI32;
+  using Bits = uint16_t;
 };
 template <>
 struct LaneInt<8> {
   using Raw = RawI64;
+  using Bits = uint8_t;
 };
 
 // The number of lanes a load or store touches: all of them, known at compile time, or the first n.
@@ -130,8 +132,7 @@ template <int Bytes>
 struct LaneMask {
   static constexpr int N = RV_VECTOR_BYTES / Bytes;
 #if defined(__AVX512F__)
-  using Raw = uint32_t;  // bit i is lane i; bits from N up are zero
-  static constexpr Raw kAll = (Raw{1} << N) - 1;
+  using Raw = typename LaneInt<Bytes>::Bits;  // bit i is lane i; there are N of them
 #else
   using Raw = typename LaneInt<Bytes>::Raw;  // -1 true, 0 false
 #endif
@@ -143,7 +144,7 @@ struct LaneMask {
   // The first n lanes true. n >= 0; anything from N up means all.
   static RV_ALWAYS_INLINE LaneMask first(int64_t n) {
 #if defined(__AVX512F__)
-    return LaneMask(n >= N ? kAll : (Raw{1} << n) - 1);
+    return LaneMask(static_cast<Raw>(n >= N ? -1 : (1 << n) - 1));
 #else
     Raw lane, count;
     for (int i = 0; i < N; ++i) lane[i] = i;
@@ -152,21 +153,30 @@ struct LaneMask {
 #endif
   }
 
-  friend RV_ALWAYS_INLINE LaneMask operator&(LaneMask a, LaneMask b) { return LaneMask(a.m & b.m); }
-  friend RV_ALWAYS_INLINE LaneMask operator|(LaneMask a, LaneMask b) { return LaneMask(a.m | b.m); }
-  friend RV_ALWAYS_INLINE LaneMask operator^(LaneMask a, LaneMask b) { return LaneMask(a.m ^ b.m); }
+  friend RV_ALWAYS_INLINE LaneMask operator&(LaneMask a, LaneMask b) {
+    return LaneMask(static_cast<Raw>(a.m & b.m));
+  }
+  friend RV_ALWAYS_INLINE LaneMask operator|(LaneMask a, LaneMask b) {
+    return LaneMask(static_cast<Raw>(a.m | b.m));
+  }
+  friend RV_ALWAYS_INLINE LaneMask operator^(LaneMask a, LaneMask b) {
+    return LaneMask(static_cast<Raw>(a.m ^ b.m));
+  }
   friend RV_ALWAYS_INLINE LaneMask operator~(LaneMask a) {
-#if defined(__AVX512F__)
-    return LaneMask(a.m ^ kAll);
-#else
-    return LaneMask(~a.m);
-#endif
+    return LaneMask(static_cast<Raw>(~a.m));
   }
 
   // Bit i of the result is lane i.
   friend RV_ALWAYS_INLINE uint32_t bits(LaneMask a) {
 #if defined(__AVX512F__)
-    return a.m;
+    // Not `return a.m`: gcc 12 may spill the mask as 16 bits and widen it by reading 32.
+    uint32_t result;
+    if constexpr (Bytes == 4) {
+      __asm__("kmovw %1, %0" : "=r"(result) : "k"(a.m));
+    } else {
+      __asm__("kmovb %1, %0" : "=r"(result) : "k"(a.m));
+    }
+    return result;
 #elif defined(__AVX2__)
     if constexpr (Bytes == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)a.m));
     return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)a.m));
@@ -212,14 +222,14 @@ RV_INLINE RawI32 to_int(RawF32 a) { return (RawI32)_mm512_maskz_cvtps_epi32(0xff
 RV_INLINE RawI64 to_int(RawF64 a) { return (RawI64)_mm512_maskz_cvtpd_epi64(0xff, a); }
 RV_INLINE RawF64 to_float(RawI64 a) { return _mm512_maskz_cvtepi64_pd(0xff, (__m512i)a); }
 
-#define RV_COMPARE(name, fp, integer)                                                  \
-  RV_INLINE uint32_t name(RawF32 a, RawF32 b) { return _mm512_cmp_ps_mask(a, b, fp); } \
-  RV_INLINE uint32_t name(RawF64 a, RawF64 b) { return _mm512_cmp_pd_mask(a, b, fp); } \
-  RV_INLINE uint32_t name(RawI32 a, RawI32 b) {                                        \
-    return _mm512_cmp_epi32_mask((__m512i)a, (__m512i)b, integer);                     \
-  }                                                                                    \
-  RV_INLINE uint32_t name(RawI64 a, RawI64 b) {                                        \
-    return _mm512_cmp_epi64_mask((__m512i)a, (__m512i)b, integer);                     \
+#define RV_COMPARE(name, fp, integer)                                                   \
+  RV_INLINE __mmask16 name(RawF32 a, RawF32 b) { return _mm512_cmp_ps_mask(a, b, fp); } \
+  RV_INLINE __mmask8 name(RawF64 a, RawF64 b) { return _mm512_cmp_pd_mask(a, b, fp); }  \
+  RV_INLINE __mmask16 name(RawI32 a, RawI32 b) {                                        \
+    return _mm512_cmp_epi32_mask((__m512i)a, (__m512i)b, integer);                      \
+  }                                                                                     \
+  RV_INLINE __mmask8 name(RawI64 a, RawI64 b) {                                         \
+    return _mm512_cmp_epi64_mask((__m512i)a, (__m512i)b, integer);                      \
   }
 RV_COMPARE(lt, _CMP_LT_OQ, _MM_CMPINT_LT)
 RV_COMPARE(le, _CMP_LE_OQ, _MM_CMPINT_LE)
@@ -229,11 +239,11 @@ RV_COMPARE(ne, _CMP_NEQ_UQ, _MM_CMPINT_NE)
 
 template <class V>
 RV_INLINE V select(LaneMask<4> m, V a, V b) {
-  return (V)_mm512_mask_blend_ps(static_cast<__mmask16>(m.m), (__m512)b, (__m512)a);
+  return (V)_mm512_mask_blend_ps(m.m, (__m512)b, (__m512)a);
 }
 template <class V>
 RV_INLINE V select(LaneMask<8> m, V a, V b) {
-  return (V)_mm512_mask_blend_pd(static_cast<__mmask8>(m.m), (__m512d)b, (__m512d)a);
+  return (V)_mm512_mask_blend_pd(m.m, (__m512d)b, (__m512d)a);
 }
 
 #else
@@ -390,9 +400,9 @@ struct Vec {
   static RV_ALWAYS_INLINE Vec load(const T* p, int64_t n) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) {
-      return Vec((Raw)_mm512_maskz_loadu_ps(static_cast<__mmask16>(M::first(n).m), p));
+      return Vec((Raw)_mm512_maskz_loadu_ps(M::first(n).m, p));
     } else {
-      return Vec((Raw)_mm512_maskz_loadu_pd(static_cast<__mmask8>(M::first(n).m), p));
+      return Vec((Raw)_mm512_maskz_loadu_pd(M::first(n).m, p));
     }
 #elif defined(__AVX2__)
     if constexpr (sizeof(T) == 4) {
@@ -424,9 +434,9 @@ struct Vec {
   RV_ALWAYS_INLINE void store(T* p, int64_t n) const {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4) {
-      _mm512_mask_storeu_ps(p, static_cast<__mmask16>(M::first(n).m), (__m512)v);
+      _mm512_mask_storeu_ps(p, M::first(n).m, (__m512)v);
     } else {
-      _mm512_mask_storeu_pd(p, static_cast<__mmask8>(M::first(n).m), (__m512d)v);
+      _mm512_mask_storeu_pd(p, M::first(n).m, (__m512d)v);
     }
 #elif defined(__AVX2__)
     if constexpr (sizeof(T) == 4) {
@@ -529,6 +539,34 @@ RV_INLINE Vec<double> from_bits(Vec<int64_t> a) { return Vec<double>((RawF64)a.v
 RV_INLINE Vec<float> to_float(Vec<int32_t> a) { return Vec<float>(raw::to_float(a.v)); }
 // Needs |a| <= 2^51.
 RV_INLINE Vec<double> to_float(Vec<int64_t> a) { return Vec<double>(raw::to_float(a.v)); }
+
+// One vector of floats as two of doubles, the lower lanes first, and back (rounding).
+RV_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
+#if RV_VECTOR_BYTES == 64
+  low.v =
+      __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3, 4, 5, 6, 7), RawF64);
+  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 8, 9, 10, 11, 12, 13, 14, 15),
+                                   RawF64);
+#elif RV_VECTOR_BYTES == 32
+  low.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3), RawF64);
+  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 4, 5, 6, 7), RawF64);
+#else
+  low.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1), RawF64);
+  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 2, 3), RawF64);
+#endif
+}
+RV_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
+  typedef float Half __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
+  const Half a = __builtin_convertvector(low.v, Half), b = __builtin_convertvector(high.v, Half);
+#if RV_VECTOR_BYTES == 64
+  return Vec<float>(
+      __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+#elif RV_VECTOR_BYTES == 32
+  return Vec<float>(__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7));
+#else
+  return Vec<float>(__builtin_shufflevector(a, b, 0, 1, 2, 3));
+#endif
+}
 
 // ---- Horizontal reductions ---------------------------------------------------------------
 //

@@ -126,8 +126,8 @@ int default_threads() {
     char* end = nullptr;
     long n = std::strtol(value, &end, 10);
     if (*end == '\0' && n >= 1 && n <= 1024) return static_cast<int>(n);
-    std::fprintf(stderr, "ranvier: ignoring %s=%s - expected a whole number from 1 to 1024\n",
-                 name, value);
+    std::fprintf(stderr, "ranvier: ignoring %s=%s - expected a whole number from 1 to 1024\n", name,
+                 value);
   }
   int cpus = static_cast<int>(std::thread::hardware_concurrency());
 #ifdef __linux__

@@ -1,8 +1,7 @@
 #include "ops/binary.h"
 
-#include <math.h>
-
 #include "core/loops.h"
+#include "core/simd_math.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -48,16 +47,9 @@ struct Minimum {
 };
 
 struct Power {
-  static RV_ALWAYS_INLINE float one(float a, float b) { return powf(a, b); }
-  static RV_ALWAYS_INLINE double one(double a, double b) { return pow(a, b); }
-  // x^2, x^3 and x^0.5 are what networks use; they are exact products or roots, and fast.
   template <class T>
   static RV_ALWAYS_INLINE Vec<T> of(Vec<T> a, Vec<T> b) {
-    if (all(b == Vec<T>(T(2)))) return a * a;
-    if (all(b == Vec<T>(T(3)))) return a * a * a;
-    Vec<T> y;
-    for (int i = 0; i < Vec<T>::N; ++i) y.v[i] = one(a.v[i], b.v[i]);
-    return y;
+    return pow(a, b);
   }
   // Integers: b >= 0; a negative power of an integer is 0 except for a = 1 and a = -1.
   static RV_ALWAYS_INLINE int64_t of(int64_t a, int64_t b) {
@@ -122,11 +114,16 @@ struct WrapMultiply {
 template <class Op, class IntegerOp>
 void by_dtype(const BinaryArgs& args) {
   switch (args.y.dtype) {
-    case DType::Float32: return floats<float, Op>(args);
-    case DType::Float64: return floats<double, Op>(args);
-    case DType::Int64: return integers<int64_t, IntegerOp>(args);
-    case DType::Int32: return integers<int32_t, IntegerOp>(args);
-    default: return integers<uint8_t, IntegerOp>(args);
+    case DType::Float32:
+      return floats<float, Op>(args);
+    case DType::Float64:
+      return floats<double, Op>(args);
+    case DType::Int64:
+      return integers<int64_t, IntegerOp>(args);
+    case DType::Int32:
+      return integers<int32_t, IntegerOp>(args);
+    default:
+      return integers<uint8_t, IntegerOp>(args);
   }
 }
 
@@ -134,15 +131,21 @@ void by_dtype(const BinaryArgs& args) {
 
 void binary(const BinaryArgs& args) {
   switch (args.op) {
-    case BinaryOp::Add: return by_dtype<Add, WrapAdd>(args);
-    case BinaryOp::Subtract: return by_dtype<Subtract, WrapSubtract>(args);
-    case BinaryOp::Multiply: return by_dtype<Multiply, WrapMultiply>(args);
+    case BinaryOp::Add:
+      return by_dtype<Add, WrapAdd>(args);
+    case BinaryOp::Subtract:
+      return by_dtype<Subtract, WrapSubtract>(args);
+    case BinaryOp::Multiply:
+      return by_dtype<Multiply, WrapMultiply>(args);
     case BinaryOp::Divide:
       return args.y.dtype == DType::Float64 ? floats<double, Divide>(args)
                                             : floats<float, Divide>(args);
-    case BinaryOp::Power: return by_dtype<Power, Power>(args);
-    case BinaryOp::Maximum: return by_dtype<Maximum, Maximum>(args);
-    case BinaryOp::Minimum: return by_dtype<Minimum, Minimum>(args);
+    case BinaryOp::Power:
+      return by_dtype<Power, Power>(args);
+    case BinaryOp::Maximum:
+      return by_dtype<Maximum, Maximum>(args);
+    case BinaryOp::Minimum:
+      return by_dtype<Minimum, Minimum>(args);
   }
 }
 

@@ -128,14 +128,22 @@ void convert_rows(const CopyArgs& a) {
 template <class To>
 void convert(const CopyArgs& a) {
   switch (a.src.dtype) {
-    case DType::Float32: return convert_rows<To, float>(a);
-    case DType::Float64: return convert_rows<To, double>(a);
-    case DType::BFloat16: return convert_rows<To, BFloat16>(a);
-    case DType::Float16: return convert_rows<To, Float16>(a);
-    case DType::Int64: return convert_rows<To, int64_t>(a);
-    case DType::Int32: return convert_rows<To, int32_t>(a);
-    case DType::UInt8: return convert_rows<To, uint8_t>(a);
-    case DType::Bool: return convert_rows<To, Boolean>(a);
+    case DType::Float32:
+      return convert_rows<To, float>(a);
+    case DType::Float64:
+      return convert_rows<To, double>(a);
+    case DType::BFloat16:
+      return convert_rows<To, BFloat16>(a);
+    case DType::Float16:
+      return convert_rows<To, Float16>(a);
+    case DType::Int64:
+      return convert_rows<To, int64_t>(a);
+    case DType::Int32:
+      return convert_rows<To, int32_t>(a);
+    case DType::UInt8:
+      return convert_rows<To, uint8_t>(a);
+    case DType::Bool:
+      return convert_rows<To, Boolean>(a);
   }
 }
 
@@ -191,21 +199,33 @@ void move(const CopyArgs& a) {
 void copy(const CopyArgs& a) {
   if (a.src.dtype == a.dst.dtype) {
     switch (item_bytes(a.src.dtype)) {
-      case 8: return move<uint64_t>(a);
-      case 4: return move<uint32_t>(a);
-      case 2: return move<uint16_t>(a);
-      default: return move<uint8_t>(a);
+      case 8:
+        return move<uint64_t>(a);
+      case 4:
+        return move<uint32_t>(a);
+      case 2:
+        return move<uint16_t>(a);
+      default:
+        return move<uint8_t>(a);
     }
   }
   switch (a.dst.dtype) {
-    case DType::Float32: return convert<float>(a);
-    case DType::Float64: return convert<double>(a);
-    case DType::BFloat16: return convert<BFloat16>(a);
-    case DType::Float16: return convert<Float16>(a);
-    case DType::Int64: return convert<int64_t>(a);
-    case DType::Int32: return convert<int32_t>(a);
-    case DType::UInt8: return convert<uint8_t>(a);
-    case DType::Bool: return convert<Boolean>(a);
+    case DType::Float32:
+      return convert<float>(a);
+    case DType::Float64:
+      return convert<double>(a);
+    case DType::BFloat16:
+      return convert<BFloat16>(a);
+    case DType::Float16:
+      return convert<Float16>(a);
+    case DType::Int64:
+      return convert<int64_t>(a);
+    case DType::Int32:
+      return convert<int32_t>(a);
+    case DType::UInt8:
+      return convert<uint8_t>(a);
+    case DType::Bool:
+      return convert<Boolean>(a);
   }
 }
 

@@ -1,15 +1,14 @@
 """ranvier: a neural-network library that is its own down to the last kernel.
 
-    import ranvier as rv
-    x = rv.tensor([1.0, 2.0], requires_grad=True)
-    (x * x).sum().backward()
-    x.grad                      # tensor([2., 4.])
+import ranvier as rv
+x = rv.tensor([1.0, 2.0], requires_grad=True)
+(x * x).sum().backward()
+x.grad                      # tensor([2., 4.])
 """
 
 from importlib import metadata as _metadata
 
-from ranvier import _core
-from ranvier import functional
+from ranvier import _core, functional
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autograd import (
     Function,
@@ -23,15 +22,19 @@ from ranvier.creation import arange, empty, empty_like, full, ones, ones_like, z
 from ranvier.dtypes import (
     Device,
     DType,
-    as_device as device,
     bfloat16,
-    bool_ as bool,
     float16,
     float32,
     float64,
     int32,
     int64,
     uint8,
+)
+from ranvier.dtypes import (
+    as_device as device,
+)
+from ranvier.dtypes import (
+    bool_ as bool,
 )
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor
 

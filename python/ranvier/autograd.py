@@ -10,12 +10,11 @@ JMLR 18 (2018).
 
 from __future__ import annotations
 
-import heapq
 import itertools
-import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from heapq import heappop, heappush
 from typing import Any
 
 from ranvier import _core
@@ -24,20 +23,24 @@ from ranvier.tensor import Tensor, clock
 Array = _core.Array
 
 
-class _Mode(threading.local):
-    grad = True
-    anomaly = False
-
-
-mode = _Mode()
 _sequence = itertools.count().__next__
+_GRAD, _ANOMALY = 1, 2  # bits of the thread's mode; see `_core.mode`
 
 
 @contextmanager
-def no_grad() -> Iterator[None]:
+def _mode(bit: int, on: bool) -> Iterator[None]:
+    before = _core.mode()
+    _core.set_mode(before | bit if on else before & ~bit)
+    try:
+        yield
+    finally:
+        _core.set_mode(before)
+
+
+def no_grad() -> AbstractContextManager[None]:
     """Computes without building a graph: for evaluation and for updating parameters.
 
-    Thread-local. Example:
+    Thread-local; a context manager and a decorator. Example:
         >>> import ranvier as rv
         >>> w = rv.ones(2, requires_grad=True)
         >>> with rv.no_grad():
@@ -45,36 +48,22 @@ def no_grad() -> Iterator[None]:
         >>> y.requires_grad
         False
     """
-    before, mode.grad = mode.grad, False
-    try:
-        yield
-    finally:
-        mode.grad = before
+    return _mode(_GRAD, False)
 
 
-@contextmanager
-def enable_grad() -> Iterator[None]:
+def enable_grad() -> AbstractContextManager[None]:
     """Builds the graph again inside a `no_grad` block."""
-    before, mode.grad = mode.grad, True
-    try:
-        yield
-    finally:
-        mode.grad = before
+    return _mode(_GRAD, True)
+
+
+def detect_anomaly() -> AbstractContextManager[None]:
+    """Raises FloatingPointError naming the first op whose output or gradient is NaN. Slow."""
+    return _mode(_ANOMALY, True)
 
 
 def is_grad_enabled() -> bool:
     """Whether operations of this thread are recorded for backward."""
-    return mode.grad
-
-
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
-    """Raises FloatingPointError naming the first op whose output or gradient is NaN. Slow."""
-    before, mode.anomaly = mode.anomaly, True
-    try:
-        yield
-    finally:
-        mode.anomaly = before
+    return bool(_core.mode() & _GRAD)
 
 
 class Output:
@@ -100,11 +89,14 @@ class Function:
       argument i wants one. A gradient has the shape of its argument (see `unbroadcast`).
     """
 
-    __slots__ = ("__weakref__", "edges", "epoch", "needs", "outputs", "saved", "sequence", "watch")
-
-    edges: tuple[Any, ...] | None
-    needs: tuple[bool, ...]
-    saved: tuple[Any, ...] | None
+    # Subclasses have a __dict__; these defaults cost nothing until they are replaced.
+    edges: tuple[Any, ...] | None = None
+    needs: tuple[bool, ...] = ()
+    saved: tuple[Any, ...] | None = None
+    epoch = 0
+    outputs = 0  # 0: a single output that is not a tuple
+    sequence = 0
+    watch: list[tuple[Any, int | None]] | None = None
 
     def save(self, *arrays: Any) -> None:
         """Keeps arrays for backward, where they appear as `self.saved`."""
@@ -132,31 +124,62 @@ class Function:
                 if a._requires_grad:
                     wanted = True
                     edges.append(a.node or a)
-                else:
-                    edges.append(None)
+                    continue
             else:
                 arrays.append(a)
-                edges.append(None)
-        tracked = wanted and mode.grad
-        node.saved = None
-        node.needs = tuple([e is not None for e in edges]) if tracked else (False,) * len(edges)
-        out = node.forward(*arrays, **options)
-        if mode.anomaly:
-            _check_finite(out, f"the forward pass of {_name(node)}")
-        if not tracked:
-            if type(out) is tuple:
-                return tuple([Tensor(a) for a in out])
-            return Tensor(out)
-        node.edges = tuple(edges)
-        node.sequence = _sequence()
-        node.watch = None
+            edges.append(None)
+        mode = _core.mode()
+        if wanted and mode & _GRAD:
+            node.needs = tuple([e is not None for e in edges])
+        else:
+            node.needs = (False,) * len(edges)
+            wanted = False
+        return node._finish(node.forward(*arrays, **options), edges if wanted else None, mode)
+
+    @classmethod
+    def apply2(cls, a: Any, b: Any) -> Any:
+        """`apply` for two arguments and no options, unrolled: arithmetic on small tensors."""
+        node = cls()
+        edge_a = edge_b = None
+        if isinstance(a, Tensor):
+            if a._requires_grad:
+                edge_a = a.node or a
+            a = a.data
+        if isinstance(b, Tensor):
+            if b._requires_grad:
+                edge_b = b.node or b
+            b = b.data
+        mode = _core.mode()
+        if mode == _GRAD and not (edge_a is edge_b is None):
+            node.needs = (edge_a is not None, edge_b is not None)
+            result = Tensor(node.forward(a, b))
+            node.edges = (edge_a, edge_b)
+            node.sequence = _sequence()
+            result.node = node
+            result._requires_grad = True
+            return result
+        if mode & _ANOMALY:
+            tracked = mode & _GRAD and not (edge_a is edge_b is None)
+            node.needs = (edge_a is not None, edge_b is not None)
+            return node._finish(node.forward(a, b), (edge_a, edge_b) if tracked else None, mode)
+        node.needs = (False, False)
+        return Tensor(node.forward(a, b))
+
+    def _finish(self, out: Any, edges: Sequence[Any] | None, mode: int) -> Any:
+        """Wraps forward's result; with `edges`, this node becomes part of the graph."""
+        if mode & _ANOMALY:
+            _check_finite(out, f"the forward pass of {_name(self)}")
+        if edges is None:
+            return tuple([Tensor(a) for a in out]) if type(out) is tuple else Tensor(out)
+        self.edges = tuple(edges)
+        self.sequence = _sequence()
         if type(out) is tuple:
-            node.outputs = len(out)
-            return tuple([_output(node, i, a) for i, a in enumerate(out)])
-        node.outputs = 0
+            self.outputs = len(out)
+            return tuple([_output(self, i, a) for i, a in enumerate(out)])
         result = Tensor(out)
-        result.node = node
-        result._requires_grad = True
+        if out.dtype < 4:  # floating: gradients exist
+            result.node = self
+            result._requires_grad = True
         return result
 
 
@@ -173,9 +196,13 @@ def _name(node: Function) -> str:
 
 
 def unbroadcast(grad: Array, like: Array) -> Array:
-    """Sums a gradient over the axes along which an argument was broadcast."""
+    """The gradient of an argument: summed over broadcast axes, in the argument's dtype."""
+    if _core.fits(grad, like):
+        return grad
     shape = like.shape
-    return grad if grad.shape == shape else _core.sum_to(grad, shape)
+    if grad.shape != shape:
+        grad = _core.sum_to(grad, shape)
+    return grad.cast(like.dtype)
 
 
 def _check_finite(out: Any, where: str) -> None:
@@ -246,30 +273,31 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
 
     grads: dict[Function, Any] = {}
     heap: list[tuple[int, Function]] = []
+    anomaly = _core.mode() & _ANOMALY
 
     def give(edge: Any, grad: Array) -> None:
-        if edge.__class__ is Output:
+        """Adds to what is known of the gradient at `edge`."""
+        if isinstance(edge, Function):
+            have = grads.get(edge)
+            if have is None:
+                grads[edge] = grad
+                heappush(heap, (-edge.sequence, edge))
+            else:
+                grads[edge] = _core.add(have, grad)
+        elif isinstance(edge, Tensor):
+            _accumulate(edge, grad)
+        else:
             node = edge.function
             slots = grads.get(node)
             if slots is None:
                 slots = grads[node] = [None] * node.outputs
-                heapq.heappush(heap, (-node.sequence, node))
+                heappush(heap, (-node.sequence, node))
             have = slots[edge.index]
             slots[edge.index] = grad if have is None else _core.add(have, grad)
-        elif isinstance(edge, Tensor):
-            _accumulate(edge, grad)
-        else:
-            have = grads.get(edge)
-            if have is None:
-                grads[edge] = grad
-                heapq.heappush(heap, (-edge.sequence, edge))
-            else:
-                grads[edge] = _core.add(have, grad)
 
     give(root.node, seed)
-    anomaly = mode.anomaly
     while heap:
-        node = heapq.heappop(heap)[1]
+        node = heappop(heap)[1]
         grad = grads.pop(node)
         edges = node.edges
         if edges is None:
@@ -294,12 +322,11 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
                 f"[{_name(node)}] expected backward to return {len(edges)} gradients, got "
                 f"{len(back)}"
             )
-        for edge, g in zip(edges, back, strict=True):
+        for edge, g in zip(edges, back):  # noqa: B905 - lengths were compared above
             if edge is not None and g is not None:
                 give(edge, g)
         if not retain_graph:
-            node.edges = node.saved = None
-            node.__dict__.clear()
+            node.__dict__.clear()  # whatever it saved, and its edges
 
 
 def retain_grad(tensor: Tensor) -> None:

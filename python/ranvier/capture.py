@@ -132,6 +132,32 @@ class CapturedStep:
         clock.now = max(clock.now, _core.mutations())
         return recording.outputs
 
+    def profile(self, repeats: int = 10) -> str:
+        """A table of the time per kernel, best of `repeats` replays; the state is restored after.
+
+        Raises:
+            RuntimeError: nothing was recorded yet.
+        """
+        if self.program is None:
+            raise RuntimeError(
+                "[profile] expected a recorded step, got none - call the step at least twice"
+            )
+        program = self.program._program
+        before = program.snapshot()
+        times = program.profile(repeats)
+        program.restore(before)
+        clock.now = max(clock.now, _core.mutations())
+        rows: dict[str, list[int]] = {}
+        for line, taken in zip(program.text().splitlines(), times, strict=True):
+            rows.setdefault(line.split()[0], []).append(taken)
+        total = sum(times)
+        out = [f"{'kernel':<28}{'calls':>6}{'us':>12}{'share':>8}"]
+        for name, taken in sorted(rows.items(), key=lambda r: -sum(r[1])):
+            share = sum(taken) / max(total, 1)
+            out.append(f"{name:<28}{len(taken):>6}{sum(taken) / 1e3:>12.1f}{share:>8.1%}")
+        out.append(f"{'total':<28}{len(times):>6}{total / 1e3:>12.1f}")
+        return "\n".join(out)
+
     def invalidate(self) -> None:
         """Forgets all recordings: the next call of each signature is recorded again."""
         self._recordings = dict.fromkeys(self._recordings)
@@ -202,7 +228,12 @@ def _with_line(error: BaseException) -> str:
 
 
 class ProgramView:
-    """What `step.program` shows: the recorded kernel calls."""
+    """What `step.program` shows: the recorded kernel calls.
+
+    Attributes:
+        arena_bytes: memory that the step's temporaries share, known after the first replay.
+        planned_bytes: what they would take if each had its own.
+    """
 
     def __init__(self, program: Any) -> None:
         self._program = program
@@ -210,9 +241,21 @@ class ProgramView:
     def __len__(self) -> int:
         return len(self._program)
 
+    @property
+    def arena_bytes(self) -> int:
+        """Memory that the step's temporaries share; 0 before the first replay."""
+        return self._program.arena_bytes
+
+    @property
+    def planned_bytes(self) -> int:
+        """Memory that the temporaries would take if each had its own."""
+        return self._program.planned_bytes
+
     def __str__(self) -> str:
-        head = f"{len(self)} kernel calls over {self._program.buffer_bytes} bytes of buffers\n"
-        return head + self._program.text()
+        head = f"{len(self)} kernel calls over {self._program.buffer_bytes} bytes of buffers"
+        if self.arena_bytes:
+            head += f"; temporaries of {self.planned_bytes} bytes share {self.arena_bytes}"
+        return head + "\n" + self._program.text()
 
     __repr__ = __str__
 

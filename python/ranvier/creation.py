@@ -11,7 +11,9 @@ from ranvier.dtypes import as_device, as_dtype, float32, int64
 from ranvier.tensor import Tensor, shape_of
 
 
-def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of the given shape whose values are whatever the memory holds."""
     t = float32 if dtype is None else as_dtype(dtype)
     array = _core.empty(shape_of("empty", shape), t.code, as_device(device).code)
@@ -32,7 +34,9 @@ def full(
     return Tensor(array).requires_grad_(requires_grad)
 
 
-def zeros(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of zeros (float32 unless told otherwise)."""
     return full(shape_of("zeros", shape), 0.0, dtype or float32, device, requires_grad)
 

@@ -3,4 +3,30 @@
 One import line per room; nothing else lives here.
 """
 
-from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract  # noqa: F401
+from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
+from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
+from ranvier.ops.compare import (
+    equal,
+    greater,
+    greater_equal,
+    isfinite,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+)
+from ranvier.ops.max_pool import (
+    Switches,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.where import masked_fill, where

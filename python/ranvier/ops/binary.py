@@ -8,40 +8,47 @@ from __future__ import annotations
 from typing import Any
 
 from ranvier import _core
-from ranvier.autograd import Function, unbroadcast
+from ranvier.autograd import Function, is_grad_enabled, unbroadcast
 from ranvier.tensor import Tensor, attach, clock
 
 Array = _core.Array
 
 
-def _grad(node: Function, index: int, like: Any, grad: Array) -> Array:
-    """The gradient of argument `index`: summed over broadcast axes, in the argument's dtype."""
-    g = unbroadcast(grad, like)
-    return g if g.dtype == like.dtype else g.cast(like.dtype)
+class _Linear(Function):
+    """Sum and difference: backward needs no values, only an argument that was broadcast or cast."""
+
+    a: Array = None
+    b: Array = None
+
+    def keep(self, a: Any, b: Any, y: Array) -> Array:
+        if self.needs[0] and not _core.fits(y, a):
+            self.a = a
+        if self.needs[1] and not _core.fits(y, b):
+            self.b = b
+        return y
 
 
-class _Add(Function):
+class _Add(_Linear):
     def forward(self, a: Any, b: Any) -> Array:
-        self.a, self.b = a, b
-        return _core.add(a, b)
+        return self.keep(a, b, _core.add(a, b))
 
     def backward(self, grad: Array) -> Any:
         return (
-            _grad(self, 0, self.a, grad) if self.needs[0] else None,
-            _grad(self, 1, self.b, grad) if self.needs[1] else None,
+            grad if self.a is None else unbroadcast(grad, self.a),
+            grad if self.b is None else unbroadcast(grad, self.b),
         )
 
 
-class _Subtract(Function):
+class _Subtract(_Linear):
     def forward(self, a: Any, b: Any) -> Array:
-        self.a, self.b = a, b
-        return _core.subtract(a, b)
+        return self.keep(a, b, _core.subtract(a, b))
 
     def backward(self, grad: Array) -> Any:
-        return (
-            _grad(self, 0, self.a, grad) if self.needs[0] else None,
-            _grad(self, 1, self.b, _core.multiply(grad, -1.0)) if self.needs[1] else None,
-        )
+        ga = grad if self.a is None else unbroadcast(grad, self.a)
+        if not self.needs[1]:
+            return ga, None
+        gb = _core.multiply(grad, -1.0)
+        return ga, gb if self.b is None else unbroadcast(gb, self.b)
 
 
 class _Multiply(Function):
@@ -52,8 +59,8 @@ class _Multiply(Function):
     def backward(self, grad: Array) -> Any:
         a, b = self.saved
         return (
-            _grad(self, 0, a, _core.multiply(grad, b)) if self.needs[0] else None,
-            _grad(self, 1, b, _core.multiply(grad, a)) if self.needs[1] else None,
+            unbroadcast(_core.multiply(grad, b), a) if self.needs[0] else None,
+            unbroadcast(_core.multiply(grad, a), b) if self.needs[1] else None,
         )
 
 
@@ -68,8 +75,8 @@ class _Divide(Function):
         b, y = self.saved  # d(a/b)/da = 1/b, d(a/b)/db = -y/b
         over = _core.divide(grad, b)
         return (
-            _grad(self, 0, self.a, over) if self.needs[0] else None,
-            _grad(self, 1, b, _core.multiply(_core.multiply(over, y), -1.0))
+            unbroadcast(over, self.a) if self.needs[0] else None,
+            unbroadcast(_core.multiply(_core.multiply(over, y), -1.0), b)
             if self.needs[1]
             else None,
         )
@@ -85,14 +92,16 @@ class _Power(Function):
         a, b, y = self.saved
         ga = gb = None
         if self.needs[0]:  # b a^(b-1); at b = 0 the power is constant, also where a = 0
-            slope = _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b) if isinstance(
-                b, Array
-            ) else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            slope = (
+                _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b)
+                if isinstance(b, Array)
+                else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
+            )
             if slope is None:
                 slope = _core.multiply(a, 0.0)
             elif isinstance(b, Array):
                 slope = _core.where(_core.equal(b, 0.0), 0.0, slope)
-            ga = _grad(self, 0, a, _core.multiply(grad, slope))
+            ga = unbroadcast(_core.multiply(grad, slope), a)
         if self.needs[1]:  # a^b ln a; 0 at a = 0 for b >= 0, where a^b stays 0 (or 1)
             log = _core.log(a) if isinstance(a, Array) else _log(a)
             slope = _core.multiply(y, log)
@@ -101,7 +110,7 @@ class _Power(Function):
                 slope = _core.where(zero, 0.0, slope)
             elif a == 0:
                 slope = _core.where(_core.greater_equal(b, 0.0), 0.0, slope)
-            gb = _grad(self, 1, b, _core.multiply(grad, slope))
+            gb = unbroadcast(_core.multiply(grad, slope), b)
         return ga, gb
 
 
@@ -127,27 +136,27 @@ class _Extreme(Function):
         if b_nan is not None:
             loses = _core.maximum(loses, b_nan)
         return (
-            _grad(self, 0, a, _core.where(loses, 0.0, grad)) if self.needs[0] else None,
-            _grad(self, 1, b, _core.where(loses, grad, 0.0)) if self.needs[1] else None,
+            unbroadcast(_core.where(loses, 0.0, grad), a) if self.needs[0] else None,
+            unbroadcast(_core.where(loses, grad, 0.0), b) if self.needs[1] else None,
         )
 
 
 @attach("add", "__add__")
 def add(a: Any, b: Any) -> Tensor:
     """a + b, elementwise."""
-    return _Add.apply(a, b)
+    return _Add.apply2(a, b)
 
 
 @attach("subtract", "sub", "__sub__")
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b, elementwise."""
-    return _Subtract.apply(a, b)
+    return _Subtract.apply2(a, b)
 
 
 @attach("multiply", "mul", "__mul__")
 def multiply(a: Any, b: Any) -> Tensor:
     """a b, elementwise."""
-    return _Multiply.apply(a, b)
+    return _Multiply.apply2(a, b)
 
 
 @attach("divide", "div", "__truediv__")
@@ -156,7 +165,7 @@ def divide(a: Any, b: Any) -> Tensor:
 
     d(a/b)/da = 1/b, d(a/b)/db = -a/b^2.
     """
-    return _Divide.apply(a, b)
+    return _Divide.apply2(a, b)
 
 
 @attach("power", "pow", "__pow__")
@@ -165,7 +174,7 @@ def power(a: Any, b: Any) -> Tensor:
 
     d(a^b)/da = b a^(b-1), d(a^b)/db = a^b ln a.
     """
-    return _Power.apply(a, b)
+    return _Power.apply2(a, b)
 
 
 @attach("maximum")
@@ -182,27 +191,27 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 @attach("__radd__")
 def _radd(a: Tensor, b: Any) -> Tensor:
-    return _Add.apply(b, a)
+    return _Add.apply2(b, a)
 
 
 @attach("__rsub__")
 def _rsub(a: Tensor, b: Any) -> Tensor:
-    return _Subtract.apply(b, a)
+    return _Subtract.apply2(b, a)
 
 
 @attach("__rmul__")
 def _rmul(a: Tensor, b: Any) -> Tensor:
-    return _Multiply.apply(b, a)
+    return _Multiply.apply2(b, a)
 
 
 @attach("__rtruediv__")
 def _rtruediv(a: Tensor, b: Any) -> Tensor:
-    return _Divide.apply(b, a)
+    return _Divide.apply2(b, a)
 
 
 @attach("__rpow__")
 def _rpow(a: Tensor, b: Any) -> Tensor:
-    return _Power.apply(b, a)
+    return _Power.apply2(b, a)
 
 
 def _in_place(name: str) -> Any:
@@ -211,7 +220,7 @@ def _in_place(name: str) -> Any:
     def method(self: Tensor, other: Any) -> Tensor:
         data = self._writable(name + "_")
         if isinstance(other, Tensor):
-            if other._requires_grad and _recording():
+            if other._requires_grad and is_grad_enabled():
                 raise RuntimeError(
                     f"[{name}_] expected an in-place change that needs no gradient, got an operand "
                     f"with requires_grad=True - write y = x {name} other, or use no_grad()"
@@ -226,11 +235,10 @@ def _in_place(name: str) -> Any:
     return method
 
 
-def _recording() -> bool:
-    from ranvier.autograd import mode
-
-    return mode.grad
-
-
-for _short, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}.items():
+for _short, _name in {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+}.items():
     attach(f"__i{_short}__", f"{_name}_")(_in_place(_name))

@@ -1,0 +1,1 @@
+"""Benchmarks of the core: overhead per operation, captured replay, import."""

@@ -1,0 +1,74 @@
+#include "ops/max_pool.h"
+
+#include "core/bind.h"
+#include "core/kernel.h"
+#include "ops/pool_check_impl.h"
+
+namespace ranvier {
+
+RV_KERNEL(max_pool, MaxPoolArgs);
+RV_KERNEL(max_unpool, MaxUnpoolArgs);
+RV_KERNEL(max_unpool_grad, MaxUnpoolGradArgs);
+
+namespace {
+
+DType switch_type(const PoolGeometry& g) {
+  int64_t window = g.axis[0].kernel * g.axis[1].kernel * g.axis[2].kernel;
+  return window <= 256 ? DType::UInt8 : DType::Int32;
+}
+
+std::pair<Array, Array> forward(const Array& x, const Dims& kernel, const Dims& stride,
+                                const Dims& padding, const Dims& dilation, bool ceil_mode) {
+  check_floating("max_pool", x, "x");
+  PoolGeometry g = pool_geometry("max_pool", x, kernel, stride, padding, dilation, ceil_mode);
+  Dims shape = pooled_shape(x, g);
+  Array y = Array::empty_channels_last(shape, x.dtype(), x.device(), "max_pool");
+  Array switches = Array::empty_channels_last(shape, switch_type(g), x.device(), "max_pool");
+  if (y.size() > 0) max_pool({in(x.channels_last()), out(y), out(switches), g});
+  return {y, switches};
+}
+
+PoolGeometry checked(const char* op, const Array& values, const Array& switches, const Dims& shape,
+                     const Dims& kernel, const Dims& stride, const Dims& padding,
+                     const Dims& dilation, bool ceil_mode, const Dims& expected) {
+  check_floating(op, values, "y");
+  check_same_device(op, {&values, &switches});
+  RV_CHECK(values.shape() == expected, op, Value, "expected values of shape ", expected, ", got ",
+           values.shape());
+  Array like(switches.storage(), 0, shape, contiguous_strides(shape), values.dtype());
+  PoolGeometry g = pool_geometry(op, like, kernel, stride, padding, dilation, ceil_mode);
+  RV_CHECK(switches.shape() == pooled_shape(like, g) && switches.dtype() == switch_type(g), op,
+           Value, "expected switches of shape ", pooled_shape(like, g), " and dtype ",
+           switch_type(g), " for an input of ", shape, ", got ", switches.shape(), " and ",
+           switches.dtype(), " - switches belong to the pooling that made them");
+  return g;
+}
+
+Array unpool(const Array& y, const Array& switches, const Dims& shape, const Dims& kernel,
+             const Dims& stride, const Dims& padding, const Dims& dilation, bool ceil_mode) {
+  PoolGeometry g = checked("max_unpool", y, switches, shape, kernel, stride, padding, dilation,
+                           ceil_mode, switches.shape());
+  Array x = Array::empty_channels_last(shape, y.dtype(), y.device(), "max_unpool");
+  if (x.size() > 0) max_unpool({in(y.channels_last()), in(switches.channels_last()), out(x), g});
+  return x;
+}
+
+Array unpool_grad(const Array& dx, const Array& switches, const Dims& shape, const Dims& kernel,
+                  const Dims& stride, const Dims& padding, const Dims& dilation, bool ceil_mode) {
+  PoolGeometry g = checked("max_unpool", dx, switches, shape, kernel, stride, padding, dilation,
+                           ceil_mode, shape);
+  Array dy = Array::empty_channels_last(switches.shape(), dx.dtype(), dx.device(), "max_unpool");
+  if (dy.size() > 0)
+    max_unpool_grad({in(dx.channels_last()), in(switches.channels_last()), out(dy), g});
+  return dy;
+}
+
+}  // namespace
+
+RV_BIND(m) {
+  m.def("max_pool", &forward, RV_NOGIL);
+  m.def("max_unpool", &unpool, RV_NOGIL);
+  m.def("max_unpool_grad", &unpool_grad, RV_NOGIL);
+}
+
+}  // namespace ranvier

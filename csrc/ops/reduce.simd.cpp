@@ -1,0 +1,564 @@
+#include "ops/reduce.h"
+
+#include "core/loops.h"
+
+namespace ranvier::RV_ISA {
+namespace {
+
+// ---- One line per operation --------------------------------------------------------------
+//
+// T is what x holds, A what is accumulated. `step` takes one more element (or vector of them) into
+// an accumulator, `merge` joins two accumulators of consecutive pieces.
+
+template <class V>
+RV_INLINE V larger(V acc, V x) {
+  return max_nan(x, acc);
+}
+template <class V>
+RV_INLINE V smaller(V acc, V x) {
+  return min_nan(x, acc);
+}
+RV_INLINE float larger(float acc, float x) { return (x > acc) | (x != x) ? x : acc; }
+RV_INLINE float smaller(float acc, float x) { return (x < acc) | (x != x) ? x : acc; }
+RV_INLINE double larger(double acc, double x) { return (x > acc) | (x != x) ? x : acc; }
+RV_INLINE double smaller(double acc, double x) { return (x < acc) | (x != x) ? x : acc; }
+RV_INLINE int64_t larger(int64_t acc, int64_t x) { return x > acc ? x : acc; }
+RV_INLINE int64_t smaller(int64_t acc, int64_t x) { return x < acc ? x : acc; }
+
+template <class T>
+struct Limit;
+template <>
+struct Limit<float> {
+  static constexpr float low = -__builtin_inff(), high = __builtin_inff();
+};
+template <>
+struct Limit<double> {
+  static constexpr double low = -__builtin_inf(), high = __builtin_inf();
+};
+template <>
+struct Limit<int64_t> {
+  static constexpr int64_t low = INT64_MIN, high = INT64_MAX;
+};
+
+#define RV_LINE(Name, identity, taken, merged)               \
+  template <class ElementType, class AccumulatorType>        \
+  struct Name {                                              \
+    using T = ElementType;                                   \
+    using A = AccumulatorType;                               \
+    static constexpr bool kCenter = false, kIndex = false;   \
+    static RV_ALWAYS_INLINE A first() { return identity; }   \
+    template <class V>                                       \
+    static RV_ALWAYS_INLINE V step(V acc, V x, V, int64_t) { \
+      return taken;                                          \
+    }                                                        \
+    template <class V>                                       \
+    static RV_ALWAYS_INLINE V merge(V acc, V x) {            \
+      return merged;                                         \
+    }                                                        \
+  };
+RV_LINE(Sum, A(0), acc + x, acc + x)
+RV_LINE(Product, A(1), acc* x, acc* x)
+RV_LINE(Max, Limit<A>::low, larger(acc, x), larger(acc, x))
+RV_LINE(Min, Limit<A>::high, smaller(acc, x), smaller(acc, x))
+RV_LINE(AnyTrue, A(0), acc | x, acc | x)
+RV_LINE(AllTrue, A(1), acc& x, acc& x)
+#undef RV_LINE
+
+template <class ElementType>
+struct AnyNaN {
+  using T = ElementType;
+  using A = uint8_t;
+  static constexpr bool kCenter = false, kIndex = false;
+  static RV_ALWAYS_INLINE A first() { return 0; }
+  static RV_ALWAYS_INLINE A step(A acc, T x, T, int64_t) { return acc | (x != x); }
+  static RV_ALWAYS_INLINE A merge(A acc, A x) { return acc | x; }
+};
+
+template <class ElementType>
+struct SquaredDeviation {
+  using T = ElementType;
+  using A = double;
+  static constexpr bool kCenter = true, kIndex = false;
+  static RV_ALWAYS_INLINE A first() { return 0; }
+  template <class V>
+  static RV_ALWAYS_INLINE V step(V acc, V x, V center, int64_t) {
+    return acc + (x - center) * (x - center);
+  }
+  template <class V>
+  static RV_ALWAYS_INLINE V merge(V acc, V x) {
+    return acc + x;
+  }
+};
+
+RV_INLINE bool is_nan_value(float x) { return x != x; }
+RV_INLINE bool is_nan_value(double x) { return x != x; }
+RV_INLINE bool is_nan_value(int64_t) { return false; }
+
+// The best value so far and where it was; -1 before the first.
+template <class T>
+struct Best {
+  T value;
+  int64_t index;
+};
+template <class ElementType, bool Largest>
+struct Arg {
+  using T = ElementType;
+  using A = Best<T>;
+  static constexpr bool kCenter = false, kIndex = true;
+  static RV_ALWAYS_INLINE A first() { return {0, -1}; }
+  static RV_ALWAYS_INLINE A step(A acc, T x, T, int64_t index) {
+    bool better = Largest ? x > acc.value : x < acc.value;
+    bool wins = (acc.index < 0) | better | (is_nan_value(x) & !is_nan_value(acc.value));
+    return wins ? A{x, index} : acc;
+  }
+  // acc comes from earlier elements.
+  static RV_ALWAYS_INLINE A merge(A acc, A x) {
+    return x.index < 0 ? acc : step(acc, x.value, T(0), x.index);
+  }
+};
+
+RV_INLINE void finish(char* y, DType t, double acc, double divisor) {
+  if (divisor != 1) acc /= divisor;
+  if (t == DType::Float64)
+    *reinterpret_cast<double*>(y) = acc;
+  else
+    *reinterpret_cast<float*>(y) = static_cast<float>(acc);
+}
+RV_INLINE void finish(char* y, DType, float acc, double) { *reinterpret_cast<float*>(y) = acc; }
+RV_INLINE void finish(char* y, DType, int64_t acc, double) { *reinterpret_cast<int64_t*>(y) = acc; }
+RV_INLINE void finish(char* y, DType, uint8_t acc, double) { *reinterpret_cast<uint8_t*>(y) = acc; }
+template <class T>
+RV_INLINE void finish(char* y, DType, Best<T> acc, double) {
+  *reinterpret_cast<int64_t*>(y) = acc.index;
+}
+
+// ---- Which axes, in which order ----------------------------------------------------------
+
+struct Axes {
+  int n = 0;
+  int64_t shape[kMaxDims], x[kMaxDims], y[kMaxDims], c[kMaxDims];  // strides in bytes
+  int64_t count = 1;
+
+  // From slowest to fastest in memory, or as they come.
+  RV_ALWAYS_INLINE void add(int64_t size, int64_t sx, int64_t sy, int64_t sc, bool sorted) {
+    count *= size;
+    if (size == 1) return;
+    int j = n++;
+    for (; sorted && j > 0 && magnitude(x[j - 1]) < magnitude(sx); --j) move(j, j - 1);
+    shape[j] = size, x[j] = sx, y[j] = sy, c[j] = sc;
+  }
+  // Neighbours that are one run in all arrays become one axis; at least one axis is left.
+  RV_ALWAYS_INLINE void merge() {
+    int m = 0;
+    for (int i = 0; i < n; ++i) {
+      if (m > 0 && x[m - 1] == x[i] * shape[i] && y[m - 1] == y[i] * shape[i] &&
+          c[m - 1] == c[i] * shape[i]) {
+        int64_t size = shape[m - 1] * shape[i];
+        move(m - 1, i);
+        shape[m - 1] = size;
+      } else {
+        if (m != i) move(m, i);
+        ++m;
+      }
+    }
+    n = m;
+    if (n == 0) {
+      n = 1;
+      shape[0] = count;
+      x[0] = y[0] = c[0] = 0;
+    }
+  }
+  static RV_ALWAYS_INLINE int64_t magnitude(int64_t s) { return s < 0 ? -s : s; }
+
+ private:
+  RV_ALWAYS_INLINE void move(int to, int from) {
+    shape[to] = shape[from], x[to] = x[from], y[to] = y[from], c[to] = c[from];
+  }
+};
+
+// ---- A run of elements into one accumulator ----------------------------------------------
+
+constexpr int kParts = 16;  // at every level, so that the sums have the same bits at all of them
+
+// Vec<A>::N elements as A, `stride` elements apart.
+template <class A, class T>
+RV_INLINE Vec<A> load_run(const T* p, int64_t stride) {
+  if constexpr (sizeof(A) == sizeof(T)) {
+    return stride == 1 ? Vec<A>::load(p) : Vec<A>::load_strided(p, stride);
+  } else {  // float to double
+    typedef float Half __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
+    Half h;
+    if (stride == 1) {
+      __builtin_memcpy(&h, p, sizeof h);
+    } else {
+      for (int i = 0; i < Vec<A>::N; ++i) h[i] = p[i * stride];
+    }
+    return Vec<A>(__builtin_convertvector(h, RawF64));
+  }
+}
+
+// Floating-point sums, products and extremes: 16 accumulators and one for the odd elements.
+template <class Op>
+struct Parts {
+  using T = typename Op::T;
+  using A = typename Op::A;
+  using V = Vec<A>;
+  static constexpr int K = kParts / V::N;
+  V part[K];
+  A rest;
+
+  RV_ALWAYS_INLINE Parts() {
+    for (int k = 0; k < K; ++k) part[k] = V::broadcast(Op::first());
+    rest = Op::first();
+  }
+  RV_ALWAYS_INLINE void add(const char* p, int64_t stride, int64_t n, double center, int64_t) {
+    if (stride == static_cast<int64_t>(sizeof(T)))
+      run(reinterpret_cast<const T*>(p), 1, n, static_cast<A>(center));
+    else
+      run(reinterpret_cast<const T*>(p), stride / static_cast<int64_t>(sizeof(T)), n,
+          static_cast<A>(center));
+  }
+  RV_ALWAYS_INLINE A result() const {
+    V v[K];
+    for (int k = 0; k < K; ++k) v[k] = part[k];
+    for (int half = K / 2; half > 0; half /= 2)
+      for (int k = 0; k < half; ++k) v[k] = Op::merge(v[k], v[k + half]);
+    A lane[V::N];
+    v[0].store(lane);
+    for (int half = V::N / 2; half > 0; half /= 2)
+      for (int l = 0; l < half; ++l) lane[l] = Op::merge(lane[l], lane[l + half]);
+    return Op::merge(lane[0], rest);
+  }
+
+ private:
+  RV_ALWAYS_INLINE void run(const T* x, int64_t stride, int64_t n, A center) {
+    V v[K];
+    const V c = V::broadcast(center);
+    for (int k = 0; k < K; ++k) v[k] = part[k];
+    int64_t i = 0;
+    for (; i + kParts <= n; i += kParts)
+      for (int k = 0; k < K; ++k)
+        v[k] = Op::step(v[k], load_run<A>(x + (i + k * V::N) * stride, stride), c, 0);
+    for (int k = 0; k < K; ++k) part[k] = v[k];
+    for (; i < n; ++i) rest = Op::step(rest, static_cast<A>(x[i * stride]), center, 0);
+  }
+};
+
+// Everything else: element after element. The compiler makes vectors where the order is free.
+template <class Op>
+struct Single {
+  using T = typename Op::T;
+  using A = typename Op::A;
+  A acc = Op::first();
+  RV_ALWAYS_INLINE void add(const char* p, int64_t stride, int64_t n, double, int64_t index) {
+    A a = acc;
+    if (stride == static_cast<int64_t>(sizeof(T))) {
+      auto* x = reinterpret_cast<const T*>(p);
+      for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
+    } else {
+      for (int64_t i = 0; i < n; ++i)
+        a = one(a, *reinterpret_cast<const T*>(p + i * stride), index + i);
+    }
+    acc = a;
+  }
+  RV_ALWAYS_INLINE A result() const { return acc; }
+
+  static RV_ALWAYS_INLINE A one(A a, T x, int64_t index) {
+    if constexpr (Op::kIndex || sizeof(A) == 1)
+      return Op::step(a, x, T(0), index);
+    else
+      return Op::step(a, static_cast<A>(x), A(0), index);
+  }
+};
+
+template <class T>
+constexpr bool kIsFloat = static_cast<T>(0.5) != 0;
+template <class Op, bool Vectors>
+struct Accumulator {
+  using Type = Single<Op>;
+};
+template <class Op>
+struct Accumulator<Op, true> {
+  using Type = Parts<Op>;
+};
+template <class Op>
+constexpr bool in_parts() {
+  if constexpr (Op::kIndex)
+    return false;
+  else
+    return kIsFloat<typename Op::A>;
+}
+
+// ---- The two ways through memory ---------------------------------------------------------
+
+constexpr int64_t kGrain = 65536;       // elements of x in one piece of work
+constexpr int64_t kMaxPieces = 64;      // of one output
+constexpr int64_t kMaxPartials = 4096;  // accumulators of all pieces, on the caller's stack
+constexpr int64_t kColumns = 1024;      // outputs side by side
+
+RV_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+RV_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+struct Place {  // of one output
+  const char* x;
+  char* y;
+  const char* c;
+};
+RV_INLINE Place place(const Axes& kept, int axes, int64_t i, Place p) {
+  for (int a = axes - 1; a >= 0; --a) {
+    int64_t at = a == 0 ? i : i % kept.shape[a];
+    if (a > 0) i /= kept.shape[a];
+    p.x += at * kept.x[a];
+    p.y += at * kept.y[a];
+    p.c += at * kept.c[a];
+  }
+  return p;
+}
+
+// Calls f(x, n, flat index) for the elements [begin, end) of the reduced axes, a run at a time.
+template <class F>
+RV_INLINE void each_run(const Axes& reduced, const char* x, int64_t begin, int64_t end,
+                        const F& f) {
+  if (begin >= end) return;
+  int last = reduced.n - 1;
+  int64_t inner = reduced.shape[last], outer = begin / inner, at = begin % inner;
+  int64_t index[kMaxDims];
+  for (int a = last - 1; a >= 0; --a) {
+    index[a] = outer % reduced.shape[a];
+    outer /= reduced.shape[a];
+    x += index[a] * reduced.x[a];
+  }
+  for (int64_t flat = begin;;) {
+    int64_t n = least(inner - at, end - flat);
+    f(x + at * reduced.x[last], n, flat);
+    flat += n;
+    if (flat >= end) return;
+    at = 0;
+    for (int a = last - 1; a >= 0; --a) {
+      x += reduced.x[a];
+      if (++index[a] < reduced.shape[a]) break;
+      x -= reduced.x[a] * reduced.shape[a];
+      index[a] = 0;
+    }
+  }
+}
+
+// Pieces of the reduced range, when there are too few outputs to keep threads busy.
+RV_INLINE int64_t pieces_of(int64_t outputs, int64_t units, int64_t count) {
+  if (units > kMaxPieces || outputs > kMaxPartials) return 1;
+  int64_t pieces = divide_up(count * outputs, kGrain);
+  pieces = least(pieces, least(kMaxPieces, kMaxPartials / outputs));
+  return pieces < 1 ? 1 : least(pieces, count < 1 ? 1 : count);
+}
+
+// Row by row: the elements of one output are neighbours.
+template <class Op>
+void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Place base) {
+  using A = typename Op::A;
+  using Run = typename Accumulator<Op, in_parts<Op>()>::Type;
+  const int64_t outputs = kept.count, count = reduced.count;
+  const int64_t pieces = pieces_of(outputs, outputs, count);
+  const int64_t step = reduced.x[reduced.n - 1];
+  auto accumulate = [&](Place p, int64_t begin, int64_t end) {
+    Run run;
+    double center = 0;
+    if constexpr (Op::kCenter) center = *reinterpret_cast<const double*>(p.c);
+    each_run(reduced, p.x, begin, end, [&](const char* x, int64_t n, int64_t flat) RV_LAMBDA {
+      run.add(x, step, n, center, flat);
+    });
+    return run.result();
+  };
+  if (pieces == 1) {
+    int64_t group = count < kGrain ? kGrain / (count + 16) + 1 : 1;
+    parallel_for(divide_up(outputs, group), [&](int64_t chunk) {
+      int64_t last = least(outputs, (chunk + 1) * group);
+      for (int64_t i = chunk * group; i < last; ++i) {
+        Place p = place(kept, kept.n, i, base);
+        finish(p.y, args.y.dtype, accumulate(p, 0, count), args.divisor);
+      }
+    });
+    return;
+  }
+  A partial[kMaxPartials];
+  int64_t share = divide_up(count, pieces);
+  parallel_for(outputs * pieces, [&](int64_t chunk) {
+    int64_t begin = chunk % pieces * share;
+    partial[chunk] =
+        accumulate(place(kept, kept.n, chunk / pieces, base), begin, least(count, begin + share));
+  });
+  for (int64_t i = 0; i < outputs; ++i) {
+    A acc = partial[i * pieces];
+    for (int64_t k = 1; k < pieces; ++k) acc = Op::merge(acc, partial[i * pieces + k]);
+    finish(place(kept, kept.n, i, base).y, args.y.dtype, acc, args.divisor);
+  }
+}
+
+// Column by column: neighbours in memory belong to different outputs.
+template <class Op>
+void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Place base) {
+  using T = typename Op::T;
+  using A = typename Op::A;
+  const int side = kept.n - 1;
+  const int64_t columns = kept.shape[side], outer = columns ? kept.count / columns : 0;
+  const int64_t blocks = divide_up(columns, kColumns), units = outer * blocks;
+  const int64_t count = reduced.count;
+  const int64_t pieces = pieces_of(kept.count, units, count);
+  const int64_t share = divide_up(count, pieces), down = reduced.x[reduced.n - 1];
+  const int64_t across = kept.x[side];
+  A partial[kMaxPartials];
+
+  auto accumulate = [&](Place p, int64_t width, int64_t begin, int64_t end, A* __restrict acc) {
+    double center[Op::kCenter ? kColumns : 1];
+    for (int64_t j = 0; j < width; ++j) {
+      acc[j] = Op::first();
+      if constexpr (Op::kCenter)
+        center[j] = *reinterpret_cast<const double*>(p.c + j * kept.c[side]);
+    }
+    auto take = [&](int64_t j, T x, int64_t index) RV_LAMBDA {
+      if constexpr (Op::kCenter)
+        acc[j] = Op::step(acc[j], static_cast<A>(x), center[j], 0);
+      else
+        acc[j] = Single<Op>::one(acc[j], x, index);
+    };
+    each_run(reduced, p.x, begin, end, [&](const char* run, int64_t n, int64_t flat) RV_LAMBDA {
+      int64_t r = 0;
+      if (across == static_cast<int64_t>(sizeof(T))) {
+        for (; r + 4 <= n; r += 4, run += 4 * down) {  // the accumulators are loaded once for four
+          auto *x0 = reinterpret_cast<const T*>(run), *x1 = reinterpret_cast<const T*>(run + down);
+          auto* x2 = reinterpret_cast<const T*>(run + 2 * down);
+          auto* x3 = reinterpret_cast<const T*>(run + 3 * down);
+          for (int64_t j = 0; j < width; ++j) {
+            take(j, x0[j], flat + r);
+            take(j, x1[j], flat + r + 1);
+            take(j, x2[j], flat + r + 2);
+            take(j, x3[j], flat + r + 3);
+          }
+        }
+        for (; r < n; ++r, run += down) {
+          auto* x = reinterpret_cast<const T*>(run);
+          for (int64_t j = 0; j < width; ++j) take(j, x[j], flat + r);
+        }
+      }
+      for (; r < n; ++r, run += down)
+        for (int64_t j = 0; j < width; ++j)
+          take(j, *reinterpret_cast<const T*>(run + j * across), flat + r);
+    });
+  };
+  auto unit_place = [&](int64_t unit, int64_t* width) {
+    int64_t j = unit % blocks * kColumns;
+    *width = least(kColumns, columns - j);
+    Place p = place(kept, side, unit / blocks, base);
+    p.x += j * kept.x[side];
+    p.y += j * kept.y[side];
+    p.c += j * kept.c[side];
+    return p;
+  };
+  auto write = [&](Place p, int64_t width, const A* acc) {
+    for (int64_t j = 0; j < width; ++j)
+      finish(p.y + j * kept.y[side], args.y.dtype, acc[j], args.divisor);
+  };
+  if (pieces == 1) {
+    int64_t work = least(columns, kColumns) * count;
+    int64_t group = work < kGrain ? kGrain / (work + 16) + 1 : 1;
+    parallel_for(divide_up(units, group), [&](int64_t chunk) {
+      int64_t last = least(units, (chunk + 1) * group);
+      for (int64_t unit = chunk * group; unit < last; ++unit) {
+        A acc[kColumns];
+        int64_t width;
+        Place p = unit_place(unit, &width);
+        accumulate(p, width, 0, count, acc);
+        write(p, width, acc);
+      }
+    });
+    return;
+  }
+  parallel_for(units * pieces, [&](int64_t chunk) {
+    int64_t width, unit = chunk / pieces, piece = chunk % pieces;
+    Place p = unit_place(unit, &width);
+    A acc[kColumns];
+    accumulate(p, width, piece * share, least(count, (piece + 1) * share), acc);
+    A* to = partial + piece * kept.count + unit / blocks * columns + unit % blocks * kColumns;
+    for (int64_t j = 0; j < width; ++j) to[j] = acc[j];
+  });
+  for (int64_t unit = 0; unit < units; ++unit) {
+    int64_t width;
+    Place p = unit_place(unit, &width);
+    A* acc = partial + unit / blocks * columns + unit % blocks * kColumns;
+    for (int64_t k = 1; k < pieces; ++k)
+      for (int64_t j = 0; j < width; ++j) acc[j] = Op::merge(acc[j], acc[k * kept.count + j]);
+    write(p, width, acc);
+  }
+}
+
+template <class Op>
+void run(const ReduceArgs& args) {
+  Axes kept, reduced;
+  const int64_t item = item_bytes(args.x.dtype), out = item_bytes(args.y.dtype);
+  const bool center = args.center.storage != nullptr;
+  for (int i = 0; i < args.x.ndim; ++i) {
+    int64_t size = args.x.shape[i], sx = args.x.strides[i] * item;
+    if (args.axes >> i & 1)
+      reduced.add(size, sx, 0, 0, !Op::kIndex);  // positions count in logical order
+    else
+      kept.add(size, sx, args.y.strides[i] * out, center ? args.center.strides[i] * 8 : 0, true);
+  }
+  kept.merge();
+  reduced.merge();
+  if (kept.count == 0) return;
+  Place base{data<char>(args.x), data<char>(args.y), center ? data<char>(args.center) : nullptr};
+  const int64_t across = Axes::magnitude(kept.x[kept.n - 1]);
+  const int64_t down = Axes::magnitude(reduced.x[reduced.n - 1]);
+  if (kept.shape[kept.n - 1] >= 8 && (across < down || reduced.count == 1))
+    by_columns<Op>(args, kept, reduced, base);
+  else
+    by_rows<Op>(args, kept, reduced, base);
+}
+
+}  // namespace
+
+// Other dtypes are converted before they come here.
+void reduce(const ReduceArgs& args) {
+  const DType t = args.x.dtype;
+#define RV_FLOATS(Op, ...)                                                         \
+  if (t == DType::Float32) return run<Op<float __VA_OPT__(, ) __VA_ARGS__>>(args); \
+  if (t == DType::Float64) return run<Op<double __VA_OPT__(, ) __VA_ARGS__>>(args);
+  switch (args.op) {
+    case ReduceOp::Sum:
+      RV_FLOATS(Sum, double)
+      if (t == DType::Int64) return run<Sum<int64_t, int64_t>>(args);
+      if (t == DType::Int32) return run<Sum<int32_t, int64_t>>(args);
+      return run<Sum<uint8_t, int64_t>>(args);
+    case ReduceOp::SquaredDeviation: {
+      RV_FLOATS(SquaredDeviation)
+      return;
+    }
+    case ReduceOp::Product:
+      RV_FLOATS(Product, double)
+      return run<Product<int64_t, int64_t>>(args);
+    case ReduceOp::Max:
+      if (t == DType::Float32) return run<Max<float, float>>(args);
+      if (t == DType::Float64) return run<Max<double, double>>(args);
+      return run<Max<int64_t, int64_t>>(args);
+    case ReduceOp::Min:
+      if (t == DType::Float32) return run<Min<float, float>>(args);
+      if (t == DType::Float64) return run<Min<double, double>>(args);
+      return run<Min<int64_t, int64_t>>(args);
+    case ReduceOp::ArgMax:
+      RV_FLOATS(Arg, true)
+      return run<Arg<int64_t, true>>(args);
+    case ReduceOp::ArgMin:
+      RV_FLOATS(Arg, false)
+      return run<Arg<int64_t, false>>(args);
+    case ReduceOp::Any:
+      return run<AnyTrue<uint8_t, uint8_t>>(args);
+    case ReduceOp::All:
+      return run<AllTrue<uint8_t, uint8_t>>(args);
+    case ReduceOp::AnyNaN: {
+      RV_FLOATS(AnyNaN)
+      return;
+    }
+  }
+#undef RV_FLOATS
+}
+
+}  // namespace ranvier::RV_ISA

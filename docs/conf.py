@@ -1,0 +1,24 @@
+from importlib import metadata
+
+project = "ranvier"
+author = "The ranvier developers"
+copyright = "2026, The ranvier developers"  # noqa: A001
+try:
+    release = metadata.version("ranvier")
+except metadata.PackageNotFoundError:
+    release = "0+source"
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx.ext.mathjax",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+html_theme = "furo"
+html_title = "ranvier"
+exclude_patterns = ["_build"]
+nitpicky = False

@@ -1,0 +1,137 @@
+"""Average and sum pooling over 1, 2 or 3 spatial axes.
+
+    y[n, c, p] = (sum over the taps of window p of x) / divisor
+
+The gradient spreads evenly over the window. Source: LeCun et al., "Gradient-based learning applied
+to document recognition", Proceedings of the IEEE 86 (1998), section II.A.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.ops._windows import Sizes, per_axis
+from ranvier.tensor import Tensor
+
+Array = _core.Array
+
+
+class _AvgPool(Function):
+    def forward(self, x: Array, *, window: tuple[Any, ...]) -> Array:
+        self.shape, self.window = x.shape, window
+        return _core.avg_pool(x, *window)
+
+    def backward(self, dy: Array) -> Array:
+        return _core.avg_pool_backward(dy, self.shape, *self.window)
+
+
+def _pool(
+    op: str,
+    axes: int,
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    padding: Sizes,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: float | None,
+) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
+    if x.ndim not in (axes + 1, axes + 2):
+        names = ", ".join("DHW"[-axes:])
+        raise ValueError(
+            f"[{op}] expected x of shape (N, C, {names}) or (C, {names}), got {x.shape}"
+        )
+    if divisor_override == 0:
+        raise ValueError(f"[{op}] expected a divisor other than 0")
+    window = (
+        per_axis(op, "kernel_size", kernel_size, axes),
+        per_axis(op, "stride", kernel_size if stride is None else stride, axes),
+        per_axis(op, "padding", padding, axes),
+        bool(ceil_mode),
+        bool(count_include_pad),
+        float(divisor_override or 0.0),
+    )
+    if x.ndim == axes + 1:
+        return _AvgPool.apply(x.unsqueeze(0), window=window)[0]
+    return _AvgPool.apply(x, window=window)
+
+
+def avg_pool1d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: float | None = None,
+) -> Tensor:
+    """Average pooling of x (N, C, W) or (C, W); see `avg_pool2d`."""
+    return _pool(
+        "avg_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override,
+    )  # fmt: skip
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: float | None = None,
+) -> Tensor:
+    """The mean of each window.
+
+    Args:
+        x: (N, C, H, W) or (C, H, W).
+        kernel_size: window size, a number or (height, width).
+        stride: step between windows; the window size by default.
+        padding: zeros around the image, at most half the window.
+        ceil_mode: round the output size up.
+        count_include_pad: divide by the whole window, padding included; else by the samples in it.
+        divisor_override: divide by this number instead; 1 gives sum pooling.
+
+    Returns:
+        (N, C, P, Q).
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.avg_pool2d(rv.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), 2).item()
+        3.0
+    """
+    return _pool(
+        "avg_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override,
+    )  # fmt: skip
+
+
+def avg_pool3d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: float | None = None,
+) -> Tensor:
+    """Average pooling of x (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`."""
+    return _pool(
+        "avg_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override,
+    )  # fmt: skip
+
+
+def sum_pool2d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The sum of each window; see `avg_pool2d`."""
+    return _pool("sum_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, True, 1.0)

@@ -1,0 +1,207 @@
+"""Reductions: sums, means, variances, extremes and truth values along some or all axes.
+
+`dim` is None (all axes), an axis, or a tuple of axes; `keepdim` leaves each reduced axis with size
+1. Ties of extremes go to the first element in row-major order, and so does their gradient; NaN
+wins. float32 is accumulated in float64; the results do not depend on the number of threads.
+
+Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American
+Statistician 37 (1983), for the two passes of the variance.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, attach
+
+Array = _core.Array
+Dim = int | tuple[int, ...] | list[int] | None
+
+
+class _Sum(Function):
+    def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
+        self.x, self.dim = x, dim
+        return _core.sum(x, dim, keepdim)
+
+    def backward(self, grad: Array) -> Array:
+        return _core.expand_reduced(grad, self.dim, self.x)
+
+
+class _Mean(Function):
+    def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
+        y = _core.mean(x, dim, keepdim)
+        self.x, self.dim = x, dim
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        x = self.x
+        count = x.size / grad.size if x.size else 1.0
+        return _core.expand_reduced(_core.divide(grad, count), self.dim, x)
+
+
+def _freedom(x: Array, grad: Array, correction: float) -> float:
+    """The divisor n - correction, with n elements of x behind each element of grad."""
+    n = x.size / grad.size if grad.size else 1.0
+    return n - correction if n > correction else 0.0
+
+
+def _deviation(x: Array, dim: Dim) -> Array:
+    return _core.subtract(x, _core.mean(x, dim, True))
+
+
+class _Var(Function):
+    def forward(self, x: Array, *, dim: Dim, keepdim: bool, correction: float) -> Array:
+        self.save(x)
+        self.dim, self.correction = dim, correction
+        return _core.var(x, dim, keepdim, correction)
+
+    def backward(self, grad: Array) -> Array:
+        (x,) = self.saved  # dy/dx_i = 2 (x_i - mean) / (n - correction)
+        scale = _core.divide(grad, _freedom(x, grad, self.correction) / 2)
+        return _core.multiply(_deviation(x, self.dim), _core.expand_reduced(scale, self.dim, x))
+
+
+class _Std(Function):
+    def forward(self, x: Array, *, dim: Dim, keepdim: bool, correction: float) -> Array:
+        y = _core.power(_core.var(x, dim, keepdim, correction), 0.5)
+        self.save(x, y)
+        self.dim, self.correction = dim, correction
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        x, y = self.saved  # dy/dx_i = (x_i - mean) / ((n - correction) y); 0 where all are equal
+        over = _core.divide(grad, _core.multiply(y, _freedom(x, grad, self.correction)))
+        over = _core.where(_core.equal(y, 0.0), 0.0, over)
+        return _core.multiply(_deviation(x, self.dim), _core.expand_reduced(over, self.dim, x))
+
+
+class _Prod(Function):
+    def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
+        self.save(x)
+        self.dim = dim
+        return _core.prod(x, dim, keepdim)
+
+    def backward(self, grad: Array) -> Array:
+        (x,) = self.saved
+        return _core.prod_backward(grad, x, self.dim)
+
+
+class _Extreme(Function):
+    def forward(self, x: Array, *, dim: Dim, keepdim: bool, largest: bool) -> Array:
+        self.x, self.dim = x, dim
+        if self.needs[0]:
+            self.save((_core.argmax if largest else _core.argmin)(x, dim, keepdim))
+        return (_core.max if largest else _core.min)(x, dim, keepdim)
+
+    def backward(self, grad: Array) -> Array:
+        (index,) = self.saved
+        return _core.extreme_backward(grad, index, self.x, self.dim)
+
+
+@attach("sum")
+def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The sum along `dim`; 0 for no elements. Integers and bool are summed in int64.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0).tolist()
+        [4.0, 6.0]
+    """
+    return _Sum.apply(x, dim=dim, keepdim=bool(keepdim))
+
+
+@attach("mean")
+def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The arithmetic mean along `dim`: sum / n; NaN for no elements.
+
+    Raises:
+        TypeError: x is not floating.
+    """
+    return _Mean.apply(x, dim=dim, keepdim=bool(keepdim))
+
+
+@attach("var")
+def var(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1) -> Tensor:
+    """The variance along `dim`: sum (x - mean)^2 / (n - correction), in two passes.
+
+    Args:
+        x: any shape, floating.
+        dim: the reduced axes.
+        keepdim: keep them with size 1.
+        correction: 1 for the unbiased estimate of a population's variance, 0 for the variance of
+            these n numbers themselves.
+    """
+    return _Var.apply(x, dim=dim, keepdim=bool(keepdim), correction=correction)
+
+
+@attach("std")
+def std(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1) -> Tensor:
+    """The standard deviation along `dim`: the root of `var`; its gradient is 0 where it is 0."""
+    return _Std.apply(x, dim=dim, keepdim=bool(keepdim), correction=correction)
+
+
+@attach("prod")
+def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The product along `dim`; 1 for no elements.
+
+    The gradient is the product of all other elements, computed as such: zeros need no care.
+    """
+    return _Prod.apply(x, dim=dim, keepdim=bool(keepdim))
+
+
+@attach("max", "amax")
+def max(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The largest element along `dim`; NaN wins. The gradient goes to the first largest.
+
+    Raises:
+        ValueError: there is no element along `dim`.
+    """
+    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=True)
+
+
+@attach("min", "amin")
+def min(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The smallest element along `dim`; NaN wins. The gradient goes to the first smallest.
+
+    Raises:
+        ValueError: there is no element along `dim`.
+    """
+    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=False)
+
+
+def _position(kernel: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    if isinstance(dim, (tuple, list)):
+        raise TypeError(f"[{name}] expected one axis or None, got {dim} - reshape x first")
+    return Tensor(kernel(x.data, dim, bool(keepdim)))
+
+
+@attach("argmax")
+def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the largest element along `dim` is, int64; without `dim`, its row-major position.
+
+    The first one where several are equal; the first NaN if there is one.
+
+    Raises:
+        ValueError: there is no element along `dim`.
+    """
+    return _position(_core.argmax, "argmax", x, dim, keepdim)
+
+
+@attach("argmin")
+def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the smallest element along `dim` is, int64; without `dim`, its row-major position."""
+    return _position(_core.argmin, "argmin", x, dim, keepdim)
+
+
+@attach("any")
+def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether some element along `dim` is not zero; False for no elements."""
+    return Tensor(_core.any(x.data, dim, bool(keepdim)))
+
+
+@attach("all")
+def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether every element along `dim` is not zero; True for no elements."""
+    return Tensor(_core.all(x.data, dim, bool(keepdim)))

@@ -1,0 +1,66 @@
+"""Choice between two tensors, element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function, unbroadcast
+from ranvier.tensor import Tensor, attach
+
+Array = _core.Array
+
+
+class _Where(Function):
+    def forward(self, condition: Array, a: Any, b: Any) -> Array:
+        self.save(condition)
+        self.a, self.b = a, b
+        return _core.where(condition, a, b)
+
+    def backward(self, grad: Array) -> Any:
+        (condition,) = self.saved
+        ga = gb = None
+        if self.needs[1]:
+            ga = unbroadcast(_core.where(condition, grad, 0.0), self.a).cast(self.a.dtype)
+        if self.needs[2]:
+            gb = unbroadcast(_core.where(condition, 0.0, grad), self.b).cast(self.b.dtype)
+        return None, ga, gb
+
+
+def where(condition: Tensor, a: Any, b: Any) -> Tensor:
+    """Takes a where the condition holds, b elsewhere.
+
+    Args:
+        condition: a bool tensor; the three shapes broadcast together.
+        a: tensor or number.
+        b: tensor or number.
+
+    Returns:
+        The chosen values, in the broadcast shape. A gradient goes to the side that was chosen.
+
+    Raises:
+        TypeError: the condition is not a bool tensor.
+
+    Example:
+        >>> import ranvier as rv
+        >>> x = rv.tensor([-1.0, 2.0])
+        >>> rv.where(x > 0, x, 0.0).tolist()
+        [0.0, 2.0]
+    """
+    if not isinstance(condition, Tensor):
+        raise TypeError(
+            f"[where] expected a tensor as condition, got {type(condition).__name__} - write "
+            "`a if condition else b` for a single truth value"
+        )
+    return _Where.apply(condition, a, b)
+
+
+@attach("where")
+def _where_method(a: Tensor, condition: Tensor, b: Any) -> Tensor:
+    return where(condition, a, b)
+
+
+@attach("masked_fill")
+def masked_fill(x: Tensor, mask: Tensor, value: float) -> Tensor:
+    """Copies x, with `value` where the mask holds."""
+    return where(mask, value, x)

@@ -1,0 +1,23 @@
+"""Comparisons of two arrays, element by element with broadcasting; the results are truth values.
+
+They are steps: their derivative is zero wherever it exists, so they have no backward. A comparison
+with NaN is false, except that NaN differs from everything, itself included (IEEE 754, 5.11).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+COMPARE: dict[str, Callable[..., np.ndarray]] = {
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+}
+
+
+def compare(a: np.ndarray, b: np.ndarray, *, name: str) -> np.ndarray:
+    """The truth values of the comparison ``name`` in the broadcast shape of ``a`` and ``b``."""
+    return COMPARE[name](a, b)

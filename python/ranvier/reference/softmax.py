@@ -1,0 +1,33 @@
+"""Softmax: real numbers turned into probabilities.
+
+Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990);
+Goodfellow, Bengio and Courville, Deep Learning, section 6.2.2.3.
+"""
+
+import numpy as np
+
+
+def softmax(x: np.ndarray, dim: int = -1) -> np.ndarray:
+    """``y_i = exp(x_i) / sum_j exp(x_j)`` along ``dim``.
+
+    A common shift of all x_i leaves y unchanged; shifting by the maximum keeps exp in range.
+
+    Args:
+        x: any shape.
+        dim: the axis whose elements become probabilities.
+
+    Returns:
+        Non-negative numbers in the shape of ``x`` that sum to 1 along ``dim``.
+
+    Example:
+        >>> softmax(np.array([-3.44, 1.16, -0.81, 3.91])).round(4).tolist()
+        [0.0006, 0.0596, 0.0083, 0.9315]
+    """
+    e = np.exp(x - x.max(axis=dim, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis=dim, keepdims=True)
+
+
+def softmax_backward(grad: np.ndarray, x: np.ndarray, dim: int = -1) -> np.ndarray:
+    """``dL/dx_i = y_i (g_i - sum_j g_j y_j)``, because dy_j/dx_i = y_j (delta_ij - y_i)."""
+    y = softmax(x, dim)
+    return y * (grad - (grad * y).sum(axis=dim, keepdims=True))

@@ -1,0 +1,24 @@
+"""Settings of the whole suite: hypothesis profiles and readable assertions in the harness.
+
+``HYPOTHESIS_PROFILE=thorough pytest`` draws 500 random examples a property, not the fixed 25.
+"""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("tests.harness")
+
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "thorough", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

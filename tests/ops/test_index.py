@@ -1,0 +1,128 @@
+"""Reading and writing by index: views for slices, copies for arrays, as NumPy does."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import ranvier as rv
+from ranvier.reference import index as ref
+from tests.harness import Case, N, OpTests, Raises, check, host, normal
+
+pytestmark = pytest.mark.kernels
+
+
+def take(x: rv.Tensor, *, key: object) -> rv.Tensor:
+    """x[key]; NumPy arrays inside the key become tensors."""
+    parts = key if isinstance(key, tuple) else (key,)
+    parts = tuple(rv.tensor(p) if isinstance(p, np.ndarray) else p for p in parts)
+    return x[parts if isinstance(key, tuple) else parts[0]]
+
+
+def case(x: object, key: object, name: str) -> Case:
+    return Case(take, ref.index, x, options={"key": key}, grad_n=8, name=name)
+
+
+ROWS = np.array([3, 0, 3, -1])
+MASK = np.array([True, False, True, True, False])
+
+
+class TestIndex(OpTests):
+    cases = [
+        case(normal(N, 5), (slice(None), 2), "integer"),
+        case(normal(N, 5), (slice(None), -1), "negative integer"),
+        case(normal(4, 5), slice(1, 3), "slice"),
+        case(normal(4, 5), (slice(None, None, 2), slice(None, None, -1)), "steps"),
+        case(normal(4, 5), (None, 1, None, ...), "new axes"),
+        case(normal(2, 3, 4, 5), (..., 0), "ellipsis"),
+        case(normal(4, 5), slice(2, 2), "nothing"),
+        case(normal(4, 5), (1, 2), "one element"),
+        case(normal(4, 5), ROWS, "rows, one of them twice"),
+        case(normal(4, 5), (ROWS, np.array([0, 1, 2, 3])), "pairs"),
+        case(normal(4, 5), (slice(None), ROWS), "columns"),
+        case(normal(4, 5), (slice(1, 3), np.array([[0, 1], [4, 4]])), "slice and table"),
+        case(normal(5, 3), MASK, "mask"),
+        case(normal(4, 5), np.arange(20).reshape(4, 5) % 3 == 0, "mask of all"),
+        case(normal(4, 5), np.array([], np.int64), "no rows"),
+    ]
+    errors = [
+        Raises(
+            IndexError, r"\[index\] expected .*-3.*2.*got 3", take, normal(3), options={"key": 3}
+        ),
+        Raises(
+            IndexError, r"\[index\] expected at most 1", take, normal(3), options={"key": (0, 0)}
+        ),
+        Raises(
+            IndexError, r"\[index\] expected", take, normal(3), options={"key": ROWS}, meta=False
+        ),
+        Raises(IndexError, r"\[index\] expected", take, normal(3), options={"key": MASK}),
+        Raises(
+            (IndexError, TypeError), r"\[index\] expected", take, normal(3), options={"key": 1.5}
+        ),
+        Raises(
+            (IndexError, TypeError), r"\[index\] expected", take, normal(3), options={"key": "a"}
+        ),
+    ]
+
+
+@given(st.data(), hnp.array_shapes(min_dims=1, max_dims=4, max_side=5))
+def test_any_basic_index(data, shape):
+    key = data.draw(hnp.basic_indices(shape, allow_newaxis=True, max_dims=6))
+    check(case(normal(*shape), key, f"{shape}{key}"))
+
+
+def test_a_slice_is_a_view_and_an_array_is_a_copy():
+    x = rv.zeros(4, 3)
+    view, copy = x[1:3], x[rv.tensor([1, 2])]
+    x[1] = 7.0
+    assert view.tolist() == [[7.0] * 3, [0.0] * 3]
+    assert copy.tolist() == [[0.0] * 3, [0.0] * 3]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [1, slice(1, 3), (slice(None), -1), (..., slice(None, None, 2)), ROWS, (ROWS, slice(None)),
+     np.arange(20).reshape(4, 5) % 3 == 0],
+    ids=str,
+)  # fmt: skip
+def test_writing_is_numpys(key):
+    expected = np.arange(20, dtype=np.float32).reshape(4, 5)
+    x = rv.tensor(expected)
+    expected[key] = -1.0
+    x[rv.tensor(key) if isinstance(key, np.ndarray) else key] = -1.0
+    np.testing.assert_array_equal(host(x), expected)
+
+
+def test_writing_broadcasts_and_converts():
+    x = rv.zeros(2, 3)
+    x[:, 1:] = rv.tensor([[5], [6]])
+    assert x.tolist() == [[0.0, 5.0, 5.0], [0.0, 6.0, 6.0]]
+    x[0] = np.array([1.0, 2.0, 3.0])
+    assert x[0].tolist() == [1.0, 2.0, 3.0]
+    with pytest.raises(ValueError, match="expected"):
+        x[0] = rv.ones(4)
+
+
+def test_writing_into_history_is_refused():
+    x = rv.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="no_grad"):
+        x[0] = 2.0
+    y = x * 2.0
+    with pytest.raises(RuntimeError, match="history"):
+        y[0] = 2.0
+    with rv.no_grad():
+        x[0] = 2.0
+    assert x.tolist() == [2.0, 1.0, 1.0]
+
+
+def test_writing_into_a_saved_value_is_noticed():
+    x, w = rv.ones(3, requires_grad=True), rv.ones(3)
+    y = (x * w).sum()
+    w[1] = 5.0
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_iteration_gives_rows():
+    assert [row.tolist() for row in rv.tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
