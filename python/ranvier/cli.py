@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 MODELS = ("lenet", "mlp")
 _DATA = "digits, mnist, fashion-mnist, cifar10, cifar100, a folder of class folders, or an .npz"
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs: argparse._SubParsersAction, name: str, text: str, module: str, **options):  # type: ignore[no-untyped-def, type-arg]
+def _verb(verbs: Any, name: str, text: str, module: str, **options: Any) -> argparse.ArgumentParser:
     """A subcommand that runs `main(arguments)` of a module in `ranvier._cli`."""
     parser = verbs.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", **options
@@ -61,7 +61,7 @@ def _verb(verbs: argparse._SubParsersAction, name: str, text: str, module: str, 
     return parser
 
 
-def _add_train(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_train(verbs: Any) -> None:
     train = _verb(
         verbs,
         "train",
@@ -101,7 +101,7 @@ def _add_train(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-
     add("-q", "--quiet", action="store_true", help="print the result only")
 
 
-def _add_evaluate(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_evaluate(verbs: Any) -> None:
     evaluate = _verb(verbs, "evaluate", "measure a trained model on data", "evaluate")
     add = evaluate.add_argument
     add("run", help="a run folder, or its model.safetensors")
@@ -111,7 +111,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction) -> None:  # type: ignore[ty
     add("--json", action="store_true", help="as JSON")
 
 
-def _add_predict(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_predict(verbs: Any) -> None:
     predict = _verb(
         verbs,
         "predict",
@@ -134,7 +134,7 @@ def _add_predict(verbs: argparse._SubParsersAction) -> None:  # type: ignore[typ
     add("--json", action="store_true", help="as JSON, one line per picture")
 
 
-def _add_summary(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_summary(verbs: Any) -> None:
     summary = _verb(
         verbs, "summary", "list a model's layers, sizes and costs without running it", "summary"
     )

@@ -30,8 +30,8 @@ class Row:
         shared: whether an earlier row counted them.
         mult_adds: multiply-adds of this call, without its children's.
         activation_bytes: size of the output of a module without children; 0 for others.
-        field: receptive field (rows, columns) in pixels of the model's input; None where the
-            output is no image or its field is not known.
+        receptive_field: (rows, columns) in pixels of the model's input; None where
+            the output is no image or its field is not known.
         below: the calls inside this one.
     """
 
@@ -43,7 +43,7 @@ class Row:
     shared: bool = False
     mult_adds: int = 0
     activation_bytes: int = 0
-    field: tuple[int, ...] | None = None
+    receptive_field: tuple[int, ...] | None = None
     below: list[Row] = field(default_factory=list)
 
     def walk(self) -> Iterator[Row]:
@@ -104,7 +104,7 @@ class Summary:
                     "output": list(row.output),
                     "parameters": row.parameters,
                     "mult_adds": row.mult_adds,
-                    "receptive_field": row.field and list(row.field),
+                    "receptive_field": row.receptive_field and list(row.receptive_field),
                 }
                 for row in self.rows
             ],
@@ -158,7 +158,9 @@ def summary(model: Any, input_size: Any, depth: int | None = None, dtype: Any = 
         buffers=sum(b.size for b in model.buffers()),
         mult_adds=sum(row.mult_adds for row in rows),
         activation_bytes=sum(row.activation_bytes for row in rows),
-        receptive_field=next((row.field for row in reversed(rows) if row.field), None),
+        receptive_field=next(
+            (r.receptive_field for r in reversed(rows) if r.receptive_field), None
+        ),
         notes=watch.notes,
     )
     counted = sum(row.parameters for row in rows)
@@ -271,7 +273,7 @@ class _Watch:
             self._note_field(first, self._field_after(module, row, source, first))
         known = self.fields.get(id(first))
         if known is not None and known[1] is not None and first.ndim > 2:
-            row.field = known[1].size
+            row.receptive_field = known[1].size
 
     def _note_field(self, tensor: Any, field: _Field | None) -> None:
         self.fields[id(tensor)] = (tensor, field)
@@ -352,7 +354,7 @@ def _table(model: Any, result: Summary, depth: int | None) -> str:
                 " x ".join(map(str, row.output)),
                 "(shared)" if row.shared and leaf and not parameters else _count(parameters, leaf),
                 _count(mult_adds, leaf),
-                " x ".join(map(str, row.field)) if row.field and leaf else "",
+                " x ".join(map(str, row.receptive_field or ())) if leaf else "",
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(5)]

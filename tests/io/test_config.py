@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ranvier.io.config import (
     apply_overrides,
     differences,

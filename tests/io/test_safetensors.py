@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from ranvier.io import load_arrays, read_header, save_file
 from ranvier.io.safetensors import MAX_HEADER
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ranvier.io import save_file
 from ranvier.io.state import load_state, save_state
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 import ranvier as rv
 from ranvier.train import (
     CSVLogger,
@@ -89,7 +90,7 @@ def test_early_stopping_remembers() -> None:
 
 
 def test_missing_quantity_is_named() -> None:
-    with pytest.raises(ValueError, match="expected 'val_loss' .* got accuracy - pass validation="):
+    with pytest.raises(ValueError, match=r"expected 'val_loss' .* got accuracy - pass validation="):
         feed(EarlyStopping(), run(), [0.5], "accuracy")
     with pytest.raises(ValueError, match="correct the name"):
         feed(EarlyStopping("los"), run(), [0.5], "loss")

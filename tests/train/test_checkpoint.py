@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import ranvier as rv
 from ranvier import nn, optim
 from ranvier.data import ArrayDataset, DataLoader
@@ -171,7 +172,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="without a state"):
         train(tmp_path, resume=True)
     save_state({"format": 99}, path)
-    with pytest.raises(ValueError, match="format 1, got .* of format 99"):
+    with pytest.raises(ValueError, match=r"format 1, got .* of format 99"):
         train(tmp_path, resume=True)
     path.write_bytes(b"no")
     with pytest.raises(ValueError, match="safetensors"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import ranvier as rv
 from ranvier import functional as F
 from ranvier import nn, optim
@@ -82,7 +83,7 @@ def test_kinds_of_data(kind: str) -> None:
         "tensors": (rv.tensor(x), rv.tensor(y)),
         "dataset": ArrayDataset(x, y),
         "loader": DataLoader(ArrayDataset(x, y), batch_size=4),
-        "list of batches": [(rv.tensor(x[:6]), rv.tensor(y[:6])), (rv.tensor(x[6:]), rv.tensor(y[6:]))],
+        "list of batches": [(rv.tensor(x[i : i + 6]), rv.tensor(y[i : i + 6])) for i in (0, 6)],
     }[kind]  # fmt: skip
     assert len(fit(net(), data, epochs=2, verbose=0)) == 2
 
@@ -198,7 +199,7 @@ def test_nan_stops_with_step_rate_and_cure(capture: bool) -> None:
 def test_nan_in_the_data_is_called_by_its_name() -> None:
     x, y = blobs(16)
     x[5, 1] = np.nan
-    with pytest.raises(NonFiniteLoss, match="inputs hold nan or infinity.*cleaning the data"):
+    with pytest.raises(NonFiniteLoss, match=r"inputs hold nan or infinity.*cleaning the data"):
         fit(net(), (x, y), 1, verbose=0)
 
 
@@ -228,7 +229,7 @@ class Presses(Callback):
 
 def test_ctrl_c_finishes_the_step_saves_and_says_so(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted, match="after step 7 .*saved to .*resume=True"):
+    with pytest.raises(Interrupted, match=r"after step 7 .*saved to .*resume=True"):
         fit(net(), blobs(), 5, verbose=0, callbacks=[Presses(7), Checkpoint(tmp_path)])
     assert signal.getsignal(signal.SIGINT) is before
     assert issubclass(Interrupted, KeyboardInterrupt)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from ranvier.train import schedules
 from ranvier.train.history import (
     History,

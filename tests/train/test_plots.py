@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ranvier.train.plots import confusion_matrix, learning_curves
 
 HISTORY = {

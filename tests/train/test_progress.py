@@ -7,6 +7,7 @@ import io
 import math
 
 import pytest
+
 from ranvier.train.progress import Bar, Lines, Progress, Smoothed, duration, progress
 
 LOGS = {"loss": 0.5, "accuracy": 0.9, "lr": 0.1, "seconds": 1.5, "samples_per_second": 1200.0}

@@ -124,10 +124,8 @@ def _statistics(train: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     x = train.batch(np.arange(min(len(train), 10_000)))[0].astype(np.float64)
     axes = (0, *range(2, x.ndim))
     mean, std = x.mean(axes), x.std(axes)
-    std[std < 1e-6] = 1.0  # a pixel or feature that never changes
-    return tuple(round(float(v), 6) for v in mean), tuple(
-        max(round(float(v), 6), 1e-6) for v in std
-    )
+    std[std < 1e-5] = 1.0  # a pixel or feature that never changes
+    return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())
 
 
 def augmentation(settings: Any, prepare: Preparation) -> Any:

@@ -66,7 +66,8 @@ def _pixels(path: str, channels: int) -> np.ndarray:
     if not Path(path).is_file():
         raise FileNotFoundError(f"[predict] expected a picture file, got nothing at {path!r}")
     try:
-        with Image.open(path) as picture:
+        with Image.open(path) as file:
+            picture: Any = file
             if picture.mode.startswith("I") or picture.mode == "F":  # 16 and 32 bits
                 values = np.asarray(picture, np.float64)
                 span = float(values.max() - values.min()) or 1.0

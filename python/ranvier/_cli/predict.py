@@ -25,9 +25,7 @@ def main(options: argparse.Namespace) -> int:
         order = np.argsort(-likely, kind="stable")[: options.top]
         names = [trained.classes[i] for i in order]
         if options.json:
-            shares = {
-                name: round(float(likely[i]), 6) for name, i in zip(names, order, strict=True)
-            }
+            shares = {trained.classes[i]: round(float(likely[i]), 6) for i in order}
             print(json.dumps({"image": path, "class": names[0], "probabilities": shares}))
             continue
         listed = "  ".join(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import ranvier as rv
+from ranvier import functional as F
 
 
 class Metric:
@@ -105,7 +106,7 @@ class TopK(Metric):
         numbers = rv.arange(output.shape[1], dtype=rv.int64, device=output.device)
         column = target.reshape(-1, 1)
         zero = rv.zeros((), dtype=output.dtype, device=output.device)
-        own = rv.where(numbers == column, output, zero).sum(1, keepdim=True)
+        own = F.where(numbers == column, output, zero).sum(1, keepdim=True)
         higher = (output > own).to(rv.float32)
         tied = (output == own).to(rv.float32) * (numbers < column).to(rv.float32)
         place = (higher + tied).sum(1)
