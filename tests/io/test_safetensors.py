@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ranvier.io import load_arrays, read_header, save_file
+import ranvier as rv
+from ranvier.io import load, load_arrays, read_header, save, save_file
 from ranvier.io.safetensors import MAX_HEADER
 
 oracle = pytest.importorskip("safetensors.numpy")
@@ -112,6 +113,46 @@ def test_bfloat16_bits(tmp_path: Path) -> None:
     assert loaded.shape == (2, 4)
     assert loaded.dtype == np.float32
     np.testing.assert_array_equal(loaded.view("<u4").ravel() >> 16, raw)
+
+
+def test_save_and_load_of_modules_and_tensors(tmp_path: Path) -> None:
+    class Module:
+        def state_dict(self) -> dict:
+            return {"w": np.float32([1, 2])}
+
+    save(Module(), tmp_path / "m", {"a": "b"})
+    assert read_header(tmp_path / "m").metadata == {"a": "b"}
+    loaded = load(tmp_path / "m")["w"]
+    assert isinstance(loaded, rv.Tensor)
+    assert loaded.tolist() == [1, 2]
+    save({"w": loaded * 2}, tmp_path / "m")
+    assert load(tmp_path / "m")["w"].tolist() == [2, 4]
+    with pytest.raises(TypeError, match="give a single tensor a name"):
+        save(loaded, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool"]
+)
+def test_tensors_of_every_dtype(tmp_path: Path, dtype: str) -> None:
+    kind = getattr(rv, dtype)
+    for values in ([[0, 1, 1], [1, 0, 1]], []):
+        tensor = rv.tensor(values, dtype=kind)
+        save({"t": tensor}, tmp_path / "t")
+        loaded = load(tmp_path / "t")["t"]
+        assert loaded.dtype == tensor.dtype
+        assert tuple(loaded.shape) == tuple(tensor.shape)
+        assert loaded.to(rv.float64).tolist() == tensor.to(rv.float64).tolist()
+    header = read_header(tmp_path / "t").entries["t"]
+    short = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+    assert header.dtype == short.get(dtype, header.dtype)
+
+
+def test_bfloat16_tensor_keeps_its_bits(tmp_path: Path) -> None:
+    values = np.float32([1.0, -2.5, 3.0e38, 1e-40, np.inf, 0.333])
+    tensor = rv.tensor(values).to(rv.bfloat16)
+    save({"t": tensor}, tmp_path / "t")
+    assert load(tmp_path / "t")["t"].to(rv.float32).tolist() == tensor.to(rv.float32).tolist()
 
 
 def test_same_input_same_bytes(tmp_path: Path) -> None:

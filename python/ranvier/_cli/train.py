@@ -113,7 +113,8 @@ def _introduce(say: Any, settings: Settings, parts: datasets.Parts, model: Any) 
     say(
         f"{settings.model} on {parts.prepare.data}: {len(splits.train):,} samples to train, "
         f"{len(splits.validation):,} to validate, {len(splits.test):,} to test, {shape}; "
-        f"{count:,} parameters"
+        f"{count:,} parameters; {rv.device(settings.device)} ({rv.cpu_level()}), "
+        f"{rv.num_threads()} threads"
     )
 
 

@@ -136,6 +136,28 @@ def save_file(
             file.write(np.ascontiguousarray(blocks[name][1]).reshape(-1).view(np.uint8).data)
 
 
+def save(
+    what: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write the weights of a module, or named tensors, to a safetensors file, atomically.
+
+    Args:
+        what: a Module (its `state_dict` is taken) or name -> tensor.
+        path: the file to write; the folder must exist.
+        metadata: texts to store beside the tensors.
+
+    Raises:
+        TypeError: something else; or see `save_file`.
+    """
+    tensors = what.state_dict() if hasattr(what, "state_dict") else what
+    if not isinstance(tensors, Mapping):
+        raise TypeError(
+            f"[save] expected a Module or a dictionary of tensors, got {type(what).__name__} - "
+            "give a single tensor a name: {'x': tensor}"
+        )
+    save_file(tensors, path, metadata)
+
+
 def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
@@ -227,6 +249,11 @@ def load_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         tensor = rv.from_numpy(array)
         result[name] = tensor.to(rv.bfloat16) if dtype == "BF16" else tensor
     return result
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The same as `load_file`: name -> Tensor. A module takes them by `load_state_dict`."""
+    return load_file(path)
 
 
 def _load(path: str | os.PathLike[str]) -> dict[str, tuple[str, np.ndarray]]:

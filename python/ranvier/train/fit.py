@@ -135,6 +135,7 @@ class Run:
         self._evaluator: Evaluator | None = None
         # Checkpoints last: they save what the others remember.
         self.callbacks = sorted(callbacks, key=lambda c: isinstance(c, Checkpoint))
+        self._hooks = {hook: self._overriding(hook) for hook in vars(Callback) if "on_" in hook}
         self.display = progress(verbose)
         self.history, self.smoothed = History(), Smoothed()
         self.epoch = self.batch = self.step = 0
@@ -181,7 +182,8 @@ class Run:
         finally:
             self.display.close()
             restore_handler()
-            self._each("close", with_run=False)
+            for callback in self.callbacks:
+                callback.close()
 
     def _train_epoch(self) -> dict[str, Any]:
         """The steps that are left of this epoch; its values."""
@@ -264,9 +266,14 @@ class Run:
             self._evaluator = Evaluator(self.model, self._loss, metrics, self._capture)
         return self._evaluator.run(self._validation, self.device, "val_", self._check_interrupt)
 
-    def _each(self, hook: str, *arguments: Any, with_run: bool = True) -> None:
-        for callback in self.callbacks:
-            getattr(callback, hook)(*((self,) if with_run else ()), *arguments)
+    def _overriding(self, hook: str) -> list[Callable[..., None]]:
+        """The callbacks that do something there: the others cost nothing per step."""
+        base = getattr(Callback, hook)
+        return [getattr(c, hook) for c in self.callbacks if getattr(type(c), hook) is not base]
+
+    def _each(self, hook: str, *arguments: Any) -> None:
+        for function in self._hooks[hook]:
+            function(self, *arguments)
 
     def _rest(self, why: str) -> None:
         self._each("on_rest", why)
