@@ -62,10 +62,10 @@ class TestUnary(OpTests):
 
 # Where a function is steep or flat, near its overflow and its underflow, and beyond both.
 EXTREMES = np.array(
-    [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-7, 1.0, -1.0, 20.0, -20.0, 88.7, -87.3, -103.0, 89.0]
-    + [1e4, -1e4, 3e38, -3e38, np.inf, -np.inf, np.nan],
+    [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-7, 1.0, -1.0, 20.0, -20.0, 88.7, -87.3, -103.0, 89.0,
+     1e4, -1e4, 3e38, -3e38, np.inf, -np.inf, np.nan],
     np.float32,
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(ref.UNARY))
