@@ -8,7 +8,7 @@ that a resumed run decides as the uninterrupted one would have.
 
 from __future__ import annotations
 
-import logging
+import copy
 import math
 import os
 from collections.abc import Mapping
@@ -22,8 +22,6 @@ from .schedules import Schedule
 
 if TYPE_CHECKING:
     from .fit import Run
-
-logger = logging.getLogger("ranvier")
 
 
 class Callback:
@@ -130,7 +128,7 @@ class EarlyStopping(Callback):
             return
         if self._best.improved(value):
             if self.restore_best:
-                self._weights = copied(run.model.state_dict())
+                self._weights = copy.deepcopy(run.model.state_dict())
         elif self._best.waited >= self.patience:
             run.stop = f"{self.monitor} has not improved for {self.patience} epochs"
 
@@ -297,11 +295,6 @@ class CSVLogger(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = [run.history.row(epoch) for epoch in range(len(run.history))]
         write_text(self.path, rows_to_csv([*rows, {"epoch": run.epoch + 1, **logs}]))
-
-
-def copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state dictionary in memory of its own."""
-    return {name: value.detach().clone() for name, value in state.items()}
 
 
 def rates(optimizer: Any) -> list[float]:

@@ -86,7 +86,7 @@ def fit(
     run = Run(model, data, epochs, optimizer, loss, metrics, validation, list(callbacks),
               device, seed, capture, verbose, batch_size)  # fmt: skip
     if resume:
-        path = resume if not isinstance(resume, bool) else run.checkpoint_path()
+        path = run.checkpoint_path() if resume is True else resume
         if path is None:
             raise ValueError(
                 "[fit] expected a Checkpoint among the callbacks, got none - "
