@@ -383,7 +383,7 @@ def test_summary(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["summary", "lenet"]) == 0
     out = capsys.readouterr().out
     assert "61,706" in out
-    assert "1 x 6 x 28 x 28" in out
+    assert "(1, 6, 28, 28)" in out
     assert "416,520" in out
     assert cli.main(["summary", str(lenet), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -491,7 +491,7 @@ def test_closed_pipe_is_no_error() -> None:
     )  # fmt: skip
     assert result.returncode == 0
     assert result.stderr == ""
-    assert result.stdout.startswith("layer (type)")
+    assert result.stdout.startswith("Layer (type)")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")

@@ -1,399 +1,449 @@
-"""What a network is made of: sizes, parameters, costs, receptive fields; nothing is computed.
+"""What a model is made of, without running it: layers, sizes, parameters, work, sight, memory.
 
-The model is called once on device `"meta"`, where tensors have shapes but no values and kernels do
-not run, so a network of any size is described in milliseconds.
+The model is called once on the device "meta", where tensors have a shape but no memory and no
+kernel runs. The numbers:
+
+* **parameters** of all parameters, each counted once however often it is shared;
+* **multiply-adds** of one pass over the given input, by `Module.mult_adds`: a convolution has
+  C / groups * R * S per output element, a linear layer in_features per output element; biases,
+  activations and pooling count as 0, as in the tables of the papers (where "FLOPs" often means
+  these). What a forward computes by plain functions is not counted;
+* **receptive field** of one output element: a layer with kernel k, dilation d and stride s turns
+  (field r, step j) into (r + d (k - 1) j, j s); parallel branches count with the widest; a linear
+  layer sees what all of its inputs see. The part that lies in the padding is included.
+  Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks",
+  Distill (2019);
+* **activation memory**: the outputs of all layers, and separately what backward keeps.
 """
 
 from __future__ import annotations
 
-import math
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import ranvier as rv
-from ranvier.nn.module import observe
+from ranvier import _core
+from ranvier.autograd import Function, Output, enable_grad
+from ranvier.creation import empty
+from ranvier.dtypes import as_device
+from ranvier.tensor import Tensor
+
+if TYPE_CHECKING:
+    from ranvier.nn.module import Module, Window
 
 
 @dataclass
-class Row:
-    """One call of a module.
+class Layer:
+    """One call of one module.
 
     Attributes:
-        name: dotted name of the module; empty for the model itself.
-        kind: its class.
-        depth: 0 for the model, 1 for its children ...
-        output: shape of what it returned (of the first tensor, where there are several).
-        parameters: numbers in its own parameters, without its children's; 0 where an earlier row
-            counted them.
-        shared: whether an earlier row counted them.
-        mult_adds: multiply-adds of this call, without its children's.
-        activation_bytes: size of the output of a module without children; 0 for others.
-        receptive_field: (rows, columns) in pixels of the model's input; None where
-            the output is no image or its field is not known.
-        below: the calls inside this one.
+        name: dotted name in the model; "" for the model itself.
+        kind: class name.
+        depth: 0 for the model itself, 1 for what its forward calls ...
+        input_shape: shape of the first input, None where it is no tensor.
+        output_shape: shape of the (first) output, None where it is no tensor.
+        params: elements of its parameters and those of its submodules; 0 when called again.
+        trainable_params: those that require a gradient.
+        mult_adds: of this call, with the calls inside it.
+        receptive_field: pixels seen by one output element, per axis; None where that has no sense.
+        output_bytes: memory of the outputs; 0 for views and for modules that call others.
+        repeated: whether the module was called before.
     """
 
     name: str
     kind: str
     depth: int
-    output: tuple[int, ...] = ()
-    parameters: int = 0
-    shared: bool = False
+    input_shape: tuple[int, ...] | None
+    output_shape: tuple[int, ...] | None = None
+    params: int = 0
+    trainable_params: int = 0
     mult_adds: int = 0
-    activation_bytes: int = 0
     receptive_field: tuple[int, ...] | None = None
-    below: list[Row] = field(default_factory=list)
-
-    def walk(self) -> Iterator[Row]:
-        """This row and all below it, in the order of the calls."""
-        yield self
-        for row in self.below:
-            yield from row.walk()
+    output_bytes: int = 0
+    repeated: bool = False
+    leaf: bool = True
 
 
 @dataclass
 class Summary:
-    """The description of a model; `print` shows it as a table.
+    """The numbers of a model; `str` gives the table.
 
     Attributes:
-        text: the table.
-        rows: one for each call of a module, in order; the first is the model.
-        input_size: shapes of the inputs.
-        parameters: numbers in all parameters, each shared one counted once.
-        trainable: those that learn.
-        buffers: numbers kept but not learned (running statistics).
-        mult_adds: multiply-adds of one forward pass, biases and activations not counted.
-        activation_bytes: memory of the outputs of all layers together.
-        receptive_field: of the last layer that has one; None where there is none.
-        notes: what a reader should know, such as windows that do not fit.
+        layers: every module call, in order, the model itself first.
+        total_params: elements of all parameters.
+        trainable_params: elements of those that require a gradient.
+        mult_adds: multiply-adds of one pass.
+        param_bytes: memory of parameters and buffers.
+        input_bytes: memory of the input.
+        activation_bytes: memory of the outputs of all layers.
+        saved_bytes: memory that backward keeps, parameters and input not counted.
+        notes: what deserves a look, such as sizes that a window does not fit.
     """
 
-    text: str
-    rows: list[Row]
-    input_size: list[tuple[int, ...]]
-    parameters: int
-    trainable: int
-    buffers: int
-    mult_adds: int
+    layers: list[Layer]
+    total_params: int
+    trainable_params: int
+    param_bytes: int
+    input_bytes: int
     activation_bytes: int
-    receptive_field: tuple[int, ...] | None
+    saved_bytes: int
     notes: list[str]
+    depth: int = 3
+
+    @property
+    def mult_adds(self) -> int:
+        """Multiply-adds of one pass."""
+        return self.layers[0].mult_adds
+
+    @property
+    def output_shape(self) -> tuple[int, ...] | None:
+        """Shape of what the model returns."""
+        return self.layers[0].output_shape
+
+    @property
+    def receptive_field(self) -> tuple[int, ...] | None:
+        """Pixels of the input seen by one output element, per axis."""
+        return self.layers[0].receptive_field
+
+    @property
+    def text(self) -> str:
+        """The table."""
+        return _table(self)
 
     def __str__(self) -> str:
         return self.text
 
-    __repr__ = __str__
 
-    def to_json(self) -> dict[str, Any]:
-        """The numbers as plain values."""
-        return {
-            "input_size": [list(shape) for shape in self.input_size],
-            "parameters": self.parameters,
-            "trainable": self.trainable,
-            "buffers": self.buffers,
-            "mult_adds": self.mult_adds,
-            "activation_bytes": self.activation_bytes,
-            "receptive_field": self.receptive_field and list(self.receptive_field),
-            "notes": self.notes,
-            "layers": [
-                {
-                    "name": row.name,
-                    "kind": row.kind,
-                    "output": list(row.output),
-                    "parameters": row.parameters,
-                    "mult_adds": row.mult_adds,
-                    "receptive_field": row.receptive_field and list(row.receptive_field),
-                }
-                for row in self.rows
-            ],
-        }
-
-
-def summary(model: Any, input_size: Any, depth: int | None = None, dtype: Any = None) -> Summary:
-    """Describe a model: layers, output sizes, parameters, multiply-adds, receptive field, memory.
-
-    The receptive field follows the layers that slide a window, size <- size + (kernel - 1) *
-    dilation * jump, jump <- jump * stride (Dumoulin and Visin, "A guide to convolution
-    arithmetic", 2016; Araujo et al., "Computing receptive fields of convolutional neural
-    networks", 2019); where paths join, the largest counts.
+def summary(
+    model: Module, input_size: Any = None, depth: int = 3, dtypes: Sequence[Any] | None = None
+) -> Summary:
+    """Counts and measures a model for an input of the given shape, in evaluation mode.
 
     Args:
-        model: a Module.
-        input_size: shape of the input, the batch axis included, such as (1, 3, 224, 224); a list
-            of shapes for a model of several inputs.
-        depth: show modules down to this depth only, with what is below added up.
-        dtype: of the inputs; None is float32.
-
-    Returns:
-        A `Summary`; `print` it, or read its numbers.
+        model: any Module; tensors that its forward creates must be made with `device=x.device`.
+        input_size: shape of the input with its batch axis, such as (1, 3, 224, 224); a list of
+            shapes for several inputs; by default the model's own `input_size`.
+        depth: how deep the printed table goes; deeper layers are summed.
+        dtypes: dtype of each input (float32), such as rv.int64 for indices.
 
     Raises:
-        ValueError: an input size that is none, or that the model does not take; the layer is
-            named.
+        ValueError: no input size, or sizes that do not fit the model (the layer is named).
 
     Example:
-        >>> from ranvier import nn
-        >>> net = nn.Sequential(nn.Conv2d(3, 6, 5), nn.Flatten(), nn.Linear(6 * 28 * 28, 10))
-        >>> report = summary(net, (1, 3, 32, 32))
-        >>> report.parameters, report.rows[1].output, report.rows[1].mult_adds
-        (47506, (1, 6, 28, 28), 352800)
+        >>> import ranvier as rv
+        >>> net = rv.nn.Sequential(rv.nn.Linear(4, 8), rv.nn.ReLU(), rv.nn.Linear(8, 3))
+        >>> s = rv.summary(net, (1, 4))
+        >>> s.total_params, s.mult_adds
+        (67, 56)
     """
-    shapes = _shapes(input_size)
-    watch = _Watch(model, shapes)
-    with _without_values(model):
-        inputs = [rv.empty(shape, dtype=dtype or rv.float32, device="meta") for shape in shapes]
-        watch.inputs(inputs)
-        with rv.no_grad(), observe(watch):
-            model(*inputs)
-    rows = list(watch.root.walk())
+    shapes = _shapes(model, input_size)
+    if dtypes is None:
+        dtypes = [None] * len(shapes)
+    observe = importlib.import_module("ranvier.nn.module").observe
+    inputs = [empty(s, dtype=d, device="meta") for s, d in zip(shapes, dtypes, strict=True)]
+    for x in inputs:
+        x.requires_grad = x.dtype.is_floating_point  # so that the graph shows what came from what
     parameters = list(model.parameters())
-    result = Summary(
-        text="",
-        rows=rows,
-        input_size=shapes,
-        parameters=sum(p.size for p in parameters),
-        trainable=sum(p.size for p in parameters if p.requires_grad),
-        buffers=sum(b.size for b in model.buffers()),
-        mult_adds=sum(row.mult_adds for row in rows),
-        activation_bytes=sum(row.activation_bytes for row in rows),
-        receptive_field=next(
-            (r.receptive_field for r in reversed(rows) if r.receptive_field), None
-        ),
-        notes=watch.notes,
+    kept: list[Tensor] = [*parameters, *model.buffers()]
+    tracer = _Tracer(model, inputs)
+    with _weightless(model, kept) as ours, observe(tracer), enable_grad():
+        model(*inputs)
+        saved_bytes = _saved_bytes(tracer, ours | {x.data.storage_id for x in inputs})
+    called = {layer.name for layer in tracer.layers}
+    notes = tracer.notes + [
+        f"{name or type(m).__name__} is never called, but has {_count([m]):,} parameters"
+        for name, m in model.named_modules()
+        if name not in called and any(type(v).__name__ == "Parameter" for v in vars(m).values())
+    ]
+    return Summary(
+        layers=tracer.layers,
+        total_params=sum(p.size for p in parameters),
+        trainable_params=sum(p.size for p in parameters if p.requires_grad),
+        param_bytes=sum(t.size * t.dtype.itemsize for t in kept),
+        input_bytes=sum(x.size * x.dtype.itemsize for x in inputs),
+        activation_bytes=sum(layer.output_bytes for layer in tracer.layers),
+        saved_bytes=saved_bytes,
+        notes=notes,
+        depth=depth,
     )
-    counted = sum(row.parameters for row in rows)
-    if counted != result.parameters:
-        result.notes.append(
-            f"{result.parameters - counted:,} parameters belong to modules that were not called"
-        )
-    result.text = _table(model, result, depth)
-    return result
 
 
-def _shapes(input_size: Any) -> list[tuple[int, ...]]:
-    given = input_size
-    if isinstance(given, Sequence) and given and not isinstance(given[0], Sequence):
-        given = [given]
-    try:
-        shapes = [tuple(int(size) for size in shape) for shape in given]
-    except (TypeError, ValueError):
-        shapes = []
-    if not shapes or any(size < 0 for shape in shapes for size in shape):
+def _shapes(model: Module, input_size: Any) -> list[tuple[int, ...]]:
+    if input_size is None:
+        input_size = getattr(model, "input_size", None)
+    if input_size is None:
         raise ValueError(
-            f"[summary] expected input_size such as (1, 3, 224, 224), or a list of such shapes, "
-            f"got {input_size!r}"
+            f"[summary] expected input_size, got None, and {type(model).__name__} has no "
+            "input_size of its own - pass the shape of a batch, such as (1, 3, 224, 224)"
         )
+    several = bool(input_size) and all(isinstance(s, (tuple, list)) for s in input_size)
+    shapes = [tuple(s) for s in input_size] if several else [tuple(input_size)]
+    if not all(isinstance(n, int) for s in shapes for n in s):
+        raise TypeError(f"[summary] expected input_size of whole numbers, got {input_size!r}")
     return shapes
 
 
 @contextmanager
-def _without_values(model: Any) -> Iterator[None]:
-    """Evaluation mode, and parameters and buffers of the same shapes on device meta."""
-    tensors = [*model.parameters(), *model.buffers()]
-    data = [tensor.data for tensor in tensors]
-    modes = [(module, module.training) for module in model.modules()]
+def _weightless(model: Module, tensors: list[Tensor]) -> Iterator[set[int]]:
+    """Gives a model parameters and buffers without memory, in evaluation mode, for a while."""
+    before = [(t, t.data) for t in tensors]
+    modes = [(m, m.training) for m in model.modules()]
+    meta = as_device("meta").code
     try:
-        for tensor in tensors:
-            tensor.data = rv.empty(tensor.shape, dtype=tensor.dtype, device="meta").data
+        for t, data in before:
+            t.data = _core.empty(data.shape, data.dtype, meta)
         model.eval()
-        yield
+        yield {t.data.storage_id for t in tensors}
     finally:
-        for tensor, values in zip(tensors, data, strict=True):
-            tensor.data = values
+        for t, data in before:
+            t.data = data
         for module, mode in modes:
             module.training = mode
 
 
-@dataclass(frozen=True)
-class _Field:
-    """Receptive field of a tensor: its size, and how far apart neighbours look; per axis."""
-
-    size: tuple[int, ...]
-    jump: tuple[float, ...]
+# ---- receptive fields ----
 
 
-class _Watch:
-    """Notes what every module call does."""
+class Field(NamedTuple):
+    """What one element of a feature map sees of the input, per spatial axis."""
 
-    def __init__(self, model: Any, shapes: list[tuple[int, ...]]) -> None:
-        self.names = {id(module): name for name, module in model.named_modules()}
-        self.own = self._own_parameters(model)
-        self.root = Row("", type(model).__name__, 0)
-        self.stack: list[Row] = []
-        self.notes: list[str] = []
-        self.image = next((shape[2:] for shape in shapes if len(shape) > 2), ())
-        # id -> (tensor, field); the tensor is kept, so that its id stays its own.
-        self.fields: dict[int, tuple[Any, _Field | None]] = {}
-        self.largest: _Field | None = None
+    size: tuple[int, ...]  # pixels
+    step: tuple[int, ...]  # pixels between neighbouring elements
+    extent: tuple[int, ...]  # elements of the feature map
 
-    def _own_parameters(self, model: Any) -> dict[str, int]:
-        """Name of a module -> numbers in the parameters that are its own."""
-        names = set(self.names.values())
-        own = dict.fromkeys(names, 0)
-        for name, parameter in model.named_parameters():
-            owner = name.rpartition(".")[0]
-            while owner not in names:  # parameters in lists: "layer.weights.0"
-                owner = owner.rpartition(".")[0]
-            own[owner] += parameter.size
-        return own
-
-    def inputs(self, tensors: Sequence[Any]) -> None:
-        """The model's inputs see themselves."""
-        for tensor in tensors:
-            if tensor.ndim > 2:
-                axes = tensor.ndim - 2
-                self._note_field(tensor, _Field((1,) * axes, (1.0,) * axes))
-
-    def enter(self, module: Any, inputs: tuple[Any, ...]) -> None:
-        """A module is called."""
-        if self.stack:
-            name = self.names.get(id(module), "?")
-            row = Row(name, type(module).__name__, len(self.stack))
-            self.stack[-1].below.append(row)
-        else:
-            row = self.root
-        self.stack.append(row)
-
-    def leave(self, module: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """It returned."""
-        row = self.stack.pop()
-        first = _first_tensor(output)
-        if first is not None:
-            row.output = tuple(first.shape)
-        row.shared = row.name in self.names.values() and row.name not in self.own
-        row.parameters = self.own.pop(row.name, 0)
-        if first is None:
-            return
-        row.mult_adds = int(module.mult_adds(inputs, first))
-        if not row.below:
-            row.activation_bytes = first.size * first.dtype.itemsize
-            source = _first_tensor(inputs)
-            self._note_field(first, self._field_after(module, row, source, first))
-        known = self.fields.get(id(first))
-        if known is not None and known[1] is not None and first.ndim > 2:
-            row.receptive_field = known[1].size
-
-    def _note_field(self, tensor: Any, field: _Field | None) -> None:
-        self.fields[id(tensor)] = (tensor, field)
-        if field is not None and (self.largest is None or field.size > self.largest.size):
-            self.largest = field
-
-    def _field_of(self, tensor: Any) -> _Field | None:
-        """The field of a tensor; of one that no module made (a sum of paths), the largest yet."""
-        known = self.fields.get(id(tensor))
-        return self.largest if known is None else known[1]
-
-    def _field_after(self, module: Any, row: Row, source: Any, output: Any) -> _Field | None:
-        if source is None or not self.image:
-            return None
-        before = self._field_of(source)
-        if before is None or source.ndim != len(self.image) + 2:
-            return before
-        window = module.window()
-        if window is None:
-            if output.ndim != source.ndim or output.shape[2:] == source.shape[2:]:
-                return before
-            return None  # something that resizes images without a window: we cannot know
-        self._note_floor(row, window, source.shape[2:])
-        size = tuple(
-            round(s + (k - 1) * d * j)
-            for s, k, d, j in zip(
-                before.size, window.kernel, window.dilation, before.jump, strict=True
-            )
+    def through(self, window: Window, output: tuple[int, ...]) -> Field:
+        """After a layer with a sliding window."""
+        axes = len(window.kernel)
+        taps = zip(self.size, self.step, window.kernel, window.dilation, strict=True)
+        return Field(
+            tuple([r + d * (k - 1) * j for r, j, k, d in taps]),
+            tuple([j * s for j, s in zip(self.step, window.stride, strict=True)]),
+            output[-axes:],
         )
-        jump = tuple(j * s for j, s in zip(before.jump, window.stride, strict=True))
-        return _Field(size, jump)
 
-    def _note_floor(self, row: Row, window: Any, spatial: tuple[int, ...]) -> None:
-        """Say where a window does not fit, and so the last pixels are not looked at."""
+    def whole(self) -> Field:
+        """Of a unit that sees the whole feature map."""
+        seen = [r + (n - 1) * j for r, j, n in zip(*self, strict=True)]
+        return Field(tuple(seen), self.step, (1,) * len(seen))
+
+
+def _widest(fields: list[Field]) -> Field | None:
+    if not fields:
+        return None
+    return Field(
+        tuple([max(sizes) for sizes in zip(*[f.size for f in fields], strict=True)]),
+        tuple([max(steps) for steps in zip(*[f.step for f in fields], strict=True)]),
+        fields[0].extent,
+    )
+
+
+def _source(edge: Any) -> Any:
+    return edge.function if isinstance(edge, Output) else edge
+
+
+class _Tracer:
+    """Follows the calls: opens a Layer at each entry, completes it at the exit."""
+
+    def __init__(self, model: Module, inputs: list[Tensor]) -> None:
+        self.names = {id(m): name for name, m in reversed(list(model.named_modules()))}
+        self.layers: list[Layer] = []
+        self.notes: list[str] = []
+        self.outputs: list[Tensor] = []
+        self.open: list[Layer] = []
+        self.seen: set[int] = set()
+        self.stored: set[int] = {x.data.storage_id for x in inputs}
+        self.fields: dict[Any, Field | None] = {}  # by graph node or leaf
+        for x in inputs:
+            if x.ndim > 2:
+                axes = x.ndim - 2
+                self.fields[x] = Field((1,) * axes, (1,) * axes, x.shape[2:])
+
+    def enter(self, module: Module, inputs: tuple[Any, ...]) -> None:
+        """Opens the layer."""
+        x = inputs[0] if inputs else None
+        layer = Layer(
+            name=self.names.get(id(module), ""),
+            kind=type(module).__name__,
+            depth=len(self.open),
+            input_shape=x.shape if isinstance(x, Tensor) else None,
+            repeated=id(module) in self.seen,
+        )
+        if not layer.repeated:
+            self.seen.add(id(module))
+            layer.params = _count([module])
+            layer.trainable_params = sum(p.size for p in module.parameters() if p.requires_grad)
+        if self.open:
+            self.open[-1].leaf = False
+        self.layers.append(layer)
+        self.open.append(layer)
+
+    def leave(self, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """Completes the layer."""
+        layer = self.open.pop()
+        tensors = list(_flat(output))
+        y = tensors[0] if tensors else None
+        if y is not None:
+            layer.output_shape = y.shape
+            layer.mult_adds += module.mult_adds(inputs, y)
+            self._see(layer, module, inputs, y)
+        self.outputs += tensors
+        if layer.leaf:
+            for t in tensors:
+                if t.data.storage_id not in self.stored:
+                    self.stored.add(t.data.storage_id)
+                    layer.output_bytes += t.data.nbytes
+        if self.open:
+            self.open[-1].mult_adds += layer.mult_adds
+
+    def _see(self, layer: Layer, module: Module, inputs: tuple[Any, ...], y: Tensor) -> None:
+        window = module.window()
+        x = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+        if x is not None and window is not None:
+            self._note(layer, window, x.shape)
+        before = self.field_of(x) if x is not None else None
+        if before is not None and y.node is not None:
+            if window is not None and len(window.kernel) == len(before.size):
+                self.fields[_source(y.node)] = before.through(window, y.shape)
+            elif layer.kind == "Linear" and y.ndim == 2:
+                self.fields[_source(y.node)] = before.whole()
+        after = self.field_of(y)
+        layer.receptive_field = after.size if after is not None else None
+
+    def _note(self, layer: Layer, window: Window, shape: tuple[int, ...]) -> None:
         if window.padding is None or window.ceil_mode:
             return
-        names = ("rows", "columns") if len(spatial) == 2 else ("steps",) * len(spatial)
-        for axis, n in enumerate(spatial):
-            (before, after), stride = window.padding[axis], window.stride[axis]
-            reach = window.dilation[axis] * (window.kernel[axis] - 1) + 1
-            left = (n + before + after - reach) % stride
-            if left:
-                self.notes.append(
-                    f"{row.name} ({row.kind}): {n} {names[axis]} with kernel "
-                    f"{window.kernel[axis]}, stride {stride}, padding {before} do not fit; the "
-                    f"output size {row.output[2 + axis]} is rounded down, the last {left} "
-                    f"{names[axis] if left > 1 else names[axis][:-1]} of the padded input unused"
-                )
+        axes = len(window.kernel)
+        names = ("depth", "height", "width")[-axes:]
+        left = {}
+        for i, name in enumerate(names):
+            n, k, s, d = shape[i - axes], window.kernel[i], window.stride[i], window.dilation[i]
+            low, high = window.padding[i]
+            rest = (n + low + high - d * (k - 1) - 1) % s
+            if rest:
+                left[name] = (n, d * (k - 1) + 1, low + high, s, rest)
+        if len(set(left.values())) == 1:
+            left = {" and ".join(left): next(iter(left.values()))}
+        for name, (n, k, pad, s, rest) in left.items():
+            self.notes.append(
+                f"{layer.name or layer.kind}: {name} {n} + padding {pad} - window {k} is no "
+                f"multiple of stride {s}: floored, the last {rest} of the padded {n + pad} unseen"
+            )
+
+    def field_of(self, x: Tensor) -> Field | None:
+        """The field of `x`: its own, or the widest among those it was computed from."""
+        root = _source(x.node) if x.node is not None else x
+        todo = [root]
+        while todo:  # sources first, without recursion
+            node = todo[-1]
+            if node in self.fields:
+                todo.pop()
+                continue
+            if not isinstance(node, Function):
+                self.fields[todo.pop()] = None
+                continue
+            sources = [_source(e) for e in node.edges or () if e is not None]
+            unknown = [s for s in sources if s not in self.fields]
+            if unknown:
+                todo += unknown
+                continue
+            name = type(node).__name__.lower()
+            found = [f for f in (self.fields[s] for s in sources) if f is not None]
+            opaque = "conv" in name or "pool" in name  # called as plain functions: sizes unknown
+            same = len({len(f.size) for f in found}) == 1
+            self.fields[todo.pop()] = _widest(found) if same and not opaque else None
+        return self.fields[root]
 
 
-def _first_tensor(value: Any) -> Any:
-    if isinstance(value, rv.Tensor):
-        return value
-    if isinstance(value, dict):
+def _flat(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
         value = list(value.values())
-    if isinstance(value, list | tuple):
-        return next((t for t in map(_first_tensor, value) if t is not None), None)
-    return None
+    if isinstance(value, (list, tuple)):
+        for v in value:
+            yield from _flat(v)
 
 
-# ---- text ---------------------------------------------------------------------------------------
+def _count(modules: list[Module]) -> int:
+    return sum(p.size for m in modules for p in m.parameters())
 
 
-def _table(model: Any, result: Summary, depth: int | None) -> str:
-    lines = [("layer (type)", "output shape", "parameters", "mult-adds", "field")]
-    for row in result.rows:
-        if depth is not None and row.depth > depth:
+def _saved_bytes(tracer: _Tracer, ours: set[int]) -> int:
+    """Bytes of the arrays that the graph of the outputs holds on to."""
+    total, stored, seen = 0, set(ours), set()
+    todo = [_source(t.node) for t in tracer.outputs if t.node is not None]
+    while todo:
+        node = todo.pop()
+        if not isinstance(node, Function) or node in seen:
             continue
-        cut = depth is not None and row.depth == depth
-        parts = list(row.walk()) if cut else [row]
-        parameters = sum(part.parameters for part in parts)
-        mult_adds = sum(part.mult_adds for part in parts)
-        leaf = cut or not row.below
-        label = f"{row.name.rpartition('.')[2]} ({row.kind})" if row.name else row.kind
-        lines.append(
+        seen.add(node)
+        for value in [*(node.saved or ()), *vars(node).values()]:
+            if isinstance(value, _core.Array) and value.storage_id not in stored:
+                stored.add(value.storage_id)
+                total += value.nbytes
+        todo += [_source(e) for e in node.edges or () if e is not None]
+    return total
+
+
+# ---- text ----
+
+
+def _by(sizes: tuple[int, ...] | None) -> str:
+    return "x".join(map(str, sizes)) if sizes else ""
+
+
+def _bytes(n: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000  # type: ignore[assignment]
+    return f"{n:.2f} GB"
+
+
+def _table(s: Summary) -> str:
+    own = {layer.name for layer in s.layers if layer.params}
+    rows = [("Layer (type)", "Output shape", "Params", "Mult-adds", "Sees")]
+    for layer in s.layers:
+        if layer.depth > s.depth:
+            continue
+        total = layer.leaf or layer.depth == s.depth  # numbers of what is not shown below
+        name = layer.name.split(".")[-1]
+        rows.append(
             (
-                "  " * row.depth + label,
-                " x ".join(map(str, row.output)),
-                "(shared)" if row.shared and leaf and not parameters else _count(parameters, leaf),
-                _count(mult_adds, leaf),
-                " x ".join(map(str, row.receptive_field or ())) if leaf else "",
+                "  " * layer.depth + (f"{name} ({layer.kind})" if name else layer.kind),
+                "(" + ", ".join(map(str, layer.output_shape)) + ")" if layer.output_shape else "",
+                "again" if layer.repeated and layer.name in own else _number(layer.params, total),
+                _number(layer.mult_adds, total),
+                _by(layer.receptive_field) if total else "",
             )
         )
-    widths = [max(len(line[i]) for line in lines) for i in range(5)]
-    text = [
+    if not any(row[4] for row in rows[1:]):
+        rows = [(*row[:4], "") for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = [
         "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            [row[0].ljust(widths[0]), row[1].ljust(widths[1])]
+            + [cell.rjust(w) for cell, w in zip(row[2:], widths[2:], strict=True)]
         ).rstrip()
-        for line in lines
+        for row in rows
     ]
-    rule = "-" * (sum(widths) + 8)
-    text = [text[0], rule, *text[1:], rule]
-    frozen = result.parameters - result.trainable
-    sizes = "; ".join(" x ".join(map(str, shape)) for shape in result.input_size)
-    text += [
-        f"input           {sizes}",
-        f"parameters      {result.parameters:,}" + (f" ({frozen:,} frozen)" if frozen else ""),
-        f"mult-adds       {result.mult_adds:,}",
-        f"memory          parameters {_bytes(_weight_bytes(model))}, "
-        f"activations {_bytes(result.activation_bytes)}",
+    rule = "-" * max(map(len, lines))
+    frozen = s.total_params - s.trainable_params
+    foot = [
+        f"Parameters: {s.total_params:,} ({s.trainable_params:,} trainable, {frozen:,} frozen), "
+        f"{_bytes(s.param_bytes)}",
+        f"Multiply-adds: {s.mult_adds:,} for input {' and '.join(_inputs(s))}",
+        f"Activations: {_bytes(s.activation_bytes)}; kept for backward: {_bytes(s.saved_bytes)}",
     ]
-    if result.buffers:
-        text.append(f"buffers         {result.buffers:,}")
-    if result.receptive_field:
-        text.append(f"receptive field {' x '.join(map(str, result.receptive_field))}")
-    return "\n".join([*text, *(f"note: {note}" for note in result.notes)])
+    notes = [f"Note: {note}" for note in s.notes]
+    return "\n".join([lines[0], rule, *lines[1:], rule, *foot, *notes])
 
 
-def _count(value: int, leaf: bool) -> str:
-    return f"{value:,}" if value or leaf else ""
+def _inputs(s: Summary) -> list[str]:
+    return [str(s.layers[0].input_shape)]
 
 
-def _weight_bytes(model: Any) -> int:
-    return sum(math.prod(p.shape) * p.dtype.itemsize for p in model.parameters())
-
-
-def _bytes(size: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size = size / 1024  # type: ignore[assignment]
-    return f"{size:.2f} GiB"
+def _number(n: int, shown: bool) -> str:
+    return f"{n:,}" if shown and n else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ranvier.cli import MODELS
-from ranvier.summary import summary
+from ranvier.summary import Summary, summary
 
 from . import runs, zoo
 from .settings import Settings, known_model, update
@@ -28,9 +29,25 @@ def main(options: argparse.Namespace) -> int:
         known_model(options.model)
         raise AssertionError  # known_model raises for what is no model
     shape = size or zoo.input_shape(name, given)
-    report = summary(zoo.build(name, given), (1, *shape), options.depth)
-    print(json.dumps(report.to_json(), indent=2) if options.json else report)
+    depth = 3 if options.depth is None else options.depth
+    report = summary(zoo.build(name, given), (1, *shape), depth)
+    print(json.dumps(_plain(report), indent=2) if options.json else report)
     return 0
+
+
+def _plain(report: Summary) -> dict[str, Any]:
+    """The numbers as plain values."""
+    return {
+        "parameters": report.total_params,
+        "trainable": report.trainable_params,
+        "mult_adds": report.mult_adds,
+        "parameter_bytes": report.param_bytes,
+        "activation_bytes": report.activation_bytes,
+        "saved_bytes": report.saved_bytes,
+        "receptive_field": report.receptive_field,
+        "notes": report.notes,
+        "layers": [asdict(layer) for layer in report.layers],
+    }
 
 
 def _defaults(name: str, size: tuple[int, ...] | None) -> dict[str, Any]:
