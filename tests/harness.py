@@ -128,6 +128,8 @@ class Case:
         grad_magnitude: called like the backward: the same for each gradient.
         dtypes: dtypes under test.
         gradient: whether gradients are checked; by default, whether there is a backward.
+        capture: whether a captured step can hold the op; False where the result's shape depends on
+            values, which the step must then refuse.
         name: shown in the test's id.
     """
 
@@ -146,6 +148,7 @@ class Case:
         grad_magnitude: Callable[..., Any] | None = None,
         dtypes: Sequence[str] = ("float32", "float64"),
         gradient: bool | None = None,
+        capture: bool = True,
         name: str | None = None,
     ) -> None:
         assert k <= 4, "a bound beyond 4 n eps must be derived: give n and magnitude"
@@ -154,7 +157,7 @@ class Case:
             room = sys.modules[reference.__module__]
             backward = getattr(room, f"{getattr(reference, '__name__', '')}_backward", None)
         self.backward, self.n, self.grad_n, self.k = backward, n, grad_n, k
-        self.multilinear, self.dtypes = multilinear, tuple(dtypes)
+        self.multilinear, self.dtypes, self.capture = multilinear, tuple(dtypes), capture
         self.magnitude, self.grad_magnitude = magnitude, grad_magnitude
         has_input = any(isinstance(a, Input) and a.gradient for a in args)
         floating = any(d.startswith("float") for d in self.dtypes)
@@ -537,15 +540,15 @@ def compare_gradients(
 ) -> list[np.ndarray]:
     """Gradients against the reference's backward, each within its bound; returns the bounds.
 
-    The bounds of the upstream gradients ``typical`` count too, where the given ones may cancel:
-    ones sent into a softmax come back as zeros, up to the rounding of their terms.
+    With ``typical`` upstream gradients the bounds are at least theirs, because the given ones may
+    cancel: ones sent into a softmax come back as zeros, up to the rounding of their terms.
     """
     expected = expected_gradients(case, arrays, grads)
     bounds = gradient_bounds(case, arrays, grads, expected, dtype)
     if typical is not None:
         usual = expected_gradients(case, arrays, typical)
         others = gradient_bounds(case, arrays, typical, usual, dtype)
-        bounds = [np.maximum(b, other) for b, other in zip(bounds, others, strict=True)]
+        bounds = [np.maximum(a, b) for a, b in zip(bounds, others, strict=True)]
     for position, g, e, bound in zip(
         case.differentiable(), gradients, expected, bounds, strict=True
     ):
@@ -648,6 +651,11 @@ def check_capture(case: Case, device: str = "cpu") -> None:
             y.backward(g, retain_graph=i + 1 < len(pairs))
         return (*outputs, *(arguments[i].grad for i in case.differentiable() if pairs))
 
+    if not case.capture:
+        step()
+        with pytest.raises(rv.CaptureError):
+            step()
+        return
     for draw in range(5):
         fresh = case.arrays(dtype, draw)
         for argument, array in zip(arguments, fresh, strict=True):

@@ -396,10 +396,11 @@ class TestInPlace:
             t.copy_(rv.zeros(4))
 
     def test_overlapping_memory(self):
-        a = np.arange(5, dtype=np.float32)
-        t = rv.from_numpy(a)
-        t.copy_(rv.from_numpy(a[::-1]))
-        assert a.tolist() == [4.0, 3.0, 2.0, 1.0, 0.0]
+        t = rv.arange(5)
+        t.copy_(t[::-1])
+        assert t.tolist() == [4, 3, 2, 1, 0]
+        t[1:] = t[:-1]
+        assert t.tolist() == [4, 4, 3, 2, 1]
 
     def test_operators(self):
         t = rv.tensor([4.0, 8.0])
