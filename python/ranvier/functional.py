@@ -22,6 +22,7 @@ from ranvier.ops.compare import (
     not_equal,
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.conv2d import conv2d
 from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
