@@ -4,6 +4,7 @@ One import line per room; nothing else lives here.
 """
 
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
+from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
 from ranvier.ops.compare import (
     equal,
@@ -19,6 +20,9 @@ from ranvier.ops.compare import (
     logical_xor,
     not_equal,
 )
+from ranvier.ops.group_norm import group_norm
+from ranvier.ops.instance_norm import instance_norm
+from ranvier.ops.layer_norm import layer_norm
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
@@ -29,4 +33,5 @@ from ranvier.ops.max_pool import (
     max_unpool3d,
 )
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.where import masked_fill, where
