@@ -184,15 +184,13 @@ class TestNumPy:
             lambda a: a[:, ::-1],
             lambda a: a[::-2, 1:],
             lambda a: a[:, :0],
-            lambda a: a[1, 2],
+            lambda a: a[1:2, 2:3].reshape(()),
             lambda a: a[None, :, None],
         ],
     )
     def test_any_view_is_shared(self, view):
         a = np.arange(12, dtype=np.float64).reshape(4, 3)
-        part = np.asarray(view(a))
-        if not part.flags.writeable:
-            part = a[1:2, 2:3].reshape(())
+        part = view(a)
         t = rv.from_numpy(part)
         np.testing.assert_array_equal(t.numpy(), part)
         t.fill_(-1.0)
@@ -233,9 +231,7 @@ class TestNumPy:
     def test_what_cannot_be_shared(self):
         a = np.ones(3)
         a.flags.writeable = False
-        with pytest.raises(
-            ValueError, match=r"\[from_numpy\] expected a writable array.*rv.tensor"
-        ):
+        with pytest.raises(ValueError, match=r"\[from_numpy\] expected a writable.*rv.tensor"):
             rv.from_numpy(a)
         with pytest.raises(TypeError, match="expected"):
             rv.from_numpy([1.0])
@@ -337,14 +333,8 @@ class TestReading:
 class TestViews:
     def test_transpose_permute_and_expand_share_memory(self):
         x = rv.tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
-        views = [
-            x.T,
-            x.transpose(0, 1),
-            x.permute(1, 0),
-            x.reshape(3, 2),
-            x[None],
-            x.expand(4, 2, 3),
-        ]
+        views = [x.T, x.transpose(0, 1), x.permute(1, 0), x.reshape(3, 2), x[None]]
+        views.append(x.expand(4, 2, 3))
         x.fill_(7.0)
         for view in views:
             assert (view.numpy() == 7.0).all()
@@ -406,10 +396,11 @@ class TestInPlace:
             t.copy_(rv.zeros(4))
 
     def test_overlapping_memory(self):
-        a = np.arange(5, dtype=np.float32)
-        t = rv.from_numpy(a)
-        t.copy_(rv.from_numpy(a[::-1]))
-        assert a.tolist() == [4.0, 3.0, 2.0, 1.0, 0.0]
+        t = rv.arange(5)
+        t.copy_(t[::-1])
+        assert t.tolist() == [4, 3, 2, 1, 0]
+        t[1:] = t[:-1]
+        assert t.tolist() == [4, 4, 3, 2, 1]
 
     def test_operators(self):
         t = rv.tensor([4.0, 8.0])
@@ -454,7 +445,7 @@ class TestMeta:
                 read()
 
     def test_devices_do_not_mix(self):
-        with pytest.raises(TypeError, match="cpu.*meta|meta.*cpu"):
+        with pytest.raises(TypeError, match=r"cpu.*meta|meta.*cpu"):
             _ = rv.zeros(2) + rv.zeros(2, device="meta")
 
     def test_errors_are_those_of_the_cpu(self):

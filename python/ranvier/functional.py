@@ -6,6 +6,7 @@ One import line per room; nothing else lives here.
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
+from ranvier.ops.clip import clamp, clip
 from ranvier.ops.compare import (
     equal,
     greater,
@@ -34,4 +35,37 @@ from ranvier.ops.max_pool import (
 )
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
+from ranvier.ops.unary import (
+    abs,
+    acos,
+    asin,
+    atan,
+    ceil,
+    cos,
+    elu,
+    erf,
+    exp,
+    expm1,
+    floor,
+    gelu,
+    leaky_relu,
+    log,
+    log1p,
+    log2,
+    log10,
+    neg,
+    reciprocal,
+    relu,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    square,
+    tan,
+    tanh,
+)
 from ranvier.ops.where import masked_fill, where

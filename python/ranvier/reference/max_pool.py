@@ -21,8 +21,9 @@ def max_pool(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The largest value of each window, and the switch that tells which element it was.
 
-    Padding counts as minus infinity and never wins. The first of equal values in row-major order
-    wins; NaN wins over every number, the first NaN over the others.
+    Padding counts as minus infinity and never wins; a window that misses the image altogether gives
+    minus infinity. The first of equal values in row-major order wins; NaN wins over every number,
+    the first NaN over the others.
 
     Args:
         x: (N, C, H, W).
@@ -53,6 +54,7 @@ def max_pool(
         beats = (seen > values) | (np.isnan(seen) & ~np.isnan(values)) | (switches < 0)
         wins = beats & (image[pixels] == 1)
         values, switches = np.where(wins, seen, values), np.where(wins, position, switches)
+    switches = np.maximum(switches, 0)
     return values, switches.astype(np.uint8 if np.prod(windows.kernel) <= 256 else np.int32)
 
 
