@@ -36,6 +36,7 @@ inline ChannelNormGeometry channel_norm_geometry(const Array& x, NormScope scope
   if (channels > 0 && channels < 64) {
     g.fold = 16 / std::gcd<int64_t>(channels, 16);
     while (g.fold * channels < 64) g.fold *= 2;
+    while (g.fold * channels > 512) g.fold /= 2;  // one block of columns
     if (g.rows < 8 * g.fold) g.fold = 1;
   }
   // About 32 K elements a piece, at least 64 rows, at most 64 pieces.
