@@ -166,7 +166,7 @@ RV_INLINE RowCoefficients<T> row_coefficients(const RowNormGradArgs& args, int64
           static_cast<T>(-invstd * sums.a / n - low * slope)};
 }
 
-// dx of up to 4 rows in columns [first, first + n), and their part of the sums of dy and of
+// dx of up to 8 rows in columns [first, first + n), and their part of the sums of dy and of
 // dy (x - mean) / std.
 template <class T>
 RV_INLINE void row_gradients(const RowNormGradArgs& args, const RowCoefficients<T>* rows, int64_t r,
@@ -198,7 +198,7 @@ RV_INLINE void row_gradients(const RowNormGradArgs& args, const RowCoefficients<
 template <bool kCenter, class T>
 RV_INLINE void row_norm_grad(const RowNormGradArgs& args) {
   const RowNormGeometry& g = args.g;
-  constexpr int64_t kRows = 4;
+  constexpr int64_t kRows = 8;
   double* partial = args.partial.storage ? data<double>(args.partial) : nullptr;
   auto all_rows = [&](int64_t begin, int64_t end, int64_t first, int64_t n, double* sums,
                       const auto& coefficients) RV_LAMBDA {
