@@ -128,6 +128,8 @@ class Case:
         grad_magnitude: called like the backward: the same for each gradient.
         dtypes: dtypes under test.
         gradient: whether gradients are checked; by default, whether there is a backward.
+        capture: whether a captured step can hold the op; False where the result's shape depends on
+            values, which the step must then refuse.
         name: shown in the test's id.
     """
 
@@ -146,6 +148,7 @@ class Case:
         grad_magnitude: Callable[..., Any] | None = None,
         dtypes: Sequence[str] = ("float32", "float64"),
         gradient: bool | None = None,
+        capture: bool = True,
         name: str | None = None,
     ) -> None:
         assert k <= 4, "a bound beyond 4 n eps must be derived: give n and magnitude"
@@ -154,7 +157,7 @@ class Case:
             room = sys.modules[reference.__module__]
             backward = getattr(room, f"{getattr(reference, '__name__', '')}_backward", None)
         self.backward, self.n, self.grad_n, self.k = backward, n, grad_n, k
-        self.multilinear, self.dtypes = multilinear, tuple(dtypes)
+        self.multilinear, self.dtypes, self.capture = multilinear, tuple(dtypes), capture
         self.magnitude, self.grad_magnitude = magnitude, grad_magnitude
         has_input = any(isinstance(a, Input) and a.gradient for a in args)
         floating = any(d.startswith("float") for d in self.dtypes)
@@ -648,6 +651,11 @@ def check_capture(case: Case, device: str = "cpu") -> None:
             y.backward(g, retain_graph=i + 1 < len(pairs))
         return (*outputs, *(arguments[i].grad for i in case.differentiable() if pairs))
 
+    if not case.capture:
+        step()
+        with pytest.raises(rv.CaptureError):
+            step()
+        return
     for draw in range(5):
         fresh = case.arrays(dtype, draw)
         for argument, array in zip(arguments, fresh, strict=True):

@@ -3,6 +3,7 @@
 One import line per room; nothing else lives here.
 """
 
+from ranvier.ops import index as _index
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
@@ -21,9 +22,14 @@ from ranvier.ops.compare import (
     logical_xor,
     not_equal,
 )
+from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.layer_norm import layer_norm
+from ranvier.ops.linear import linear
+from ranvier.ops.local_response_norm import local_response_norm
+from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
@@ -33,8 +39,27 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
+from ranvier.ops.shape import (
+    broadcast_to,
+    channels_last,
+    clone,
+    contiguous,
+    expand,
+    flatten,
+    movedim,
+    permute,
+    reshape,
+    squeeze,
+    to,
+    transpose,
+    unflatten,
+    unsqueeze,
+    view,
+)
+from ranvier.ops.softmax import log_softmax, softmax
 from ranvier.ops.unary import (
     abs,
     acos,
