@@ -28,6 +28,7 @@ from ranvier.ops.group_norm import group_norm
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.layer_norm import layer_norm
 from ranvier.ops.linear import linear
+from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
