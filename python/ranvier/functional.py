@@ -25,11 +25,11 @@ from ranvier.ops.compare import (
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
 from ranvier.ops.conv2d import conv2d
 from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.dropout import dropout
+from ranvier.ops.embedding import embedding
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.layer_norm import layer_norm
-from ranvier.ops.dropout import dropout
-from ranvier.ops.embedding import embedding
 from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm

@@ -32,9 +32,7 @@ def grad_magnitude(grad, x, shape, *args, **options):
     return s.dx, None, s.dweight.sum(axis=rest), s.dbias.sum(axis=rest)
 
 
-def case(
-    x: Input, axes: int, weight: bool = True, bias: bool = True, **options: object
-) -> Case:
+def case(x: Input, axes: int, weight: bool = True, bias: bool = True, **options: object) -> Case:
     shape = x.shape[len(x.shape) - axes :]
     return Case(
         F.layer_norm, ref.layer_norm, x, shape if axes > 1 else shape[0],
@@ -104,7 +102,10 @@ def test_pytorch_agrees():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(5)
     for _ in range(60):
-        rows, shape = rng.integers(1, 5, rng.integers(0, 3)), rng.integers(2, 30, rng.integers(1, 3))
+        rows, shape = (
+            rng.integers(1, 5, rng.integers(0, 3)),
+            rng.integers(2, 30, rng.integers(1, 3)),
+        )
         shape = tuple(int(n) for n in shape)
         x, grad = rng.standard_normal((*rows, *shape)), rng.standard_normal((*rows, *shape))
         w, b = rng.uniform(0.5, 2.0, (2, *shape))

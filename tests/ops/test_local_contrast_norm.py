@@ -1,7 +1,6 @@
 """Local contrast normalization: subtractive and divisive, borders included."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ranvier import functional as F
 from ranvier.capture import guard
@@ -88,11 +88,16 @@ class _RunningNorm(Module):
         shown += [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
         return ", ".join(shown)
 
-    _defaults: dict[str, Any] = {}
+    _defaults: ClassVar[dict[str, Any]] = {}
 
 
 class _BatchNorm(_RunningNorm):
-    _defaults = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
+    _defaults: ClassVar = {
+        "eps": 1e-5,
+        "momentum": 0.1,
+        "affine": True,
+        "track_running_stats": True,
+    }
 
     def __init__(
         self,
@@ -159,7 +164,12 @@ class BatchNorm3d(_BatchNorm):
 
 
 class _InstanceNorm(_RunningNorm):
-    _defaults = {"eps": 1e-5, "momentum": 0.1, "affine": False, "track_running_stats": False}
+    _defaults: ClassVar = {
+        "eps": 1e-5,
+        "momentum": 0.1,
+        "affine": False,
+        "track_running_stats": False,
+    }
 
     def __init__(
         self,
@@ -247,7 +257,9 @@ class LayerNorm(Module):
         self.normalized_shape = _shape("LayerNorm", normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = Parameter(empty(*self.normalized_shape)) if elementwise_affine else None
-        self.bias = Parameter(empty(*self.normalized_shape)) if elementwise_affine and bias else None
+        self.bias = (
+            Parameter(empty(*self.normalized_shape)) if elementwise_affine and bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -374,9 +386,7 @@ class LocalResponseNorm(Module):
         x (N, C, ...) -> y of the same shape.
     """
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         positive("LocalResponseNorm", size=size)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
@@ -401,9 +411,7 @@ class LocalContrastNorm(Module):
         x (N, C, H, W) -> y (N, C, H, W).
     """
 
-    def __init__(
-        self, kernel_size: int = 9, sigma: float | None = None, eps: float = 1e-6
-    ) -> None:
+    def __init__(self, kernel_size: int = 9, sigma: float | None = None, eps: float = 1e-6) -> None:
         positive("LocalContrastNorm", kernel_size=kernel_size)
         self.kernel_size, self.sigma, self.eps = kernel_size, sigma, eps
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ranvier.dtypes import DType, Device
+from ranvier.dtypes import Device, DType
 from ranvier.tensor import Tensor, from_host
 
 
@@ -55,9 +55,7 @@ def local_contrast_norm(
         True
     """
     if x.ndim != 4:
-        raise ValueError(
-            f"[local_contrast_norm] expected x of shape (N, C, H, W), got {x.shape}"
-        )
+        raise ValueError(f"[local_contrast_norm] expected x of shape (N, C, H, W), got {x.shape}")
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
             f"[local_contrast_norm] expected an odd kernel_size of at least 1, got {kernel_size} - "

@@ -52,6 +52,4 @@ def local_response_norm(
         >>> rv.functional.local_response_norm(x, 3, alpha=3.0, beta=1.0).tolist()
         [[[0.1666666716337204], [0.3333333432674408]]]
     """
-    return _LocalResponseNorm.apply(
-        x, window=(int(size), float(alpha), float(beta), float(k))
-    )
+    return _LocalResponseNorm.apply(x, window=(int(size), float(alpha), float(beta), float(k)))
