@@ -22,7 +22,10 @@ from ranvier.ops.compare import (
     not_equal,
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.conv2d import conv2d
 from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.dropout import dropout
+from ranvier.ops.embedding import embedding
 from ranvier.ops.linear import linear
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
