@@ -21,7 +21,10 @@ class _InstanceNorm(Function):
     def forward(
         self, x: Array, weight: Any, bias: Any, *, running: Any, momentum: float, eps: float
     ) -> Array:
-        y, mean, invstd = _core.instance_norm_train(x, weight, bias, *running, momentum, eps)
+        kept_mean, kept_var, count = running
+        y, mean, invstd = _core.instance_norm_train(
+            x, weight, bias, kept_mean, kept_var, count, momentum, eps
+        )
         for array in running:
             if array is not None:
                 clock.changed(array)
@@ -45,9 +48,10 @@ class _FixedInstanceNorm(Function):
     """By running statistics, which x does not change."""
 
     def forward(self, x: Array, weight: Any, bias: Any, *, running: Any, eps: float) -> Array:
-        self.save(x, weight, *running)
+        mean, variance = running
+        self.save(x, weight, mean, variance)
         self.eps = eps
-        return _core.instance_norm_eval(x, weight, bias, *running, eps)
+        return _core.instance_norm_eval(x, weight, bias, mean, variance, eps)
 
     def backward(self, grad: Array) -> Any:
         x, weight, mean, variance = self.saved

@@ -10,20 +10,25 @@ from functools import lru_cache
 
 import numpy as np
 
-from ranvier.dtypes import Device, DType
-from ranvier.tensor import Tensor, from_host
+from ranvier import _core
+from ranvier.tensor import Tensor
 
 
 @lru_cache(maxsize=32)
-def _blur(size: int, kernel_size: int, sigma: float, dtype: DType, device: Device) -> Tensor:
+def _windows(size: int, kernel_size: int, sigma: float, dtype: str) -> np.ndarray:
     """(size, size): multiplied from the left, blurs columns of `size` pixels.
 
     Each row is a Gaussian window, cut at the borders and of sum 1.
     """
     distance = np.arange(size)[:, None] - np.arange(size)[None, :]
     window = np.exp(-0.5 * (distance / sigma) ** 2) * (np.abs(distance) <= kernel_size // 2)
-    window /= window.sum(axis=1, keepdims=True)
-    return Tensor(from_host(window.astype(dtype.name))).to(device)
+    return (window / window.sum(axis=1, keepdims=True)).astype(dtype)
+
+
+def _blur(size: int, kernel_size: int, sigma: float, x: Tensor) -> Tensor:
+    """These windows beside x. They depend on no value, so a captured step may hold them."""
+    window = _windows(size, kernel_size, sigma, x.dtype.name)
+    return Tensor(_core.import_array(window)).to(x.device)
 
 
 def local_contrast_norm(
@@ -69,8 +74,8 @@ def local_contrast_norm(
             f"[local_contrast_norm] expected x of dtype float32 or float64, got {x.dtype.name} - "
             "convert it with .to(rv.float32)"
         )
-    down = _blur(x.shape[2], kernel_size, sigma, x.dtype, x.device)
-    across = _blur(x.shape[3], kernel_size, sigma, x.dtype, x.device).T
+    down = _blur(x.shape[2], kernel_size, sigma, x)
+    across = _blur(x.shape[3], kernel_size, sigma, x).T
     v = x - down @ x.mean(1, keepdim=True) @ across
     deviation = (down @ (v * v).mean(1, keepdim=True) @ across + eps).sqrt()
     return v / deviation.maximum(deviation.mean((1, 2, 3), keepdim=True))

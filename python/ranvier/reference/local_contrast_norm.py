@@ -10,10 +10,10 @@ import numpy as np
 
 
 def _taps(
-    height: int, width: int, kernel_size: int, sigma: float
+    image: tuple[int, ...], kernel_size: int, sigma: float
 ) -> Iterator[tuple[float, tuple[slice, slice], tuple[slice, slice]]]:
     """Each offset of the window: its weight, the pixels that have such a neighbour, those."""
-    r = kernel_size // 2
+    (height, width), r = image, kernel_size // 2
     for p in range(-r, r + 1):
         for q in range(-r, r + 1):
             weight = np.exp(-(p * p + q * q) / (2 * sigma**2))
@@ -25,7 +25,7 @@ def _taps(
 
 def _mass(a: np.ndarray, kernel_size: int, sigma: float) -> np.ndarray:
     mass = np.zeros(a.shape[2:])
-    for weight, here, _ in _taps(*a.shape[2:], kernel_size, sigma):
+    for weight, here, _ in _taps(a.shape[2:], kernel_size, sigma):
         mass[here] += weight
     return mass
 
@@ -34,7 +34,7 @@ def _blur(a: np.ndarray, kernel_size: int, sigma: float) -> np.ndarray:
     """The mean of a (N, C, H, W) in the window, over all channels: (N, 1, H, W)."""
     mean = a.mean(axis=1, keepdims=True)
     total = np.zeros_like(mean)
-    for weight, here, there in _taps(*a.shape[2:], kernel_size, sigma):
+    for weight, here, there in _taps(a.shape[2:], kernel_size, sigma):
         total[:, :, *here] += weight * mean[:, :, *there]
     return total / _mass(a, kernel_size, sigma)
 
@@ -43,7 +43,7 @@ def _blur_backward(grad: np.ndarray, channels: int, kernel_size: int, sigma: flo
     """Each mean's gradient goes to its window, by weight: (N, 1, H, W), equal in all channels."""
     share = grad / _mass(grad, kernel_size, sigma) / channels
     total = np.zeros_like(grad)
-    for weight, here, there in _taps(*grad.shape[2:], kernel_size, sigma):
+    for weight, here, there in _taps(grad.shape[2:], kernel_size, sigma):
         total[:, :, *there] += weight * share[:, :, *here]
     return total
 
