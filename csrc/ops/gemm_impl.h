@@ -148,29 +148,6 @@ struct ColumnBias {
   }
 };
 
-// x + bias[row]
-template <class T>
-struct RowBias {
-  const T* bias;
-  template <class Lanes>
-  RV_ALWAYS_INLINE Vec<T> operator()(Vec<T> x, int64_t row, int64_t, Lanes) const {
-    return x + Vec<T>::broadcast(bias[row]);
-  }
-};
-
-// f(map(x)), f a function of one vector: Then{ColumnBias<float>{bias}, [](auto x) {...}}
-template <class Map, class F>
-struct Then {
-  Map map;
-  F f;
-  template <class T, class Lanes>
-  RV_ALWAYS_INLINE Vec<T> operator()(Vec<T> x, int64_t row, int64_t column, Lanes lanes) const {
-    return f(map(x, row, column, lanes));
-  }
-};
-template <class Map, class F>
-Then(Map, F) -> Then<Map, F>;
-
 // Stores map(sum) at c[row * stride + column]; with accumulate, map(c + sum).
 template <class T, class Map = Identity>
 struct Output {
@@ -436,11 +413,10 @@ void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth, int64
 // How a product is cut: a function of its shape (and of where B lies), never of the threads.
 struct Cut {
   int64_t depth, blocks;  // of k
-  int64_t panels;         // of columns
   bool pack;              // copy B into panels; a panel with a partial vector always is
   bool parallel;
-  bool by_panel;       // chunks are panels; else runs of rows
-  int64_t row_chunks;  // of one panel, or of all
+  int64_t shares;  // chunks of columns, each of which packs its own; 0: chunks of rows
+  int64_t rows;    // chunks of rows
 };
 
 // Steps of k in a block: 512 x 64 floats of B are 128 KB, an eighth of a common L2 cache.
@@ -449,21 +425,29 @@ constexpr int64_t kDepth = 512;
 constexpr int64_t kParallelWork = 100'000;
 // Rows of A that stay in the L2 cache while all panels pass.
 constexpr int64_t kRows = 64;
+// Rows of A that are copied at a time.
+constexpr int64_t kPackedRows = 4096;
 
+// Chunks of columns need no barrier and pass nothing from core to core: what one of them packs it
+// uses itself. They are taken unless their sizes, which differ by one vector, would be unfair, or
+// the product is so tall that reading A several times costs more.
 template <class T>
 Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parallel) {
-  constexpr int64_t kWidth = kVectors * Vec<T>::N;
   Cut cut;
   cut.blocks = max(1, ceil_div(k, kDepth));
   cut.depth = ceil_div(k, cut.blocks);
-  const int64_t rest = n % kWidth;
-  cut.panels = n / kWidth + (rest == 0 ? 0 : ceil_div(rest, Vec<T>::N) == 3 ? 2 : 1);
   cut.pack = b.column_stride != 1 || m > kRows;
   cut.parallel = parallel && m * n * k >= kParallelWork;
-  // Panels of one width in even number, or very many of them, make fair shares.
-  cut.by_panel = (rest == 0 && cut.panels % 2 == 0 && m <= 4 * kRows) || (m < 16 && cut.panels > 1);
-  cut.row_chunks =
-      cut.by_panel || !cut.parallel ? 1 : min(2 * ceil_div(m, 2 * kRows), ceil_div(m, 4));
+  const int64_t vectors = ceil_div(n, Vec<T>::N);
+  const bool fair = vectors >= 16 || (vectors >= 8 && vectors % 2 == 0) || (m < 16 && vectors > 1);
+  const bool tall = m >= 1024 && m > 4 * n;
+  if (fair && !tall) {
+    cut.shares = min(vectors, vectors < 16 ? 2 : vectors < 64 ? 4 : vectors < 128 ? 8 : 16);
+    cut.rows = 1;
+  } else {
+    cut.shares = 0;
+    cut.rows = cut.parallel ? min(2 * ceil_div(m, 2 * kRows), ceil_div(m, 4)) : 1;
+  }
   return cut;
 }
 
@@ -485,100 +469,130 @@ RV_INLINE void panel_columns(int64_t i, int64_t n, int64_t* column, int64_t* vec
   *columns = min(*vectors * Vec<T>::N, n - *column);
 }
 
-// sink(left * b), for any left operand.
+// sink(left * b), for rows [row, row + m) of any left operand.
 template <class T, class Left, class Sink>
 struct Product {
   const Left& left;
   const Matrix<T>& b;
   const Sink& sink;
-  int64_t m, n, k;
+  int64_t row, m, n, k;
   Cut cut;
-  T* buffer;         // buffer_size() elements
+  T* buffer;         // buffer_size(n, cut) elements
   bool first, last;  // whether this is the whole sum, or a part of it
 
-  // Elements of the buffer: one block of B, in panels.
-  RV_ALWAYS_INLINE int64_t buffer_size() const { return (n + Vec<T>::N) * cut.depth; }
+  static constexpr int64_t kN = Vec<T>::N, kWidth = kVectors * kN;
 
-  RV_ALWAYS_INLINE bool packs() const { return cut.pack || n % Vec<T>::N != 0; }
+  // One panel a share; or a whole block of B, in panels.
+  static RV_ALWAYS_INLINE int64_t buffer_size(int64_t n, const Cut& cut) {
+    return (cut.shares > 0 ? cut.shares * kWidth : n + kN) * cut.depth;
+  }
 
-  // Panel i of a block of k: copied if `fill`, multiplied with rows of the left if there are any.
-  RV_ALWAYS_INLINE void panel(int64_t i, int64_t block, bool fill, int64_t row,
-                              int64_t rows) const {
-    int64_t column, vectors, columns;
-    panel_columns<T>(i, n, &column, &vectors, &columns);
+  // A panel of a block of k: copied to `packed` if `fill`, multiplied with rows if there are any.
+  RV_ALWAYS_INLINE void panel(int64_t column, int64_t vectors, int64_t columns, int64_t block,
+                              T* packed, bool fill, int64_t from_row, int64_t rows) const {
     const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
     Matrix<T> part{b.at(from, column), b.row_stride, b.column_stride};
-    if (cut.pack || columns % Vec<T>::N != 0) {
-      T* const packed = buffer + column * cut.depth;
+    if (cut.pack || columns % kN != 0) {
       if (fill) pack_panel(packed, part, vectors, depth, columns);
       part.data = packed;
-      part.row_stride = vectors * Vec<T>::N;
+      part.row_stride = vectors * kN;
     }
     if (rows == 0) return;
     run_panel_of(vectors, left, part.data, part.row_stride, sink,
-                 Block{row, rows, column, columns, from, depth, first && block == 0,
+                 Block{from_row, rows, column, columns, from, depth, first && block == 0,
                        last && block == cut.blocks - 1});
   }
 
-  void run() const {
-    if (cut.by_panel) {
-      for_chunks(cut.parallel, cut.panels, [&](int64_t i) {
-        for (int64_t block = 0; block < cut.blocks; ++block) panel(i, block, true, 0, m);
-      });
-      return;
-    }
-    for (int64_t block = 0; block < cut.blocks; ++block) {
-      const bool ahead = cut.row_chunks > 1 && packs();
-      if (ahead) {
-        for_chunks(cut.parallel && n * cut.depth > 16384, cut.panels,
-                   [&](int64_t i) { panel(i, block, true, 0, 0); });
+  void run_shares() const {
+    const int64_t all = ceil_div(n, kN);
+    for_chunks(cut.parallel, cut.shares, [&](int64_t share) {
+      const int64_t end = min(n, all * (share + 1) / cut.shares * kN);
+      int64_t vectors;
+      for (int64_t column = all * share / cut.shares * kN; column < end; column += vectors * kN) {
+        vectors = panel_vectors<T>(end - column);
+        const int64_t columns = min(vectors * kN, end - column);
+        for (int64_t block = 0; block < cut.blocks; ++block) {
+          panel(column, vectors, columns, block, buffer + share * kWidth * cut.depth, true, row, m);
+        }
       }
-      for_chunks(cut.parallel, cut.row_chunks, [&](int64_t chunk) {
-        const int64_t row = m * chunk / cut.row_chunks;
-        const int64_t rows = m * (chunk + 1) / cut.row_chunks - row;
-        for (int64_t i = 0; i < cut.panels; ++i) panel(i, block, !ahead, row, rows);
+    });
+  }
+
+  void run_rows() const {
+    const int64_t rest = ceil_div(n % kWidth, kN);
+    const int64_t panels = n / kWidth + (rest == 0 ? 0 : rest == 3 ? 2 : 1);
+    const auto panel_at = [&](int64_t i, int64_t block, bool fill, int64_t from, int64_t rows) {
+      int64_t column, vectors, columns;
+      panel_columns<T>(i, n, &column, &vectors, &columns);
+      panel(column, vectors, columns, block, buffer + column * cut.depth, fill, from, rows);
+    };
+    const bool ahead = cut.rows > 1 && (cut.pack || n % kN != 0);
+    for (int64_t block = 0; block < cut.blocks; ++block) {
+      if (ahead) {
+        for_chunks(cut.parallel && n * cut.depth > 16384, panels,
+                   [&](int64_t i) { panel_at(i, block, true, 0, 0); });
+      }
+      for_chunks(cut.parallel, cut.rows, [&](int64_t chunk) {
+        const int64_t from = m * chunk / cut.rows, to = m * (chunk + 1) / cut.rows;
+        for (int64_t i = 0; i < panels; ++i) panel_at(i, block, !ahead, row + from, to - from);
       });
     }
   }
+
+  void run() const { return cut.shares > 0 ? run_shares() : run_rows(); }
 };
 
 template <class T, class Left, class Sink>
 void multiply(const Left& left, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
               const Sink& sink, bool parallel) {
   if (m == 0 || n == 0) return;
-  Product<T, Left, Sink> product{left,    b,    sink, m, n, k, cut_product(m, n, k, b, parallel),
-                                 nullptr, true, true};
-  product.buffer = static_cast<T*>(scratch(product.buffer_size() * sizeof(T)));
-  product.run();
+  using Job = Product<T, Left, Sink>;
+  const Cut cut = cut_product(m, n, k, b, parallel);
+  T* const buffer = static_cast<T*>(scratch(Job::buffer_size(n, cut) * sizeof(T)));
+  Job{left, b, sink, 0, m, n, k, cut, buffer, true, true}.run();
 }
 
-// The same for a left that has to be copied into rows first, a block of k at a time.
+// The same for a left that has to be copied into rows first: a block of k, and some thousand rows,
+// at a time.
 template <class T, class Sink>
 void multiply_packed(const Matrix<T>& a, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
                      const Sink& sink, bool parallel) {
   if (m == 0 || n == 0) return;
+  using Job = Product<T, Rows<T>, Sink>;
   constexpr int64_t kN = Vec<T>::N;
   const Cut whole = cut_product(m, n, k, b, parallel);
   Cut cut = whole;
   cut.blocks = 1;
   const int64_t pitch = (ceil_div(cut.depth, kN) + 1) * kN;  // never a multiple of 4 KB
-  T* const rows = static_cast<T*>(scratch((m * pitch + (n + kN) * cut.depth) * sizeof(T)));
-  const int64_t chunks = ceil_div(m, kRows);
-  for (int64_t block = 0; block < whole.blocks; ++block) {
-    const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
-    for_chunks(cut.parallel && m * depth > 16384, chunks, [&](int64_t chunk) {
-      const int64_t row = chunk * kRows, count = min(kRows, m - row);
-      for (int64_t i = 0; i < depth; i += kN) {
-        pack_vector(rows + row * pitch + i, pitch,
-                    Matrix<T>{a.at(row, from + i), a.row_stride, a.column_stride}, count,
-                    min(kN, depth - i));
-      }
-    });
-    const Rows<T> left{rows, pitch};
-    const Matrix<T> part{b.at(from, 0), b.row_stride, b.column_stride};
-    Product<T, Rows<T>, Sink>{
-        left, part, sink, m, n, depth, cut, rows + m * pitch, block == 0, block == whole.blocks - 1}
-        .run();
+  const int64_t size = min(m, kPackedRows) * pitch;
+  T* const rows = static_cast<T*>(scratch((size + Job::buffer_size(n, cut)) * sizeof(T)));
+  for (int64_t top = 0; top < m; top += kPackedRows) {
+    const int64_t height = min(kPackedRows, m - top);
+    for (int64_t block = 0; block < whole.blocks; ++block) {
+      const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
+      for_chunks(cut.parallel && height * depth > 16384, ceil_div(height, kRows), [&](int64_t i) {
+        const int64_t row = i * kRows, count = min(kRows, height - row);
+        for (int64_t j = 0; j < depth; j += kN) {
+          pack_vector(rows + row * pitch + j, pitch,
+                      Matrix<T>{a.at(top + row, from + j), a.row_stride, a.column_stride}, count,
+                      min(kN, depth - j));
+        }
+      });
+      const Rows<T> left{rows - top * pitch, pitch};
+      const Matrix<T> part{b.at(from, 0), b.row_stride, b.column_stride};
+      Job{left,
+          part,
+          sink,
+          top,
+          height,
+          n,
+          depth,
+          cut,
+          rows + size,
+          block == 0,
+          block == whole.blocks - 1}
+          .run();
+    }
   }
 }
 
