@@ -8,7 +8,7 @@ x.grad                      # tensor([2., 4.])
 
 from importlib import metadata as _metadata
 
-from ranvier import _core, functional
+from ranvier import _core, functional, models, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autograd import (
     Function,
@@ -36,6 +36,7 @@ from ranvier.dtypes import (
 from ranvier.dtypes import (
     bool_ as bool,
 )
+from ranvier.summary import summary
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor
 
 try:
