@@ -31,3 +31,4 @@ from ranvier.ops.max_pool import (
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.where import masked_fill, where
 from ranvier.ops.rnn import rnn, rnn_cell
+from ranvier.ops.lstm import lstm, lstm_cell
