@@ -57,6 +57,8 @@ def find_rows(patterns: list[str] | None = None) -> list[Row]:
     for folder in ("core", "ops", "models"):
         package = importlib.import_module(f"ranvier.bench.{folder}")
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+            if info.name.startswith("_"):
+                continue
             module = importlib.import_module(f"{package.__name__}.{info.name}")
             for row in module.ROWS:
                 row.room = info.name

@@ -32,7 +32,7 @@ class Input:
     def numbers(self, seed: int, dtype: str) -> np.ndarray:
         """The array itself."""
         values = self.draw(np.random.default_rng(seed), self.shape)
-        return np.ascontiguousarray(values, self.dtype or dtype).reshape(self.shape)
+        return np.array(values, self.dtype or dtype, order="C").reshape(self.shape)
 
     def with_batch(self, size: int) -> Input:
         """The same input with another batch size."""

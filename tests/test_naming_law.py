@@ -128,7 +128,7 @@ def wrong_knowledge(root: Path) -> list[str]:
                     area == other_area == "ops"
                     and inside.name != "__init__.py"
                     and len(parts) > 2
-                    and not parts[2].endswith("_impl")
+                    and not parts[2].startswith("_")
                 )
                 up = other_level > level or (other_level == level and other_area != area)
                 if up or sideways_op or parts[1:2] == ("reference",):

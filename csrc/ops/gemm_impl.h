@@ -68,10 +68,6 @@ RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t de
     Vec<T> y[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
-#ifdef PFB
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) prefetch(b + PFB*ldb + v * Vec<T>::N);
-#endif
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec<T> x = Vec<T>::broadcast(a[r][k]);
@@ -180,6 +176,13 @@ struct Output {
   bool accumulate = false;
   Map map = {};
 
+  // The sink of the transposed product, where C is one column of `rows` elements side by side.
+  RV_ALWAYS_INLINE Output transposed(int64_t rows) const
+    requires __is_same
+  (Map, Identity) {
+    return {c, rows, accumulate};
+  }
+
   // Called before the sums of a tile are formed.
   template <int R, int V>
   RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
@@ -285,8 +288,8 @@ void run_panel(const Left& left, const T* b, int64_t ldb, const Sink& sink, cons
   if (taller > 0) {
     run_tiles_of<max_rows(V), V>(height + 1, left, b, ldb, sink, block, block.row, taller);
   }
-  run_tiles_of<max_rows(V), V>(height, left, b, ldb, sink, block,
-                               block.row + taller * (height + 1), tiles - taller);
+  run_tiles_of<max_rows(V), V>(height, left, b, ldb, sink, block, block.row + taller * (height + 1),
+                               tiles - taller);
 }
 
 // Panels of C's columns, from left to right: kVectors wide while they last, then powers of two.
@@ -414,9 +417,6 @@ void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth, int64
   if (b.column_stride == 1 && columns == ldp) {
     for (int64_t k = 0; k < depth; ++k) {
       for (int64_t v = 0; v < vectors; ++v) {
-#ifdef PFP
-        prefetch(b.at(k + PFP, v * kN));
-#endif
         Vec<T>::load(b.at(k, v * kN)).store(to + k * ldp + v * kN);
       }
     }
@@ -441,17 +441,11 @@ struct Cut {
 };
 
 // Steps of k in a block: 512 x 64 floats of B are 128 KB, an eighth of a common L2 cache.
-#ifndef KD
-#define KD 512
-#endif
-#ifndef KR
-#define KR 64
-#endif
-constexpr int64_t kDepth = KD;
+constexpr int64_t kDepth = 512;
 // Below this many multiply-adds a product is not worth a second thread.
 constexpr int64_t kParallelWork = 100'000;
 // Rows of A that stay in the L2 cache while all panels pass.
-constexpr int64_t kRows = KR;
+constexpr int64_t kRows = 64;
 
 template <class T>
 Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parallel) {
@@ -461,11 +455,12 @@ Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parall
   cut.depth = ceil_div(k, cut.blocks);
   const int64_t rest = n % kWidth;
   cut.panels = n / kWidth + (rest == 0 ? 0 : ceil_div(rest, Vec<T>::N) == 3 ? 2 : 1);
-  cut.pack = b.column_stride != 1 || m >= 16;
+  cut.pack = b.column_stride != 1 || m > kRows;
   cut.parallel = parallel && m * n * k >= kParallelWork;
   // Panels of one width in even number, or very many of them, make fair shares.
   cut.by_panel = (rest == 0 && cut.panels % 2 == 0 && m <= 4 * kRows) || (m < 16 && cut.panels > 1);
-  cut.row_chunks = cut.by_panel || !cut.parallel ? 1 : min(2 * ceil_div(m, 2 * kRows), ceil_div(m, 4));
+  cut.row_chunks =
+      cut.by_panel || !cut.parallel ? 1 : min(2 * ceil_div(m, 2 * kRows), ceil_div(m, 4));
   return cut;
 }
 
@@ -504,7 +499,8 @@ struct Product {
   RV_ALWAYS_INLINE bool packs() const { return cut.pack || n % Vec<T>::N != 0; }
 
   // Panel i of a block of k: copied if `fill`, multiplied with rows of the left if there are any.
-  RV_ALWAYS_INLINE void panel(int64_t i, int64_t block, bool fill, int64_t row, int64_t rows) const {
+  RV_ALWAYS_INLINE void panel(int64_t i, int64_t block, bool fill, int64_t row,
+                              int64_t rows) const {
     int64_t column, vectors, columns;
     panel_columns<T>(i, n, &column, &vectors, &columns);
     const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
@@ -547,7 +543,7 @@ template <class T, class Left, class Sink>
 void multiply(const Left& left, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
               const Sink& sink, bool parallel) {
   if (m == 0 || n == 0) return;
-  Product<T, Left, Sink> product{left,    b,     sink, m, n, k, cut_product(m, n, k, b, parallel),
+  Product<T, Left, Sink> product{left,    b,    sink, m, n, k, cut_product(m, n, k, b, parallel),
                                  nullptr, true, true};
   product.buffer = static_cast<T*>(scratch(product.buffer_size() * sizeof(T)));
   product.run();
@@ -577,8 +573,8 @@ void multiply_packed(const Matrix<T>& a, int64_t m, int64_t n, int64_t k, const 
     });
     const Rows<T> left{rows, pitch};
     const Matrix<T> part{b.at(from, 0), b.row_stride, b.column_stride};
-    Product<T, Rows<T>, Sink>{left, part, sink, m, n, depth, cut, rows + m * pitch, block == 0,
-                              block == whole.blocks - 1}
+    Product<T, Rows<T>, Sink>{
+        left, part, sink, m, n, depth, cut, rows + m * pitch, block == 0, block == whole.blocks - 1}
         .run();
   }
 }
@@ -588,40 +584,47 @@ void multiply_packed(const Matrix<T>& a, int64_t m, int64_t n, int64_t k, const 
 // With few rows of A every element of B is used a few times only, so that the time is that of
 // reading B, once and in the order in which it lies.
 
-#ifndef THIN
-#define THIN 4
-#endif
-#ifndef DOT
-#define DOT 8
-#endif
-constexpr int64_t kThinRows = THIN;     // at most, where B lies in rows
-constexpr int64_t kDotRows = DOT;      // at most, where B lies in columns
-constexpr int64_t kThinDepth = 16;   // rows of B that are read side by side
-constexpr int64_t kThinWidth = 1024;  // columns of B in a chunk
+constexpr int64_t kThinRows = 4;  // at most, where B lies in rows
+constexpr int64_t kDotRows = 16;  // at most, where B lies in columns
 
-template <class T, class Left, class Sink>
-void multiply_thin(const Left& left, int64_t m, int64_t n, int64_t k, const Matrix<T>& b,
-                   const Sink& sink, bool parallel) {
-  constexpr int64_t kN = Vec<T>::N;
-  const int64_t blocks = max(1, ceil_div(k, kThinDepth));
-  for_chunks(parallel && m * n * k >= kParallelWork, ceil_div(n, kThinWidth), [&](int64_t chunk) {
-    T edge[kThinDepth * kVectors * kN];
-    const int64_t end = min(n, (chunk + 1) * kThinWidth);
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t from = block * kThinDepth, depth = min(kThinDepth, k - from);
-      int64_t vectors;
-      for (int64_t column = chunk * kThinWidth; column < end; column += vectors * kN) {
-        vectors = panel_vectors<T>(n - column);
-        const int64_t columns = min(vectors * kN, n - column);
-        Matrix<T> part{b.at(from, column), b.row_stride, 1};
-        if (columns % kN != 0) {
-          pack_panel(edge, part, vectors, depth, columns);
-          part = {edge, vectors * kN, 1};
-        }
-        run_panel_of(
-            vectors, left, part.data, part.row_stride, sink,
-            Block{0, m, column, columns, from, depth, block == 0, block == blocks - 1});
-      }
+// R rows of A against D rows of B: a few streams through memory, C staying in the first cache.
+template <int R, int D, class T, class Sink>
+void run_thin(const Matrix<T>& a, const Matrix<T>& b, const Sink& sink, int64_t column, int64_t end,
+              bool first, bool last) {
+  Vec<T> x[R][D];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int d = 0; d < D; ++d) x[r][d] = Vec<T>::broadcast(*a.at(r, d));
+  }
+  for_each_vector<T>(end - column, [&](int64_t i, auto lanes) RV_LAMBDA {
+    Vec<T> c[R][1];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) c[r][0] = Vec<T>::zero();
+#pragma GCC unroll 4
+    for (int d = 0; d < D; ++d) {
+      const Vec<T> y = Vec<T>::load(b.at(d, column + i), lanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) c[r][0] = fma(x[r][d], y, c[r][0]);
+    }
+    sink.template store<R, 1>(c, 0, column + i, min(Vec<T>::N, end - column - i), first, last);
+  });
+}
+
+template <int R, class T, class Sink>
+void multiply_thin(const Matrix<T>& a, int64_t n, int64_t k, const Matrix<T>& b, const Sink& sink,
+                   bool parallel) {
+  const int64_t width = max(512, min(4096, ceil_div(n, 128) * 64));  // two shares, or more
+  for_chunks(parallel && R * n * k >= kParallelWork, ceil_div(n, width), [&](int64_t chunk) {
+    const int64_t column = chunk * width, end = min(n, column + width);
+    int64_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+      run_thin<R, 4>(Matrix<T>{a.at(0, i), a.row_stride, a.column_stride},
+                     Matrix<T>{b.at(i, 0), b.row_stride, 1}, sink, column, end, i == 0, i + 4 == k);
+    }
+    for (; i < k; ++i) {
+      run_thin<R, 1>(Matrix<T>{a.at(0, i), a.row_stride, a.column_stride},
+                     Matrix<T>{b.at(i, 0), b.row_stride, 1}, sink, column, end, i == 0, i + 1 == k);
     }
   });
 }
@@ -684,10 +687,17 @@ void multiply_dots(const Rows<T>& left, int64_t m, int64_t n, int64_t k, const M
       const int64_t columns = min(kN, end - column);
       for (int64_t row = 0; row < m; row += 4) {
         switch (m - row) {
-          case 1: run_dots<1>(left, k, part, sink, row, column, columns); break;
-          case 2: run_dots<2>(left, k, part, sink, row, column, columns); break;
-          case 3: run_dots<3>(left, k, part, sink, row, column, columns); break;
-          default: run_dots<4>(left, k, part, sink, row, column, columns);
+          case 1:
+            run_dots<1>(left, k, part, sink, row, column, columns);
+            break;
+          case 2:
+            run_dots<2>(left, k, part, sink, row, column, columns);
+            break;
+          case 3:
+            run_dots<3>(left, k, part, sink, row, column, columns);
+            break;
+          default:
+            run_dots<4>(left, k, part, sink, row, column, columns);
         }
       }
     }
@@ -705,12 +715,22 @@ void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Si
   if (k == 1) a.column_stride = b.row_stride = 1;
   if (m == 1 && a.column_stride != 1) a.row_stride = 1;
   if (n == 1 && b.row_stride != 1) b.column_stride = 1;
+  if constexpr (requires { sink.transposed(m); }) {
+    if (n == 1 && m > 1 && b.row_stride == 1 &&
+        sink.stride == 1) {  // one row is better than one column
+      return product(1, m, k, Matrix<T>{b.data, b.column_stride, 1},
+                     Matrix<T>{a.data, a.column_stride, a.row_stride}, sink.transposed(m),
+                     parallel);
+    }
+  }
   const Rows<T> rows{a.data, a.row_stride};
   const Columns<T> columns{a.data, a.column_stride};
   const bool in_rows = a.column_stride == 1, in_columns = a.row_stride == 1;
-  if (m <= kThinRows && b.column_stride == 1 && (in_rows || in_columns)) {
-    if (in_rows) return multiply_thin(rows, m, n, k, b, sink, parallel);
-    return multiply_thin(columns, m, n, k, b, sink, parallel);
+  if (m <= kThinRows && k > 0 && b.column_stride == 1) {
+    if (m == 1) return multiply_thin<1>(a, n, k, b, sink, parallel);
+    if (m == 2) return multiply_thin<2>(a, n, k, b, sink, parallel);
+    if (m == 3) return multiply_thin<3>(a, n, k, b, sink, parallel);
+    return multiply_thin<4>(a, n, k, b, sink, parallel);
   }
   if (m <= kDotRows && b.row_stride == 1 && in_rows) {
     return multiply_dots(rows, m, n, k, b, sink, parallel);

@@ -282,10 +282,9 @@ Array with_axes(const Array& y, const Dims& shape, uint32_t axes) {
 }
 
 // grad of a reduction, one number for each output, seen from every element of x: a view.
-Array expand_reduced(const Array& grad, nb::handle dim, const Array& x) {
-  uint32_t axes = axes_of("sum", dim, x.ndim());
-  nb::gil_scoped_release nogil;
-  return with_axes(grad, x.shape(), axes).expand(x.shape());
+Array expand_reduced(const Array& grad, nb::handle dim, const Dims& shape) {
+  uint32_t axes = axes_of("sum", dim, shape.n);
+  return with_axes(grad, shape, axes).expand(shape);
 }
 
 Array extreme_backward(const Array& grad, const Array& index, const Array& x, nb::handle dim) {
@@ -322,7 +321,7 @@ RV_BIND(m) {
   m.def("sum_to", &sum_to, RV_NOGIL, "x"_a, "shape"_a,
         "Sums over the axes along which an array of `shape` was broadcast to x.");
   m.def("has_nan", &has_nan, RV_NOGIL);
-  m.def("expand_reduced", &expand_reduced, "grad"_a, "dim"_a.none(), "x"_a,
+  m.def("expand_reduced", &expand_reduced, "grad"_a, "dim"_a.none(), "shape"_a,
         "The gradient of a reduction's outputs, seen from each element of x: a view.");
   m.def("extreme_backward", &extreme_backward, "grad"_a, "index"_a, "x"_a, "dim"_a.none());
   m.def("prod_backward", &prod_backward, "grad"_a, "x"_a, "dim"_a.none());

@@ -3,8 +3,10 @@
 One import line per room; nothing else lives here.
 """
 
+from ranvier.ops import index as _index
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
+from ranvier.ops.clip import clamp, clip
 from ranvier.ops.compare import (
     equal,
     greater,
@@ -19,6 +21,10 @@ from ranvier.ops.compare import (
     logical_xor,
     not_equal,
 )
+from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.linear import linear
+from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
@@ -28,7 +34,59 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.shape import (
+    broadcast_to,
+    channels_last,
+    clone,
+    contiguous,
+    expand,
+    flatten,
+    movedim,
+    permute,
+    reshape,
+    squeeze,
+    to,
+    transpose,
+    unflatten,
+    unsqueeze,
+    view,
+)
+from ranvier.ops.softmax import log_softmax, softmax
+from ranvier.ops.unary import (
+    abs,
+    acos,
+    asin,
+    atan,
+    ceil,
+    cos,
+    elu,
+    erf,
+    exp,
+    expm1,
+    floor,
+    gelu,
+    leaky_relu,
+    log,
+    log1p,
+    log2,
+    log10,
+    neg,
+    reciprocal,
+    relu,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    square,
+    tan,
+    tanh,
+)
 from ranvier.ops.where import masked_fill, where
 from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.lstm import lstm, lstm_cell

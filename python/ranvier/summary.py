@@ -403,6 +403,7 @@ def _bytes(n: int) -> str:
 
 
 def _table(s: Summary) -> str:
+    own = {layer.name for layer in s.layers if layer.params}
     rows = [("Layer (type)", "Output shape", "Params", "Mult-adds", "Sees")]
     for layer in s.layers:
         if layer.depth > s.depth:
@@ -413,7 +414,7 @@ def _table(s: Summary) -> str:
             (
                 "  " * layer.depth + (f"{name} ({layer.kind})" if name else layer.kind),
                 "(" + ", ".join(map(str, layer.output_shape)) + ")" if layer.output_shape else "",
-                "again" if layer.repeated and layer.leaf else _number(layer.params, total),
+                "again" if layer.repeated and layer.name in own else _number(layer.params, total),
                 _number(layer.mult_adds, total),
                 _by(layer.receptive_field) if total else "",
             )

@@ -412,6 +412,8 @@ def shape_of(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
     """Reads `f(2, 3)` and `f((2, 3))` alike."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = shape[0]
+    if len(shape) > 8:
+        raise ValueError(f"[{op}] expected at most 8 dimensions, got {len(shape)}")
     try:
         return tuple([operator.index(s) for s in shape])
     except TypeError:

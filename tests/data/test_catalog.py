@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from ranvier import data
 from ranvier.data import catalog, download, names
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from ranvier.data.counter import SampleRandom, hash64, mix64, permutation
 
 

@@ -5,9 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-import ranvier as rv
 from hypothesis import given
 from hypothesis import strategies as st
+
+import ranvier as rv
 from ranvier.data import ArrayDataset, DataLoader, Dataset, digits, transforms
 from ranvier.data.loader import to_tensor
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from ranvier.data import ArrayDataset, Dataset, SampleRandom, digits, transforms
 from ranvier.data.dataset import Subset
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ranvier.data import digits
 from ranvier.data.embedded import _stored
 from ranvier.data.splits import stratified_split

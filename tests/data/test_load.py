@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from ranvier import data
 from ranvier.data.folder import read_npz
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ranvier.data import SampleRandom, digits
 from ranvier.data import transforms as T
 from ranvier.data.affine import affine_resample, resize

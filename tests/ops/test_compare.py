@@ -8,7 +8,7 @@ import pytest
 import ranvier as rv
 import ranvier.functional as F
 from ranvier.reference import compare as ref
-from tests.harness import Case, N, OpTests, Raises, host, integers, normal
+from tests.harness import Case, N, OpTests, Raises, booleans, host, integers, normal
 
 pytestmark = pytest.mark.kernels
 
@@ -27,6 +27,9 @@ class TestCompare(OpTests):
         *(case(n, normal(N, 5), 0.25) for n in ref.COMPARE),
         *(case(n, integers(-3, 3, N, 5), 1, dtypes=("int64",)) for n in ref.COMPARE),
         case("less", normal(7, 67, 257), normal(7, 67, 257)),
+        *(Case(getattr(F, n), partial(ref.holds, name=n), x, dtypes=(d,))
+          for n in ref.PROPERTIES for d in ("float32", "float64", "int64", "bool")
+          for x in [(booleans(N, 9) if d == "bool" else integers(-1, 2, N, 9)).typed(d)]),
     ]  # fmt: skip
     errors = [
         Raises(ValueError, r"\[less\] expected .*\(2,\).*\(3,\)", F.less, normal(2), normal(3)),
@@ -55,3 +58,22 @@ def test_operators_are_the_functions():
 def test_a_comparison_has_no_history():
     x = rv.ones(3, requires_grad=True)
     assert not (x > 0.5).requires_grad
+
+
+def test_logic_of_bools_by_operators():
+    a, b = rv.tensor([True, True, False, False]), rv.tensor([True, False, True, False])
+    assert (a & b).tolist() == [True, False, False, False]
+    assert (a | b).tolist() == [True, True, True, False]
+    assert (a ^ b).tolist() == [False, True, True, False]
+    assert (~a).tolist() == [False, False, True, True]
+    with pytest.raises(TypeError, match=r"\[&\] expected bool"):
+        _ = a & rv.ones(4)
+    with pytest.raises(TypeError, match=r"\[~\] expected bool"):
+        _ = ~rv.ones(4)
+
+
+def test_properties_of_special_values():
+    x = rv.tensor([np.nan, np.inf, -np.inf, 0.0, 1.0])
+    assert F.isnan(x).tolist() == [True, False, False, False, False]
+    assert F.isfinite(x).tolist() == [False, False, False, True, True]
+    assert F.logical_not(x).tolist() == [False, False, False, True, False]

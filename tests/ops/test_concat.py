@@ -39,7 +39,7 @@ class TestConcat(OpTests):
         Case(pile, ref.stack, normal(N, 4), normal(N, 4), options={"dim": -1}),
         Case(F.split, ref.split, normal(N, 7), 3, options={"dim": 1}),
         Case(F.split, ref.split, normal(N, 6, 2), [1, 0, 5], options={"dim": 1}),
-        Case(F.split, ref.split, normal(5, 2), 5),
+        Case(F.split, ref.split, normal(5, 2), 4),
     ]
     errors = [
         Raises(ValueError, r"\[concat\] expected .*\(2, 4\)", join, normal(2, 3), normal(2, 4)),

@@ -35,6 +35,7 @@ def case(name: str, x: Input, **options: object) -> Case:
         "sum": {"multilinear": True},
         "mean": {"multilinear": True, "n": max(n, 1), "grad_n": 2},
         "var": {"n": n, "grad_n": n},
+        "std": {"n": n, "grad_n": n},
         "prod": {"n": n, "grad_n": n},
     }
     dtypes = ("float32", "float64") if x.gradient else (x.dtype,)
@@ -48,7 +49,7 @@ class TestReduce(OpTests):
     cases = [
         *(case("sum", normal(N, 4, 5), dim=dim, keepdim=keep) for dim in DIMS for keep in (0, 1)),
         *(case("sum", normal(*shape)) for shape in [(), (1,), (0,), (257,), (2, 3, 6, 7)]),
-        *(case(name, normal(3, 4, 5), dim=dim) for name in ("mean", "var") for dim in DIMS),
+        *(case(name, normal(3, 4, 5), dim=dim) for name in ("mean", "var", "std") for dim in DIMS),
         case("mean", normal(N, 4, 5), dim=(1, 2), keepdim=True),
         case("var", normal(N, 9), dim=1, keepdim=True),
         case("var", normal(N, 9), dim=1, correction=0),

@@ -11,16 +11,19 @@ from ranvier.optim.optimizer import Optimizer
 
 
 class Plain(Optimizer):
-    slots = ("last",)
-
     def __init__(self, params, lr=0.5, beta=0.0):
         super().__init__(params, lr=lr, beta=beta)
 
-    def update(self, group, p, g, state, which):
-        lr = group.cell("lr").data.cast(p[0].dtype)
-        for q, d, last in zip(p, g, state[0], strict=True):
+    @classmethod
+    def slots(cls, hyper):
+        return ("last",) if hyper["lr"] < 100 else ("last", "more")
+
+    def update(self, p, g, hyper, steps, last):
+        lr = hyper.index(0).cast(p[0].dtype)
+        _core.add_(steps, 1)
+        for q, d, kept in zip(p, g, last, strict=True):
             _core.subtract_(q, _core.multiply(d, lr))
-            _core.copy_into(last, d)
+            _core.copy_into(kept, d)
 
 
 def leaf(*values):
@@ -40,6 +43,24 @@ def test_step_skips_what_has_no_gradient():
     assert b.tolist() == [5.0]
     assert opt.groups[0].state["last"][0].tolist() == [2.0, 4.0]
     assert opt.groups[0].state["last"][1].tolist() == [0.0]
+    assert opt.groups[0].steps.tolist() == [1, 0]
+
+
+def test_runs_of_neighbours():
+    ps = [leaf(1.0) for _ in range(6)]
+    for i in (0, 1, 3, 5):
+        with_grad(ps[i], 1.0)
+    opt = Plain(ps)
+    opt.step()
+    assert [p.item() for p in ps] == [0.5, 0.5, 1.0, 0.5, 1.0, 0.5]
+    assert opt.groups[0].steps.tolist() == [1, 1, 0, 1, 0, 1]
+
+
+def test_numbers_that_need_other_state_come_at_the_start():
+    opt = Plain([leaf(1.0)])
+    with pytest.raises(ValueError, match=r"expected lr from the start, got 200.*lr=200\)"):
+        opt.lr = 200
+    assert Plain([leaf(1.0)], lr=200).lr == 200
 
 
 def test_zero_grad():

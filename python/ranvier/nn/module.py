@@ -34,21 +34,22 @@ class Observer(Protocol):
         """Called after `forward`."""
 
 
-class _Watch(threading.local):
-    observer: Observer | None = None
-
-
-_watch = _Watch()
+_observers: dict[int, Observer] = {}  # by thread; empty nearly always
 
 
 @contextmanager
 def observe(observer: Observer) -> Iterator[None]:
     """Reports every module call of this thread to `observer`, outer calls around inner ones."""
-    before, _watch.observer = _watch.observer, observer
+    thread = threading.get_ident()
+    before = _observers.get(thread)
+    _observers[thread] = observer
     try:
         yield
     finally:
-        _watch.observer = before
+        if before is None:
+            del _observers[thread]
+        else:
+            _observers[thread] = before
 
 
 class IncompatibleKeys(NamedTuple):
@@ -85,7 +86,7 @@ class Module:
         """Runs `forward`."""
         if _capture._guards is not None:  # a captured step is recorded anew after `to`
             guard(self, "_moves", self.__dict__.setdefault("_moves", 0))
-        observer = _watch.observer
+        observer = _observers.get(threading.get_ident()) if _observers else None
         try:
             if observer is None:
                 return self.forward(*args, **kwargs)

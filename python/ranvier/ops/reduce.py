@@ -22,23 +22,21 @@ Dim = int | tuple[int, ...] | list[int] | None
 
 class _Sum(Function):
     def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
-        self.x, self.dim = x, dim
+        self.shape, self.dim = x.shape, dim
         return _core.sum(x, dim, keepdim)
 
     def backward(self, grad: Array) -> Array:
-        return _core.expand_reduced(grad, self.dim, self.x)
+        return _core.expand_reduced(grad, self.dim, self.shape)
 
 
 class _Mean(Function):
     def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
         y = _core.mean(x, dim, keepdim)
-        self.x, self.dim = x, dim
+        self.shape, self.dim, self.count = x.shape, dim, x.size / y.size if x.size else 1.0
         return y
 
     def backward(self, grad: Array) -> Array:
-        x = self.x
-        count = x.size / grad.size if x.size else 1.0
-        return _core.expand_reduced(_core.divide(grad, count), self.dim, x)
+        return _core.expand_reduced(_core.divide(grad, self.count), self.dim, self.shape)
 
 
 def _freedom(x: Array, grad: Array, correction: float) -> float:
@@ -60,7 +58,9 @@ class _Var(Function):
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved  # dy/dx_i = 2 (x_i - mean) / (n - correction)
         scale = _core.divide(grad, _freedom(x, grad, self.correction) / 2)
-        return _core.multiply(_deviation(x, self.dim), _core.expand_reduced(scale, self.dim, x))
+        return _core.multiply(
+            _deviation(x, self.dim), _core.expand_reduced(scale, self.dim, x.shape)
+        )
 
 
 class _Std(Function):
@@ -74,7 +74,9 @@ class _Std(Function):
         x, y = self.saved  # dy/dx_i = (x_i - mean) / ((n - correction) y); 0 where all are equal
         over = _core.divide(grad, _core.multiply(y, _freedom(x, grad, self.correction)))
         over = _core.where(_core.equal(y, 0.0), 0.0, over)
-        return _core.multiply(_deviation(x, self.dim), _core.expand_reduced(over, self.dim, x))
+        return _core.multiply(
+            _deviation(x, self.dim), _core.expand_reduced(over, self.dim, x.shape)
+        )
 
 
 class _Prod(Function):

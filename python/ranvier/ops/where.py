@@ -12,18 +12,27 @@ Array = _core.Array
 
 
 class _Where(Function):
+    a: Array = None  # kept where an argument was broadcast or cast
+    b: Array = None
+
     def forward(self, condition: Array, a: Any, b: Any) -> Array:
+        y = _core.where(condition, a, b)
         self.save(condition)
-        self.a, self.b = a, b
-        return _core.where(condition, a, b)
+        if self.needs[1] and not _core.fits(y, a):
+            self.a = a
+        if self.needs[2] and not _core.fits(y, b):
+            self.b = b
+        return y
 
     def backward(self, grad: Array) -> Any:
         (condition,) = self.saved
         ga = gb = None
         if self.needs[1]:
-            ga = unbroadcast(_core.where(condition, grad, 0.0), self.a).cast(self.a.dtype)
+            ga = _core.where(condition, grad, 0.0)
+            ga = ga if self.a is None else unbroadcast(ga, self.a)
         if self.needs[2]:
-            gb = unbroadcast(_core.where(condition, 0.0, grad), self.b).cast(self.b.dtype)
+            gb = _core.where(condition, 0.0, grad)
+            gb = gb if self.b is None else unbroadcast(gb, self.b)
         return None, ga, gb
 
 

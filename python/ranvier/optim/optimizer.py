@@ -6,8 +6,9 @@ it when they run: a captured step follows `optimizer.lr = 0.01` without being re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ranvier.capture import CaptureError, is_capturing
 from ranvier.creation import zeros, zeros_like
@@ -25,16 +26,21 @@ class Group:
     """
 
     def __init__(
-        self, name: str, params: list[Tensor], hyper: Mapping[str, float], slots: Sequence[str]
+        self, owner: type[Optimizer], params: list[Tensor], hyper: Mapping[str, float]
     ) -> None:
+        values = {key: check_hyper(owner.__name__, key, value) for key, value in hyper.items()}
+        self._owner, self._slots = owner, owner.slots(values)
+        self._places = {key: i for i, key in enumerate(hyper)}
         self.params = params
         self.state: dict[str, list[Tensor]] = {}
         self.steps = zeros(len(params), dtype=int64, device=params[0].device)
         self.hyper = zeros(len(hyper), dtype=float64, device=params[0].device)
-        self._name, self._slots = name, tuple(slots)
-        self._places = {key: i for i, key in enumerate(hyper)}
-        for key, value in hyper.items():
-            self[key] = value
+        for key, value in values.items():
+            self.cell(key).fill_(value)
+
+    @property
+    def _name(self) -> str:
+        return self._owner.__name__
 
     def __getitem__(self, key: str) -> Any:
         return self.params if key == "params" else self.cell(key).item()
@@ -46,10 +52,17 @@ class Group:
                 f"[{self._name}] expected {key} to change between steps, got a change inside a "
                 "captured step, which would be replayed as a constant - set it outside"
             )
-        cell.fill_(check_hyper(self._name, key, value))
+        number = check_hyper(self._name, key, value)
+        values = dict(zip(self._places, self.hyper.tolist(), strict=True))
+        if not set(self._owner.slots({**values, key: number})) <= set(self._slots):
+            raise ValueError(
+                f"[{self._name}] expected {key} from the start, got {number:g} after the group was "
+                f"built without the state for it - build {self._name}(..., {key}={number:g})"
+            )
+        cell.fill_(number)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(("params", *self._places))
+        return iter(("params", *[key for key in self._places if not key.startswith("_")]))
 
     def keys(self) -> list[str]:
         """Names of what the group holds."""
@@ -59,10 +72,11 @@ class Group:
         """The memory of a hyper-parameter: a view of one element."""
         if key not in self._places:
             raise KeyError(f"[{self._name}] expected {', '.join(self)}, got {key!r}")
-        return Tensor(self.hyper.data.index(self._places[key]))
+        view: Any = self.hyper.data.index(self._places[key])
+        return Tensor(view)
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{key}={self[key]:g}" for key in self._places)
+        values = ", ".join(f"{key}={self[key]:g}" for key in self if key != "params")
         return f"{values}, {len(self.params)} parameters"
 
     def make_state(self) -> None:
@@ -80,7 +94,7 @@ class Group:
 class Optimizer:
     """Changes parameters by their gradients: `loss.backward(); opt.step(); opt.zero_grad()`.
 
-    A subclass names its hyper-parameters and state and defines `update`.
+    A subclass passes its hyper-parameters on, names its state (`slots`) and defines `update`.
 
     Args:
         params: tensors to change, or dicts {"params": tensors, "lr": ...} for groups of their own.
@@ -90,8 +104,6 @@ class Optimizer:
         ValueError: no parameters, computed tensors, one in two groups, or values out of range.
         TypeError: what is given are not tensors.
     """
-
-    slots: ClassVar[tuple[str, ...]] = ()  # state per parameter, by name
 
     def __init__(self, params: Any, **hyper: float) -> None:
         self._defaults = hyper
@@ -163,30 +175,44 @@ class Optimizer:
                     f"[{self._name}] expected hyper-parameters among {', '.join(self._defaults)}, "
                     f"got {key!r}"
                 )
-        self.groups.append(Group(self._name, params, {**self._defaults, **options}, self.slots))
+        self.groups.append(Group(type(self), params, {**self._defaults, **options}))
+
+    @classmethod
+    def slots(cls, hyper: Mapping[str, float]) -> tuple[str, ...]:
+        """Names of the state per parameter that these hyper-parameters need.
+
+        Raises:
+            ValueError: hyper-parameters that exclude each other.
+        """
+        return ()
 
     def step(self) -> None:
-        """Changes every parameter that has a gradient; one kernel call per group."""
+        """Changes every parameter that has a gradient.
+
+        One kernel call per group, or per run of neighbours where some have no gradient.
+        """
         for group in self.groups:
             group.make_state()
-            having = [i for i, p in enumerate(group.params) if p.grad is not None]
-            if not having:
-                continue
-            params = [group.params[i] for i in having]
-            self.update(
-                group,
-                [p.data for p in params],
-                [p.grad.data for p in params],  # type: ignore[union-attr]
-                [[state[i].data for i in having] for state in group.state.values()],
-                having,
-            )
-            for p in params:
-                clock.changed(p.data)
+            for run in _runs([p.grad is not None for p in group.params]):
+                p = [t.data for t in group.params[run]]
+                g = [t.grad.data for t in group.params[run]]  # type: ignore[union-attr]
+                state = {slot: [t.data for t in all_[run]] for slot, all_ in group.state.items()}
+                self.update(p, g, group.hyper.data, group.steps.data.index((run,)), **state)
+                for array in p:
+                    clock.changed(array)
 
     def update(
-        self, group: Group, p: list[Any], g: list[Any], state: list[list[Any]], which: list[int]
+        self, p: list[Any], g: list[Any], hyper: Any, steps: Any, **state: list[Any]
     ) -> None:
-        """Changes the arrays `p` of a group, in place, by their gradients `g`."""
+        """Changes the arrays `p` in place by their gradients `g`, and counts the steps.
+
+        Args:
+            p: parameters.
+            g: their gradients.
+            hyper: the numbers of their group, float64.
+            steps: steps that each parameter has taken before, int64.
+            **state: one list of arrays per slot.
+        """
         raise TypeError(f"[{self._name}] expected the class to define update")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -236,6 +262,16 @@ class Optimizer:
         return f"{self._name}({'; '.join(map(repr, self.groups))})"
 
 
+def _runs(wanted: list[bool]) -> Iterator[slice]:
+    """Slices of neighbours that are all wanted."""
+    start = 0
+    for want, run in itertools.groupby(wanted):
+        stop = start + len(list(run))
+        if want:
+            yield slice(start, stop)
+        start = stop
+
+
 def _tensors(name: str, given: Iterable[Any]) -> list[Tensor]:
     params = list(given)
     for p in params:
@@ -263,7 +299,7 @@ def _check_parameter(name: str, p: Tensor, first: Tensor) -> None:
 
 def check_hyper(name: str, key: str, value: Any) -> float:
     """A hyper-parameter in its range: not negative, and below 1 for momentum-like ones."""
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+    if isinstance(value, str) or not hasattr(value, "__float__"):
         raise TypeError(f"[{name}] expected {key} to be a number, got {value!r}")
     value = float(value)
     below_one = key.startswith("beta")

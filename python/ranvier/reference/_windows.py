@@ -3,29 +3,20 @@
 An image (..., H, W) is framed by padding; a window of R x S taps, spread out by dilation, moves
 over it in steps of stride. For one fixed tap (r, s), the pixels that this tap meets in all P x Q
 windows form a regular grid in the framed image: a NumPy slice. Loops over taps with such slices are
-short, obvious, and need neither a patch matrix nor index arithmetic.
+short, obvious, and need neither a patch matrix nor index arithmetic. Sequences (one axis) and
+volumes (three) are the same with fewer or more of everything.
 
 Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016).
 """
 
-from collections.abc import Iterator
-from typing import cast
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-Pair = int | tuple[int, int]
-Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
-
-
-def pair(value: Pair) -> tuple[int, int]:
-    """One number for both directions, or one for each: (vertical, horizontal)."""
-    return (value, value) if isinstance(value, int) else value
-
-
-def sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Padding as ((top, bottom), (left, right)), from one number, one a direction, or all four."""
-    vertical, horizontal = (padding, padding) if isinstance(padding, int) else padding
-    return pair(vertical), pair(horizontal)
+Sizes = int | Sequence[int]
+Padding = int | Sequence[int | tuple[int, int]]
 
 
 def output_size(
@@ -46,66 +37,66 @@ def output_size(
 
 
 class Windows:
-    """The geometry of all windows over one image.
+    """The geometry of all windows over the spatial axes of x (N, C, ...).
+
+    Sizes are one number for all axes or one for each; padding also takes (before, after) for each.
 
     Attributes:
-        image: (H, W).
-        kernel: (R, S), taps of a window.
-        stride: steps down and across.
-        padding: ((top, bottom), (left, right)).
-        dilation: distance of neighbouring taps, down and across.
-        output: (P, Q), number of windows down and across.
-        overhang: rows and columns by which ``ceil_mode`` lets the last windows hang over.
+        image: sizes of the spatial axes.
+        kernel: taps of a window along each axis.
+        stride: steps between windows.
+        padding: (before, after) along each axis.
+        dilation: distance of neighbouring taps.
+        output: number of windows along each axis.
+        overhang: by how much ``ceil_mode`` lets the last windows hang over.
     """
 
     def __init__(
         self,
-        image: tuple[int, ...],
-        kernel: Pair,
-        stride: Pair,
-        padding: Padding,
-        dilation: Pair,
+        x: np.ndarray,
+        kernel: Sizes,
+        stride: Sizes = 1,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
         ceil_mode: bool = False,
     ) -> None:
-        self.image, self.kernel = image[-2:], pair(kernel)
-        self.stride, self.padding, self.dilation = pair(stride), sides(padding), pair(dilation)
-        self.output = tuple(
-            output_size(*axis, ceil_mode)
-            for axis in zip(
-                self.image, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
+        self.image = x.shape[2:]
+
+        def each(value: Any) -> tuple[Any, ...]:
+            return (value,) * len(self.image) if isinstance(value, int) else tuple(value)
+
+        self.kernel, self.stride, self.dilation = each(kernel), each(stride), each(dilation)
+        self.padding = tuple((p, p) if isinstance(p, int) else tuple(p) for p in each(padding))
+        axes = zip(self.image, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        self.output = tuple(output_size(*axis, ceil_mode) for axis in axes)
         self.overhang = tuple(
-            int(np.maximum(self._last(i) + 1 - self.image[i] - sum(self.padding[i]), 0))
-            for i in range(2)
+            int(np.maximum(last + 1 - size - sum(padding), 0))
+            for last, size, padding in zip(self._last(), self.image, self.padding, strict=True)
         )
 
-    def _last(self, i: int) -> int:
-        """Position, in the framed image, of the last tap of the last window along axis i."""
-        return (self.output[i] - 1) * self.stride[i] + (self.kernel[i] - 1) * self.dilation[i]
+    def _last(self) -> list[int]:
+        """Position, in the framed image, of the last tap of the last window along each axis."""
+        axes = zip(self.output, self.stride, self.kernel, self.dilation, strict=True)
+        return [(out - 1) * stride + (taps - 1) * apart for out, stride, taps, apart in axes]
 
     def frame(self, x: np.ndarray, value: float = 0.0) -> np.ndarray:
-        """The image with its padding: (..., H + top + bottom, W + left + right), and overhang."""
-        (top, bottom), (left, right) = self.padding
-        down, across = self.overhang
-        widths = [(0, 0)] * (x.ndim - 2) + [(top, bottom + down), (left, right + across)]
-        return np.pad(x, widths, constant_values=value)
+        """The image with its padding, and the overhang, on the last axes."""
+        widths = [(b, a + o) for (b, a), o in zip(self.padding, self.overhang, strict=True)]
+        leading = [(0, 0)] * (x.ndim - len(widths))
+        return np.pad(x, leading + widths, constant_values=value)
 
     def unframe(self, framed: np.ndarray) -> np.ndarray:
         """The image without its padding: the transpose of ``frame``."""
-        (top, _), (left, _) = self.padding
-        return framed[..., top : top + self.image[0], left : left + self.image[1]]
+        inner = zip(self.padding, self.image, strict=True)
+        inside: tuple[Any, ...] = tuple(slice(b, b + size) for (b, _), size in inner)
+        return framed[(..., *inside)]
 
-    def taps(self) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
-        """Each tap (r, s), row-major, with the index of the P x Q pixels it meets in ``frame``."""
-        for r in range(self.kernel[0]):
-            for s in range(self.kernel[1]):
-                grid = (
-                    slice(
-                        tap * self.dilation[i],
-                        tap * self.dilation[i] + (self.output[i] - 1) * self.stride[i] + 1,
-                        self.stride[i],
-                    )
-                    for i, tap in enumerate((r, s))
-                )
-                yield r, s, (cast(slice, ...), *grid)
+    def taps(self) -> Iterator[tuple[Any, Any]]:
+        """Each tap, row-major: the index of its weight, and of the pixels in ``frame`` it meets."""
+        for tap in itertools.product(*map(range, self.kernel)):
+            axes = zip(tap, self.dilation, self.output, self.stride, strict=True)
+            grid = (
+                slice(t * apart, t * apart + (out - 1) * stride + 1, stride)
+                for t, apart, out, stride in axes
+            )
+            yield (..., *tap), (..., *grid)

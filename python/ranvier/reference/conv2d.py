@@ -1,8 +1,9 @@
 """Convolution of images, as networks use the word: cross-correlation with learned filters.
 
-All three functions loop over the taps (r, s) of the filter. For one tap, convolution is a matrix
-product over the channels, on all output pixels at once; data gradient and weight gradient are the
-same product with the roles exchanged.
+All three functions loop over the taps of the filter. For one tap, convolution is a matrix product
+over the channels, on all output pixels at once; data gradient and weight gradient are the same
+product with the roles exchanged. Nothing here counts the spatial axes: sequences and volumes work
+as well.
 
 Letters: N batch, C channels in, K channels out, H W input, P Q output, R S filter, G groups.
 
@@ -11,7 +12,7 @@ Source: LeCun et al., Gradient-based learning applied to document recognition (1
 
 import numpy as np
 
-from ._windows import Padding, Pair, Windows
+from ._windows import Padding, Sizes, Windows
 
 
 def _split(x: np.ndarray, axis: int, groups: int) -> np.ndarray:
@@ -23,9 +24,9 @@ def conv2d(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None = None,
-    stride: Pair = 1,
+    stride: Sizes = 1,
     padding: Padding = 0,
-    dilation: Pair = 1,
+    dilation: Sizes = 1,
     groups: int = 1,
 ) -> np.ndarray:
     """Each output pixel is the inner product of a filter with the pixels under it, plus a bias.
@@ -52,15 +53,15 @@ def conv2d(
         array([[ 8., 12.],
                [20., 24.]])
     """
-    windows = Windows(x.shape, weight.shape[-2:], stride, padding, dilation)
-    framed = windows.frame(_split(x, 1, groups))  # (N, G, C/G, H.., W..)
+    windows = Windows(x, weight.shape[2:], stride, padding, dilation)
+    framed = windows.frame(_split(x, 1, groups))  # (N, G, C/G, framed H, framed W)
     filters = _split(weight, 0, groups)  # (G, K/G, C/G, R, S)
     n, k = len(x), len(weight)
     y = np.zeros((n, groups, k // groups, *windows.output), x.dtype)
-    for r, s, pixels in windows.taps():
-        y += np.einsum("gkc,ngcpq->ngkpq", filters[..., r, s], framed[pixels])
+    for tap, pixels in windows.taps():
+        y += np.einsum("gkc,ngc...->ngk...", filters[tap], framed[pixels])
     y = y.reshape(n, k, *windows.output)
-    return y if bias is None else y + bias[:, None, None]
+    return y if bias is None else y + bias.reshape(-1, *[1] * len(windows.output))
 
 
 def conv2d_backward(
@@ -68,9 +69,9 @@ def conv2d_backward(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None = None,
-    stride: Pair = 1,
+    stride: Sizes = 1,
     padding: Padding = 0,
-    dilation: Pair = 1,
+    dilation: Sizes = 1,
     groups: int = 1,
 ) -> tuple[np.ndarray, ...]:
     """Gradients by x, by weight and, if there is one, by bias, from grad of shape (N, K, P, Q).
@@ -78,16 +79,17 @@ def conv2d_backward(
     Per tap: every pixel gets back what it gave, weighted by the filter (data gradient); every
     weight gets the inner product of what it saw with what came back (weight gradient).
     """
-    windows = Windows(x.shape, weight.shape[-2:], stride, padding, dilation)
+    windows = Windows(x, weight.shape[2:], stride, padding, dilation)
     framed = windows.frame(_split(x, 1, groups))
     filters = _split(weight, 0, groups)
     grad_y = _split(grad, 1, groups)  # (N, G, K/G, P, Q)
     grad_framed, grad_filters = np.zeros_like(framed), np.zeros_like(filters)
-    for r, s, pixels in windows.taps():
-        grad_framed[pixels] += np.einsum("gkc,ngkpq->ngcpq", filters[..., r, s], grad_y)
-        grad_filters[..., r, s] = np.einsum("ngkpq,ngcpq->gkc", grad_y, framed[pixels])
+    for tap, pixels in windows.taps():
+        grad_framed[pixels] += np.einsum("gkc,ngk...->ngc...", filters[tap], grad_y)
+        products = np.einsum("ngk...,ngc...->gkc...", grad_y, framed[pixels])
+        grad_filters[tap] = products.reshape(*products.shape[:3], -1).sum(axis=-1)
     by_x = windows.unframe(grad_framed).reshape(x.shape)
     by_weight = grad_filters.reshape(weight.shape)
     if bias is None:
         return by_x, by_weight
-    return by_x, by_weight, grad.sum(axis=(0, 2, 3))
+    return by_x, by_weight, grad.sum(axis=(0, *range(2, grad.ndim)))

@@ -12,7 +12,7 @@ the Inception architecture for computer vision (2016), section 7, for label smoo
 
 import numpy as np
 
-from .log_softmax import log_softmax, log_softmax_backward
+from .softmax import log_softmax, log_softmax_backward
 
 
 def _weighted_targets(

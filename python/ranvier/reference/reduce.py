@@ -107,6 +107,20 @@ def var_backward(
     return _expand(grad, x, dim) * deviation * scale
 
 
+def std(x: np.ndarray, dim: Dim = None, keepdim: bool = False, correction: int = 1) -> np.ndarray:
+    """Root of the variance: the standard deviation."""
+    return np.sqrt(var(x, dim, keepdim, correction))
+
+
+def std_backward(
+    grad: np.ndarray, x: np.ndarray, dim: Dim = None, keepdim: bool = False, correction: int = 1
+) -> np.ndarray:
+    """``dy/dx_i = (x_i - mean) / ((n - correction) y)``, and 0 where all elements are equal."""
+    y = std(x, dim, keepdim, correction)
+    by_variance = np.where(y == 0, 0.0, grad / np.where(y == 0, 1.0, 2 * y))
+    return var_backward(by_variance, x, dim, keepdim, correction)
+
+
 def prod(x: np.ndarray, dim: Dim = None, keepdim: bool = False) -> np.ndarray:
     """Product of x along ``dim``; 1 for no elements."""
     return np.asarray(np.prod(x, axis=_axes(x, dim), keepdims=keepdim))

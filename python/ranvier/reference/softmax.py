@@ -1,7 +1,7 @@
-"""Softmax: real numbers turned into probabilities.
+"""Softmax: real numbers turned into probabilities; and its logarithm.
 
 Source: Bridle, Probabilistic interpretation of feedforward classification network outputs (1990);
-Goodfellow, Bengio and Courville, Deep Learning, section 6.2.2.3.
+Goodfellow, Bengio and Courville, Deep Learning, sections 4.1 and 6.2.2.3.
 """
 
 import numpy as np
@@ -31,3 +31,24 @@ def softmax_backward(grad: np.ndarray, x: np.ndarray, dim: int = -1) -> np.ndarr
     """``dL/dx_i = y_i (g_i - sum_j g_j y_j)``, because dy_j/dx_i = y_j (delta_ij - y_i)."""
     y = softmax(x, dim)
     return y * (grad - (grad * y).sum(axis=dim, keepdims=True))
+
+
+def log_softmax(x: np.ndarray, dim: int = -1) -> np.ndarray:
+    """``y_i = x_i - log sum_j exp(x_j)`` along ``dim``, all x shifted by their maximum first.
+
+    One formula, because the logarithm of a softmax that underflowed would be minus infinity.
+
+    Args:
+        x: any shape.
+        dim: the axis whose elements become log-probabilities.
+
+    Returns:
+        Numbers <= 0 in the shape of ``x``.
+    """
+    shifted = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+
+
+def log_softmax_backward(grad: np.ndarray, x: np.ndarray, dim: int = -1) -> np.ndarray:
+    """``dL/dx_i = g_i - softmax(x)_i sum_j g_j``."""
+    return grad - softmax(x, dim) * grad.sum(axis=dim, keepdims=True)

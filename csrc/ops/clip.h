@@ -1,0 +1,25 @@
+// y = min(max(x, low), high), elementwise, and its gradient; NaN passes through.
+#pragma once
+
+#include "core/args.h"
+
+namespace ranvier {
+
+struct ClipArgs {
+  In x;
+  Out y;             // the shape and dtype of x
+  double low, high;  // infinite where there is no limit; for integers within their range
+  static constexpr int kArrays = 2, kSpans = 0;
+};
+RV_DECLARE_KERNEL(clip, ClipArgs)
+
+// dx = grad where low <= x <= high, else 0.
+struct ClipBackwardArgs {
+  In grad, x;
+  Out dx;  // overwritten
+  double low, high;
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+RV_DECLARE_KERNEL(clip_backward, ClipBackwardArgs)
+
+}  // namespace ranvier

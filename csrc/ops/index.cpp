@@ -1,0 +1,79 @@
+#include "ops/index.h"
+
+#include "core/bind.h"
+#include "core/kernel.h"
+
+namespace ranvier {
+
+RV_PLAIN_KERNEL(index, GatherArgs, gather::gather_kernel);
+RV_PLAIN_KERNEL(index_scatter, ScatterArgs, gather::scatter_kernel);
+RV_PLAIN_KERNEL(index_bounds, BoundsArgs, gather::check_bounds);
+
+namespace {
+
+// x with its indexed axes in front, the index arrays in one shape, and the shape of the result:
+// the axes of the index arrays stand behind `place` of the other axes.
+struct Plan {
+  Array x;
+  std::vector<Array> indices;
+  std::vector<ArrayRef> refs;
+  Dims shape, front;  // front: the axes of the result with those of the index arrays first
+
+  Plan(const Array& x_in, const Dims& axes, const std::vector<Array>& given, int place) {
+    Dims common, order, others;
+    bool indexed[kMaxDims] = {};
+    for (int64_t a : axes) {
+      indexed[a] = true;
+      order.push_back(a);
+    }
+    for (int i = 0; i < x_in.ndim(); ++i) {
+      if (indexed[i]) continue;
+      order.push_back(i);
+      others.push_back(x_in.shape(i));
+    }
+    x = x_in.permute(order);
+    for (const Array& index : given) common = broadcast_shapes("index", common, index.shape());
+    for (size_t k = 0; k < given.size(); ++k) {
+      gather::check_index_dtype("index", given[k]);
+      int axis = static_cast<int>(axes[static_cast<int>(k)]);
+      int64_t size = x_in.shape(axis);
+      if (given[k].size() > 0 && !given[k].is_meta() && !x.is_meta())
+        index_bounds({in(given[k]), -size, size, "index", axis});
+      indices.push_back(given[k].expand(common, "index"));
+    }
+    for (const Array& index : indices) refs.push_back(in(index));
+    for (int i = 0; i < place; ++i) shape.push_back(others[i]);
+    for (int64_t d : common) shape.push_back(d);
+    for (int i = place; i < others.n; ++i) shape.push_back(others[i]);
+    for (int i = 0; i < common.n; ++i) front.push_back(place + i);
+    for (int i = 0; i < shape.n; ++i)
+      if (i < place || i >= place + common.n) front.push_back(i);
+  }
+  Span span() const { return {refs.data(), static_cast<int64_t>(refs.size())}; }
+};
+
+Array read(const Array& x, const Dims& axes, const std::vector<Array>& indices, int place) {
+  Plan plan(x, axes, indices, place);
+  Array y = Array::empty(plan.shape, x.dtype(), x.device(), "index");
+  if (y.size() > 0 && !x.is_meta()) index({in(plan.x), out(y.permute(plan.front)), plan.span()});
+  return y;
+}
+
+// x[indices] = values, or += values.
+void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, int place,
+           const Array& values, bool add) {
+  Plan plan(x, axes, indices, place);
+  Array y = values.cast(x.dtype()).expand(plan.shape, "index");
+  if (y.size() > 0 && !x.is_meta())
+    index_scatter({in(y.permute(plan.front)), inout(plan.x), plan.span(), add});
+}
+
+}  // namespace
+
+RV_BIND(m) {
+  m.def("index", &read, RV_NOGIL, "x"_a, "axes"_a, "indices"_a, "place"_a);
+  m.def("index_put", &write, RV_NOGIL, "x"_a, "axes"_a, "indices"_a, "place"_a, "values"_a,
+        "add"_a);
+}
+
+}  // namespace ranvier

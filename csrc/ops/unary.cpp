@@ -1,0 +1,84 @@
+#include "ops/unary.h"
+
+#include "core/bind.h"
+#include "core/kernel.h"
+
+namespace ranvier {
+
+RV_KERNEL(unary, UnaryArgs);
+RV_KERNEL(unary_backward, UnaryBackwardArgs);
+
+namespace {
+
+constexpr const char* kNames[] = {
+#define RV_NAME(Name, name, saved) #name,
+    RV_UNARY_TABLE(RV_NAME)
+#undef RV_NAME
+};
+constexpr const char* kSaved[] = {
+#define RV_SAVED(Name, name, saved) #saved,
+    RV_UNARY_TABLE(RV_SAVED)
+#undef RV_SAVED
+};
+
+// Integers go through these unconverted; through all others they become float32.
+bool keeps_integers(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::Abs:
+    case UnaryOp::Ceil:
+    case UnaryOp::Floor:
+    case UnaryOp::Neg:
+    case UnaryOp::Relu:
+    case UnaryOp::Round:
+    case UnaryOp::Sign:
+    case UnaryOp::Square:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Array apply(UnaryOp op, const Array& x, double parameter) {
+  const char* name = kNames[static_cast<int>(op)];
+  DType t = x.dtype();
+  RV_CHECK(t != DType::Bool && t != DType::BFloat16 && t != DType::Float16, name, Type,
+           "expected float32, float64 or integers, got ", t, " - convert it with .to(rv.float32)");
+  if (!is_floating(t) && !keeps_integers(op)) return apply(op, x.cast(DType::Float32), parameter);
+  Array y = Array::empty_like(x);
+  if (y.size() > 0) unary({in(x), out(y), op, parameter});
+  return y;
+}
+
+Array compute(const Array& x, int code, double parameter) {
+  return apply(static_cast<UnaryOp>(code), x, parameter);
+}
+
+Array compute_backward(const Array& grad, const Array& saved, int code, double parameter) {
+  Array dx = Array::empty_like(saved);
+  if (dx.size() > 0)
+    unary_backward({in(grad), in(saved), out(dx), static_cast<UnaryOp>(code), parameter});
+  return dx;
+}
+
+template <UnaryOp Op>
+Array plain(const Array& x) {
+  return apply(Op, x, 0);
+}
+
+}  // namespace
+
+RV_BIND(m) {
+  m.def("unary", &compute, RV_NOGIL, "x"_a, "op"_a, "parameter"_a);
+  m.def("unary_backward", &compute_backward, RV_NOGIL, "grad"_a, "saved"_a, "op"_a, "parameter"_a);
+  nb::dict table;  // name: (code, what backward needs: "x" or "y")
+  for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
+    table[kNames[i]] = nb::make_tuple(i, kSaved[i]);
+  m.attr("UNARY") = table;
+  // For the gradients of other rooms.
+  m.def("exp", &plain<UnaryOp::Exp>, RV_NOGIL);
+  m.def("log", &plain<UnaryOp::Log>, RV_NOGIL);
+  m.def("neg", &plain<UnaryOp::Neg>, RV_NOGIL);
+  m.def("sqrt", &plain<UnaryOp::Sqrt>, RV_NOGIL);
+}
+
+}  // namespace ranvier

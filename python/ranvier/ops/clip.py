@@ -1,0 +1,53 @@
+"""Values limited to an interval."""
+
+from __future__ import annotations
+
+import math
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, attach
+
+Array = _core.Array
+
+
+class _Clip(Function):
+    def forward(self, x: Array, *, low: float, high: float) -> Array:
+        self.save(x)
+        self.low, self.high = low, high
+        return _core.clip(x, low, high)
+
+    def backward(self, grad: Array) -> Array:
+        (x,) = self.saved
+        return _core.clip_backward(grad, x, self.low, self.high)
+
+
+@attach("clip", "clamp")
+def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """Limits each element: y = min(max(x, low), high); either limit may be absent.
+
+    The gradient passes inside the closed interval [min, max] and is 0 outside; NaN passes through.
+
+    Args:
+        x: any shape. Integers stay integers unless a limit is a float.
+        min: the lower limit.
+        max: the upper limit; it wins where it is below the lower one.
+
+    Raises:
+        ValueError: neither limit is given.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.tensor([-2.0, 0.5, 3.0]).clip(0, 1).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    if min is None and max is None:
+        raise ValueError("[clip] expected min, max or both, got neither - give at least one limit")
+    if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
+        x = Tensor(x.data.cast(0))
+    low = -math.inf if min is None else float(min)
+    high = math.inf if max is None else float(max)
+    return _Clip.apply(x, low=low, high=high)
+
+
+clamp = clip

@@ -1,0 +1,163 @@
+"""Tensors joined along an axis, and cut again. Parts of a cut tensor are views of its memory."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, attach
+
+Array = _core.Array
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[Any, ...]:
+    """The index of a slice along one axis."""
+    return (*[slice(None)] * axis, slice(start, stop))
+
+
+class _Concat(Function):
+    def forward(self, *parts: Array, dim: int) -> Array:
+        y = _core.concat(list(parts), dim)
+        self.axis = dim % y.ndim
+        self.parts = [(p.shape[self.axis], p.dtype) for p in parts]
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array, ...]:
+        out, at = [], 0
+        for size, dtype in self.parts:
+            out.append(grad.index(_along(self.axis, at, at + size)).cast(dtype))
+            at += size
+        return tuple(out)
+
+
+class _Split(Function):
+    def forward(self, x: Array, *, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
+        self.sizes, self.axis = sizes, axis
+        self.like = (x.shape, x.dtype, x.device)
+        out, at = [], 0
+        for size in sizes:
+            out.append(x.index(_along(axis, at, at + size)))
+            at += size
+        return tuple(out)
+
+    def backward(self, *grads: Array | None) -> Array:
+        shape, dtype, device = self.like
+        dx = _core.empty(shape, dtype, device)
+        at = 0
+        for size, g in zip(self.sizes, grads, strict=True):
+            part = dx.index(_along(self.axis, at, at + size))
+            _core.copy_into(part, _core.scalar(0.0, dtype, device) if g is None else g)
+            at += size
+        return dx
+
+
+def _tensors(op: str, tensors: Any) -> tuple[Tensor, ...]:
+    out = tuple(tensors)
+    for t in out:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"[{op}] expected a sequence of tensors, got {type(t).__name__} in it")
+    return out
+
+
+def concat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors one after the other along `dim`; all other axes must agree.
+
+    Args:
+        tensors: at least one; dtypes are promoted.
+        dim: an axis that all of them have.
+
+    Raises:
+        ValueError: no tensors, or shapes that differ along another axis.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.concat([rv.ones(1, 2), rv.zeros(1, 2)]).shape
+        (2, 2)
+    """
+    return _Concat.apply(*_tensors("concat", tensors), dim=dim)
+
+
+cat = concat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape side by side along a new axis `dim`.
+
+    Raises:
+        ValueError: no tensors, or different shapes.
+    """
+    parts = _tensors("stack", tensors)
+    if not parts:
+        raise ValueError("[stack] expected at least one tensor, got none")
+    shape = parts[0].shape
+    for t in parts:
+        if t.shape != shape:
+            raise ValueError(f"[stack] expected equal shapes, got {shape} and {t.shape}")
+    n = len(shape) + 1
+    if not -n <= dim < n:
+        raise IndexError(f"[stack] expected an axis from {-n} to {n - 1}, got {dim}")
+    key = (*[slice(None)] * (dim % n), None)
+    return _Concat.apply(*[t[key] for t in parts], dim=dim % n)
+
+
+def _axis(op: str, x: Tensor, dim: int) -> int:
+    n = max(x.ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(f"[{op}] expected an axis from {-n} to {n - 1}, got {dim}")
+    if not x.ndim:
+        raise ValueError(f"[{op}] expected at least 1 dimension, got a scalar")
+    return dim % n
+
+
+@attach("split")
+def split(x: Tensor, sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Cuts a tensor along `dim` into parts, which are views.
+
+    Args:
+        x: any shape.
+        sizes: the size of each part; one number cuts equal parts, the last perhaps smaller.
+        dim: the axis to cut.
+
+    Raises:
+        ValueError: the sizes do not add up to the size of the axis.
+    """
+    axis = _axis("split", x, dim)
+    total = x.shape[axis]
+    if isinstance(sizes, (list, tuple)):
+        parts = tuple(operator.index(s) for s in sizes)
+        if sum(parts) != total or min(parts, default=0) < 0:
+            raise ValueError(
+                f"[split] expected sizes that add up to {total}, got {list(parts)} for axis {axis} "
+                f"of shape {x.shape}"
+            )
+    else:
+        size = operator.index(sizes)
+        if size <= 0:
+            raise ValueError(f"[split] expected a size of at least 1, got {size}")
+        full, rest = divmod(total, size)
+        parts = (size,) * full + ((rest,) if rest or not full else ())
+    return _Split.apply(x, sizes=parts, axis=axis)
+
+
+@attach("chunk")
+def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """Cuts a tensor along `dim` into at most `chunks` parts of equal size, the last maybe smaller.
+
+    Raises:
+        ValueError: chunks is below 1.
+    """
+    if chunks < 1:
+        raise ValueError(f"[chunk] expected at least 1 chunk, got {chunks}")
+    size = -(-x.shape[_axis("chunk", x, dim)] // chunks)
+    return split(x, max(size, 1), dim)
+
+
+@attach("unbind")
+def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices of a tensor along `dim`, each without that axis."""
+    axis = _axis("unbind", x, dim)
+    key = (*[slice(None)] * axis, 0)
+    return tuple([part[key] for part in split(x, 1, axis)]) if x.shape[axis] else ()

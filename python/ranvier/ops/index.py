@@ -1,0 +1,196 @@
+"""Reading and writing by index, as NumPy does it.
+
+Integers, slices, None and Ellipsis give views of the same memory; integer tensors and bool masks
+give copies. Index arrays broadcast against each other; where they stand side by side their axes
+take that place in the result, otherwise they come first. Gradients are added up in a fixed order,
+so they have the same bits on every run.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, attach, clock, from_host
+
+Array = _core.Array
+
+
+def _zeros(like: tuple[Any, int, int]) -> Array:
+    shape, dtype, device = like
+    zeros = _core.empty(shape, dtype, device)
+    _core.copy_into(zeros, _core.scalar(0.0, dtype, device))
+    return zeros
+
+
+class _View(Function):
+    def forward(self, x: Array, *, key: Any) -> Array:
+        self.like = (x.shape, x.dtype, x.device)
+        self.key = key
+        return x.index(key)
+
+    def backward(self, grad: Array) -> Array:
+        dx = _zeros(self.like)
+        _core.copy_into(dx.index(self.key), grad)
+        return dx
+
+
+class _Places(NamedTuple):
+    """An index with arrays: a view of x by the plain parts, then arrays for some of its axes."""
+
+    key: tuple[Any, ...]
+    axes: tuple[int, ...]
+    indices: list[Array]
+    place: int  # how many other axes stand before those of the arrays
+
+
+class _Gather(Function):
+    def forward(self, x: Array, *, places: _Places) -> Array:
+        self.like = (x.shape, x.dtype, x.device)
+        self.places = places
+        self.save(*places.indices)
+        return _core.index(x.index(places.key), places.axes, places.indices, places.place)
+
+    def backward(self, grad: Array) -> Array:
+        key, axes, indices, place = self.places
+        dx = _zeros(self.like)
+        _core.index_put(dx.index(key), axes, indices, place, grad, True)
+        return dx
+
+
+def _refused(part: Any) -> IndexError:
+    what = f"{part.dtype.name} tensor" if isinstance(part, Tensor) else type(part).__name__
+    return IndexError(
+        "[index] expected integers, slices, None, Ellipsis, integer tensors or bool masks, got "
+        f"{what} - convert an index with .to(rv.int64)"
+    )
+
+
+def _as_index(part: Any) -> Any:
+    """An index part as an int, a slice, None, Ellipsis, or an Array of integers or bool."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return part
+    if isinstance(part, Tensor):
+        if part.dtype.is_floating_point:
+            raise _refused(part)
+        return part.data.cast(4) if part.dtype.name == "uint8" else part.data
+    if isinstance(part, (list, np.ndarray)):
+        values = np.asarray(part)
+        if values.size == 0 and isinstance(part, list):
+            values = values.astype(np.int64)
+        if values.dtype.kind not in "iub":
+            raise _refused(part)
+        return from_host(values, None if values.dtype.kind == "b" else "int64")
+    if isinstance(part, (bool, np.bool_)):
+        raise _refused(part)
+    try:
+        return operator.index(part)
+    except TypeError:
+        raise _refused(part) from None
+
+
+def _positions(mask: Array, shape: tuple[int, ...], axis: int) -> list[Array]:
+    """Where a bool mask over the axes from `axis` on is true: one index array for each axis."""
+    over = shape[axis : axis + mask.ndim]
+    if mask.shape != over:
+        raise IndexError(
+            f"[index] expected a mask of shape {over} at axis {axis} of shape {shape}, got "
+            f"{mask.shape}"
+        )
+    _core.check_host_read("the number of true elements of a mask")
+    return [from_host(p) for p in np.nonzero(mask.numpy())]
+
+
+def _parse(x: Array, key: Any) -> _Places:
+    parts = [_as_index(p) for p in (key if isinstance(key, tuple) else (key,))]
+    used = 0
+    for p in parts:
+        if isinstance(p, Array):
+            used += p.ndim if p.dtype == 7 else 1
+        elif p is not None and p is not Ellipsis:
+            used += 1
+    if used > x.ndim or sum(p is Ellipsis for p in parts) > 1:
+        raise IndexError(
+            f"[index] expected at most {x.ndim} indices and one Ellipsis for shape {x.shape}, got "
+            f"{used}"
+        )
+    if not any(p is Ellipsis for p in parts):
+        parts.append(Ellipsis)
+    view: list[Any] = []  # for every axis of x, in order, plus new axes
+    axes: list[int] = []  # of the view
+    indices: list[Array] = []
+    runs, inside, axis = 0, False, 0
+    for p in parts:
+        arrays: list[Array] = []
+        if isinstance(p, int):  # beside index arrays an integer is one of them
+            size = x.shape[axis]
+            if not -size <= p < size:
+                raise IndexError(
+                    f"[index] expected an index from {-size} to {size - 1} on axis {axis} of shape "
+                    f"{x.shape}, got {p}"
+                )
+            arrays = [from_host(p)]
+        elif isinstance(p, Array):
+            arrays = _positions(p, x.shape, axis) if p.dtype == 7 else [p]
+        elif p is Ellipsis:
+            count = x.ndim - used
+            view += [slice(None)] * count
+            axis += count
+        else:
+            view.append(p)
+            axis += p is not None
+        if arrays:
+            runs += not inside
+            axes += range(len(view), len(view) + len(arrays))
+            indices += arrays
+            view += [slice(None)] * len(arrays)
+            axis += len(arrays)
+        inside = bool(arrays)
+    return _Places(tuple(view), tuple(axes), indices, axes[0] if runs == 1 else 0)
+
+
+@attach("__getitem__")
+def _read(x: Tensor, key: Any) -> Tensor:
+    if x.data.index(key) is not None:
+        return _View.apply(x, key=key)
+    return _Gather.apply(x, places=_parse(x.data, key))
+
+
+@attach("__setitem__")
+def _write(x: Tensor, key: Any, value: Any) -> None:
+    data = x._writable("index")
+    view = data.index(key)
+    if view is not None:
+        _core.copy_into(view, _values(value, data))
+    elif isinstance(key, Tensor) and key.dtype.name == "bool" and _is_number(value):
+        # Nothing is read on the host, so that a captured step may do it.
+        mask = key.data
+        if mask.shape != data.shape[: mask.ndim]:
+            raise IndexError(
+                f"[index] expected a mask of shape {data.shape[: mask.ndim]}, got {mask.shape}"
+            )
+        mask = mask.reshape((*mask.shape, *[1] * (data.ndim - mask.ndim)))
+        _core.copy_into(data, _core.where(mask, _values(value, data), data))
+    else:
+        places = _parse(data, key)
+        target = data.index(places.key)
+        _core.index_put(
+            target, places.axes, places.indices, places.place, _values(value, data), False
+        )
+    clock.changed(data)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
+def _values(value: Any, like: Array) -> Array:
+    if isinstance(value, Tensor):
+        return value.data
+    if _is_number(value):
+        return _core.scalar(float(value), like.dtype, like.device)
+    return from_host(value)

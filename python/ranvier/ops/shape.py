@@ -1,0 +1,331 @@
+"""Other shapes, dtypes and devices of the same values.
+
+Transposing, expanding, adding and dropping axes give views of the same memory; so does reshaping
+where strides can express it. `contiguous`, and conversions that change something, copy.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.dtypes import Device, DType, as_device, as_dtype
+from ranvier.tensor import Tensor, attach, shape_of
+
+Array = _core.Array
+
+
+class _Reshape(Function):
+    def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
+        self.shape = x.shape
+        return x.reshape(shape)
+
+    def backward(self, grad: Array) -> Array:
+        return grad.reshape(self.shape)
+
+
+class _Permute(Function):
+    def forward(self, x: Array, *, axes: tuple[int, ...]) -> Array:
+        y = x.permute(axes)
+        self.back = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        return grad.permute(tuple(self.back))
+
+
+class _Expand(Function):
+    def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
+        self.x = x.shape
+        return x.expand(shape)
+
+    def backward(self, grad: Array) -> Array:
+        return _core.sum_to(grad, self.x)
+
+
+class _Copy(Function):
+    """A copy in the same dtype: laid out as the logical order says, or as x is."""
+
+    def forward(self, x: Array, *, contiguous: bool) -> Array:
+        y = _core.empty(x.shape, x.dtype, x.device) if contiguous else _core.empty_like(x)
+        _core.copy_into(y, x)
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        return grad
+
+
+class _ChannelsLast(Function):
+    def forward(self, x: Array) -> Array:
+        return x.channels_last()
+
+    def backward(self, grad: Array) -> Array:
+        return grad
+
+
+class _To(Function):
+    def forward(self, x: Array, *, dtype: int, device: int) -> Array:
+        self.dtype, self.device = x.dtype, x.device
+        return _moved(x.cast(dtype), device)
+
+    def backward(self, grad: Array) -> Array:
+        return _moved(grad, self.device).cast(self.dtype)
+
+
+def _moved(x: Array, device: int) -> Array:
+    if x.device == device:
+        return x
+    y = _core.empty(x.shape, x.dtype, device)
+    if Device(device).type != "meta":
+        if Device(x.device).type == "meta":
+            raise TypeError(
+                "[to] expected a tensor with values, got one on device meta - create it on the "
+                "device that it shall live on"
+            )
+        _core.copy_into(y, x)
+    return y
+
+
+def _axis(op: str, dim: Any, n: int) -> int:
+    axis = operator.index(dim)
+    if not -n <= axis < n:
+        raise IndexError(f"[{op}] expected an axis from {-n} to {n - 1}, got {axis}")
+    return axis % n
+
+
+# ---- Shapes ----
+
+
+@attach("reshape")
+def reshape(x: Tensor, *shape: Any) -> Tensor:
+    """The same elements, in row-major order, in another shape; a view where that is possible.
+
+    Args:
+        x: any shape.
+        *shape: sizes, or one tuple of them; one may be -1 and follows from the others.
+
+    Raises:
+        ValueError: the sizes do not multiply to the number of elements.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.arange(6).reshape(2, -1).tolist()
+        [[0, 1, 2], [3, 4, 5]]
+    """
+    return _Reshape.apply(x, shape=shape_of("reshape", shape))
+
+
+@attach("view")
+def view(x: Tensor, *shape: Any) -> Tensor:
+    """Like `reshape`, but refuses to copy.
+
+    Raises:
+        ValueError: no strides over the same memory give this shape.
+    """
+    y = _Reshape.apply(x, shape=shape_of("view", shape))
+    if y.data.storage_id != x.data.storage_id:
+        raise ValueError(
+            f"[view] expected a shape that strides can express, got {y.shape} for shape {x.shape} "
+            f"with strides {x.strides} - use reshape, which copies"
+        )
+    return y
+
+
+@attach("flatten")
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Joins the axes from `start_dim` to `end_dim` into one."""
+    if x.ndim == 0:
+        return reshape(x, 1)
+    start, end = _axis("flatten", start_dim, x.ndim), _axis("flatten", end_dim, x.ndim)
+    if start > end:
+        raise ValueError(
+            f"[flatten] expected start_dim before end_dim, got {start_dim} and {end_dim}"
+        )
+    size = 1
+    for s in x.shape[start : end + 1]:
+        size *= s
+    return reshape(x, *x.shape[:start], size, *x.shape[end + 1 :])
+
+
+@attach("unflatten")
+def unflatten(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
+    """Cuts the axis `dim` into several of the given sizes, of which one may be -1."""
+    axis = _axis("unflatten", dim, x.ndim)
+    known, hole = 1, sizes.count(-1)
+    for s in sizes:
+        known *= s if s != -1 else 1
+    size = x.shape[axis]
+    if hole > 1 or (hole and (known == 0 or size % known)) or (not hole and known != size):
+        raise ValueError(f"[unflatten] expected sizes that multiply to {size}, got {tuple(sizes)}")
+    parts = [size // known if s == -1 else s for s in sizes]
+    return reshape(x, *x.shape[:axis], *parts, *x.shape[axis + 1 :])
+
+
+@attach("permute")
+def permute(x: Tensor, *dims: Any) -> Tensor:
+    """A view with its axes in another order: axis i of the result is axis dims[i] of x."""
+    return _Permute.apply(x, axes=shape_of("permute", dims))
+
+
+@attach("transpose", "swapaxes")
+def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two axes exchanged."""
+    n = max(x.ndim, 1)
+    a, b = _axis("transpose", dim0, n), _axis("transpose", dim1, n)
+    axes = list(range(x.ndim))
+    if axes:
+        axes[a], axes[b] = b, a
+    return _Permute.apply(x, axes=tuple(axes))
+
+
+@attach("movedim")
+def movedim(x: Tensor, source: int, destination: int) -> Tensor:
+    """A view with one axis moved to another place, the others in their order."""
+    a, b = _axis("movedim", source, x.ndim), _axis("movedim", destination, x.ndim)
+    axes = [i for i in range(x.ndim) if i != a]
+    axes.insert(b, a)
+    return _Permute.apply(x, axes=tuple(axes))
+
+
+def _reversed(x: Tensor) -> Tensor:
+    """The view with all axes in reverse order: of a matrix, its transpose."""
+    return _Permute.apply(x, axes=tuple(range(x.ndim))[::-1])
+
+
+attach("T")(property(_reversed))  # type: ignore[type-var]
+
+
+@attach("expand")
+def expand(x: Tensor, *shape: Any) -> Tensor:
+    """A view in which axes of size 1 are repeated, and new leading axes appear; -1 keeps a size.
+
+    The gradient is summed over what was repeated.
+
+    Raises:
+        ValueError: the shape does not broadcast to this one.
+    """
+    sizes = list(shape_of("expand", shape))
+    offset = len(sizes) - x.ndim
+    for i, s in enumerate(sizes):
+        if s == -1 and i >= offset:
+            sizes[i] = x.shape[i - offset]
+    return _Expand.apply(x, shape=tuple(sizes))
+
+
+@attach("broadcast_to")
+def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A view of x in the shape that it broadcasts to."""
+    return _Expand.apply(x, shape=shape_of("broadcast_to", (shape,)))
+
+
+@attach("expand_as")
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    """A view of x in the shape of `other`."""
+    return _Expand.apply(x, shape=other.shape)
+
+
+@attach("squeeze")
+def squeeze(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
+    """Drops axes of size 1: all of them, or those named that have size 1."""
+    dims = range(x.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
+    gone = {_axis("squeeze", d, max(x.ndim, 1)) for d in dims}
+    return reshape(x, tuple(s for i, s in enumerate(x.shape) if i not in gone or s != 1))
+
+
+@attach("unsqueeze")
+def unsqueeze(x: Tensor, dim: int) -> Tensor:
+    """A view with a new axis of size 1 at `dim`."""
+    axis = _axis("unsqueeze", dim, x.ndim + 1)
+    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+# ---- Memory ----
+
+
+@attach("contiguous")
+def contiguous(x: Tensor) -> Tensor:
+    """The tensor itself where its elements lie in row-major order, else a copy that does."""
+    return x if x.data.is_contiguous else _Copy.apply(x, contiguous=True)
+
+
+@attach("clone")
+def clone(x: Tensor) -> Tensor:
+    """A copy in memory of its own, laid out as x; gradients flow through."""
+    return _Copy.apply(x, contiguous=False)
+
+
+@attach("channels_last")
+def channels_last(x: Tensor) -> Tensor:
+    """The same values with axis 1 fastest in memory; itself where it already is."""
+    return x if x.data.is_channels_last else _ChannelsLast.apply(x)
+
+
+# ---- Dtypes and devices ----
+
+
+@attach("to")
+def to(x: Tensor, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """The values in another dtype, on another device, or both; itself where nothing changes.
+
+    Args:
+        x: any tensor.
+        *where: a dtype, a device, both in either order, or a tensor to follow in both.
+        dtype: the new dtype, by name.
+        device: the new device, by name.
+
+    Raises:
+        TypeError: something that is neither.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.tensor([1, 2]).to(rv.float32).dtype
+        ranvier.float32
+    """
+    code, place = x.data.dtype, x.data.device
+    if dtype is not None:
+        code = as_dtype(dtype).code
+    if device is not None:
+        place = as_device(device).code
+    for w in where:
+        if isinstance(w, Tensor):
+            code, place = w.data.dtype, w.data.device
+        elif isinstance(w, Device):
+            place = w.code
+        elif isinstance(w, str) and w.partition(":")[0] in ("cpu", "cuda", "meta", "auto"):
+            place = as_device(w).code
+        elif isinstance(w, (DType, str, type)) or hasattr(w, "itemsize"):
+            code = as_dtype(w).code
+        else:
+            raise TypeError(f"[to] expected a dtype or a device, got {w!r}")
+    if code == x.data.dtype and place == x.data.device:
+        return x
+    return _To.apply(x, dtype=code, device=place)
+
+
+@attach("cpu")
+def cpu(x: Tensor) -> Tensor:
+    """The values on the cpu."""
+    return to(x, "cpu")
+
+
+def _conversion(method: str, dtype: str) -> None:
+    def convert(x: Tensor) -> Tensor:
+        return to(x, as_dtype(dtype))
+
+    convert.__name__ = method
+    convert.__doc__ = f"The values as {dtype}; itself where they already are."
+    attach(method)(convert)
+
+
+for _method, _dtype in {
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "long": "int64",
+    "int": "int32",
+    "bool": "bool",
+}.items():
+    _conversion(_method, _dtype)

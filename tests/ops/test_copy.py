@@ -1,0 +1,101 @@
+"""Copies: every pair of dtypes, every layout, broadcasting, rounding."""
+
+import numpy as np
+import pytest
+
+import ranvier as rv
+from ranvier.reference import copy as ref
+from tests.harness import Case, N, OpTests, Raises, host, normal
+
+pytestmark = pytest.mark.kernels
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
+# Numbers that every dtype holds, and numbers that lose something.
+WHOLE = np.array([[0.0, 1.0, 2.0], [100.0, 3.0, 255.0]])
+BETWEEN = [0.0, -0.0, 0.5, 1.5, 2.5, 0.1, 1 / 3, 1.00390625, 1.01171875, 65519.0, 1e-8, 3.4e38]
+
+
+def there_and_back(x: rv.Tensor) -> rv.Tensor:
+    return x.to("float64").to(x.dtype)
+
+
+def contiguous(x: rv.Tensor) -> rv.Tensor:
+    return x.contiguous()
+
+
+def same(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def same_backward(grad: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return grad
+
+
+class TestCopy(OpTests):
+    cases = [
+        Case(there_and_back, same, normal(N, 5), backward=same_backward),
+        Case(contiguous, same, normal(N, 3, 4, 5), backward=same_backward),
+        Case(contiguous, same, normal(67, 2053), backward=same_backward),
+    ]
+    errors = [
+        Raises(TypeError, r"\[dtype\] expected one of", rv.Tensor.to, normal(2), "complex64"),
+    ]
+
+
+@pytest.mark.parametrize("here", DTYPES)
+@pytest.mark.parametrize("there", DTYPES)
+def test_every_pair_of_dtypes(here, there):
+    x = rv.tensor(WHOLE, dtype=here)
+    held = WHOLE != 0 if "bool" in (here, there) else WHOLE
+    y = x.to(there)
+    assert y.dtype.name == there
+    np.testing.assert_array_equal(host(y.to("float64")), held)
+    back = y.to(here)
+    assert back.dtype.name == here
+    np.testing.assert_array_equal(host(back.to("float64")), held)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_rounding_goes_to_the_nearest_of_two_to_the_even_one(dtype):
+    x = np.array([*BETWEEN, *(-b for b in BETWEEN), np.inf, -np.inf, np.nan], np.float32)
+    x = np.concatenate([x, np.random.default_rng(0).normal(0, 100, 1000).astype(np.float32)])
+    with np.errstate(over="ignore"):
+        expected = ref.to(x, dtype).astype(np.float32)
+    y = host(rv.tensor(x).to(dtype).to("float32"))
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_half_precision_number_survives(dtype):
+    bits = np.arange(2**16, dtype=np.uint16)
+    if dtype == "float16":
+        x = bits.view(np.float16).astype(np.float32)
+    else:
+        x = (bits.astype(np.uint32) << 16).view(np.float32)
+    x = x[~np.isnan(x)]
+    np.testing.assert_array_equal(host(rv.tensor(x).to(dtype).to("float32")), x)
+
+
+def test_fractions_are_cut_towards_zero():
+    x = rv.tensor([1.9, -1.9, 0.5, -0.5, 2.0])
+    assert x.to("int64").tolist() == [1, -1, 0, 0, 2]
+    assert x.to("int32").tolist() == [1, -1, 0, 0, 2]
+
+
+def test_everything_but_zero_is_true():
+    assert rv.tensor([0.0, -0.0, 0.25, np.nan]).to("bool").tolist() == [False, False, True, True]
+    assert rv.tensor([0, 256, -1]).to("bool").tolist() == [False, True, True]
+
+
+def test_large_whole_numbers_stay_exact():
+    x = rv.tensor([2**53 + 1, -(2**62) - 1])
+    assert x.to("int64").tolist() == x.tolist()
+    assert rv.tensor([2**53 - 1]).to("float64").item() == 2**53 - 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_copy_broadcasts_into_any_layout(dtype):
+    base = np.zeros((4, 6), np.float32)
+    target = rv.from_numpy(base[::-2, 1::2])
+    target.copy_(rv.tensor([1.0, 0.0, 1.0]).to(dtype))
+    assert base.tolist() == [[0.0] * 6, [0, 1, 0, 0, 0, 1], [0.0] * 6, [0, 1, 0, 0, 0, 1]]

@@ -1,0 +1,98 @@
+"""Golden examples of the course, digit for digit."""
+
+import numpy as np
+import pytest
+
+import ranvier as rv
+import ranvier.functional as F
+
+pytestmark = pytest.mark.smoke
+
+IMAGE = [[4, 5, 8, 7], [1, 8, 8, 8], [3, 6, 6, 4], [6, 5, 7, 8]]
+KERNEL = [[1, 4, 1], [1, 4, 3], [3, 3, 1]]
+
+
+def image(rows):
+    """A one-channel image as a batch of one: (1, 1, H, W)."""
+    return rv.tensor(np.array(rows, np.float32)[None, None])
+
+
+def test_g3_backpropagation_on_a_graph():
+    w1, w2 = (rv.tensor(float(v), requires_grad=True) for v in (2, 3))
+    cube = w1**3
+    product = cube * w2
+    triple = 3 * w1
+    result = product + triple
+    assert [node.item() for node in (cube, product, triple, result)] == [8, 24, 6, 30]
+    result.backward()
+    assert (w1.grad.item(), w2.grad.item()) == (39, 8)
+
+
+def test_g4_cross_correlation():
+    y = F.conv2d(image(IMAGE), image(KERNEL))
+    assert y.tolist() == [[[[122, 148], [126, 134]]]]
+
+
+def test_g6_max_pooling_and_unpooling():
+    x = image([[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8]])
+    y, switches = F.max_pool2d(x, 2, return_switches=True)
+    assert y.tolist() == [[[[5, 6], [7, 8]]]]
+    back = F.max_unpool2d(image([[1, 2], [3, 4]]), switches)
+    assert back.tolist() == [[[[0, 0, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0], [3, 0, 0, 4]]]]
+
+
+def test_g7_softmax_and_log_likelihood():
+    logits = rv.tensor([[-3.44, 1.16, -0.81, 3.91]])
+    assert [round(p, 4) for p in F.softmax(logits).tolist()[0]] == [0.0006, 0.0596, 0.0083, 0.9315]
+    assert round(F.cross_entropy(logits, rv.tensor([1])).item(), 2) == 2.82
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "output"),
+    [
+        (4, 3, 1, 0, 2),
+        (5, 3, 1, 1, 5),
+        (5, 3, 1, 2, 7),
+        (5, 3, 2, 0, 2),
+        (5, 3, 2, 1, 3),
+        (6, 3, 2, 1, 3),
+        (7, 3, 1, 1, 7),
+        (7, 3, 1, 0, 5),
+        (7, 3, 2, 0, 3),
+        (7, 3, 3, 0, 2),
+    ],
+)
+def test_g8_output_sizes(size, kernel, stride, padding, output):
+    for device in ("cpu", "meta"):
+        x = rv.zeros(1, 1, size, size, device=device)
+        w = rv.zeros(1, 1, kernel, kernel, device=device)
+        assert F.conv2d(x, w, stride=stride, padding=padding).shape == (1, 1, output, output)
+
+
+def test_g8_layers():
+    colour, filters = rv.zeros(1, 3, 32, 32, device="meta"), rv.zeros(6, 3, 5, 5, device="meta")
+    assert F.conv2d(colour, filters).shape == (1, 6, 28, 28)
+    x = F.conv2d(rv.zeros(1, 1, 14, 13), rv.zeros(1, 1, 5, 5))
+    assert x.shape == (1, 1, 10, 9)
+    assert F.max_pool2d(x, 2).shape == (1, 1, 5, 4)
+
+
+def test_g8_three_small_filters_see_seven_pixels():
+    x = rv.zeros(1, 1, 15, 15).requires_grad_()
+    w = rv.ones(1, 1, 3, 3)
+    y = F.conv2d(F.conv2d(F.conv2d(x, w), w), w)
+    assert y.shape == (1, 1, 9, 9)
+    y[0, 0, 4, 4].backward()
+    seen = np.argwhere(x.grad.numpy()[0, 0])
+    assert (seen.max(axis=0) - seen.min(axis=0) + 1).tolist() == [7, 7]
+
+
+def test_g8_weights_of_a_large_image():
+    pixels, units, patch, filters = 1000 * 1000, 10**6, 10 * 10, 100
+    assert pixels * units == 10**12, "dense"
+    assert units * patch == 10**8, "local"
+    assert filters * patch == 10**4, "shared"
+    x = rv.zeros(1, 1, 1000, 1000, device="meta")
+    shared = rv.zeros(filters, 1, 10, 10, device="meta")
+    assert shared.size == 10**4
+    assert F.conv2d(x, shared, padding=((5, 4), (5, 4))).shape == (1, filters, 1000, 1000)

@@ -1,0 +1,239 @@
+"""The references themselves: their examples, published numbers, and agreement with PyTorch."""
+
+import doctest
+import importlib
+import itertools
+import pkgutil
+from functools import partial
+
+import numpy as np
+import pytest
+
+from ranvier import reference
+from ranvier.reference import (
+    adam,
+    avg_pool,
+    binary,
+    conv2d,
+    cross_entropy,
+    embedding,
+    matmul,
+    max_pool,
+    mse_loss,
+    random,
+    reduce,
+    sgd,
+    softmax,
+    unary,
+)
+
+MODULES = [m.name for m in pkgutil.iter_modules(reference.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(f"ranvier.reference.{name}")
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0,) * 4, (0,) * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+)
+def test_philox_gives_the_published_words(counter, key, expected):
+    words = random.philox4x32(np.array([counter], np.uint32), key)[0]
+    assert " ".join(f"{word:08x}" for word in words) == expected
+
+
+def test_philox_draws_are_uniform_and_normal():
+    u, z = random.uniforms(100_000, seed=7), random.normals(100_000, seed=7, offset=3)
+    error = 4 / np.sqrt(100_000)  # four standard errors
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert abs(u.mean() - 0.5) < error * np.sqrt(1 / 12)
+    assert abs(z.mean()) < error
+    assert abs(z.var() - 1) < error * np.sqrt(2)
+    assert not np.array_equal(u, random.uniforms(100_000, seed=7, offset=1))
+
+
+# ---------------------------------------------------------------------------------------------
+# PyTorch as an oracle, where it is installed
+# ---------------------------------------------------------------------------------------------
+
+
+class Oracle:
+    """Compares values and gradients of a reference with those of a PyTorch function."""
+
+    def __init__(self):
+        self.torch = pytest.importorskip("torch")
+        self.nn = self.torch.nn.functional
+        self.rng = np.random.default_rng(0)
+
+    def normal(self, *shape):
+        return self.rng.standard_normal(shape)
+
+    def agree(self, theirs, ours, backward, arrays, **options):
+        leaves = [self.torch.tensor(a) for a in arrays]
+        for leaf in leaves:
+            leaf.requires_grad_(leaf.is_floating_point())
+        y, expected = ours(*arrays, **options), theirs(*leaves, **options)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
+        grad = self.normal(*np.shape(y))
+        expected.backward(self.torch.tensor(grad))
+        grads = backward(grad, *arrays, **options)
+        grads = grads if isinstance(grads, tuple) else (grads,)
+        for leaf, g in zip(leaves, grads, strict=True):
+            if leaf.grad is not None and g is not None:
+                np.testing.assert_allclose(g, leaf.grad.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.fixture
+def oracle():
+    return Oracle()
+
+
+@pytest.mark.external
+def test_convolution(oracle):
+    grid = itertools.product([1, 3, (3, 2)], [1, (2, 1)], [0, 1, (2, 1)], [1, 2], [1, 2])
+    for kernel, stride, padding, dilation, groups in grid:
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        arrays = [oracle.normal(2, 4, 9, 8), oracle.normal(6, 4 // groups, *size), oracle.normal(6)]
+        oracle.agree(
+            oracle.nn.conv2d, conv2d.conv2d, conv2d.conv2d_backward, arrays[: 2 + groups % 2],
+            stride=stride, padding=padding, dilation=dilation, groups=groups,
+        )  # fmt: skip
+
+
+@pytest.mark.external
+def test_pooling(oracle):
+    x = oracle.normal(2, 3, 9, 8)
+    grid = itertools.product([2, 3, (3, 2)], [None, 1, 3, (2, 1)], [0, 1], [False, True])
+    for kernel, stride, padding, ceil_mode in grid:
+        options = {"kernel_size": kernel, "stride": stride, "padding": padding,
+                   "ceil_mode": ceil_mode}  # fmt: skip
+        for dilation in (1, 2):
+            oracle.agree(
+                oracle.nn.max_pool2d, lambda *a, **k: max_pool.max_pool(*a, **k)[0],
+                max_pool.max_pool_backward, [x], dilation=dilation, **options,
+            )  # fmt: skip
+        for include in (False, True):
+            oracle.agree(
+                oracle.nn.avg_pool2d, avg_pool.avg_pool, avg_pool.avg_pool_backward, [x],
+                count_include_pad=include, **options,
+            )  # fmt: skip
+
+
+@pytest.mark.external
+def test_cross_entropy(oracle):
+    tensor = oracle.torch.tensor
+    for reduction, smoothing, weighted, shape in itertools.product(
+        ["mean", "sum", "none"], [0.0, 0.1], [False, True], [(), (3,)]
+    ):
+        weight = oracle.rng.uniform(0.5, 2.0, 4) if weighted else None
+        classes = oracle.rng.integers(0, 4, (5, *shape))
+        classes.flat[1] = -100
+        probabilities = oracle.rng.uniform(0.0, 1.0, (5, 4, *shape))
+        for target in (classes, probabilities / probabilities.sum(1, keepdims=True)):
+            options = {"reduction": reduction, "label_smoothing": smoothing}
+            oracle.agree(
+                lambda x, t=target, w=weight, o=options: oracle.nn.cross_entropy(
+                    x, tensor(t), weight=None if w is None else tensor(w), **o
+                ),
+                lambda x, t=target, w=weight, o=options: cross_entropy.cross_entropy(x, t, w, **o),
+                lambda g, x, t=target, w=weight, o=options: cross_entropy.cross_entropy_backward(
+                    g, x, t, w, **o
+                )[0],
+                [oracle.normal(5, 4, *shape)],
+            )
+
+
+@pytest.mark.external
+def test_matmul(oracle):
+    shapes = ["34,45", "4,4", "4,45", "34,4", "234,45", "234,245", "7134,245", "234,4", "4,245"]
+    for a, b in (pair.split(",") for pair in shapes):
+        arrays = [oracle.normal(*map(int, a)), oracle.normal(*map(int, b))]
+        oracle.agree(oracle.torch.matmul, matmul.matmul, matmul.matmul_backward, arrays)
+
+
+@pytest.mark.external
+def test_reductions(oracle):
+    x = oracle.normal(3, 4, 5)
+    for dim, keepdim in itertools.product([0, 1, -1, (0, 2), (1, -1), (0, 1, 2)], [False, True]):
+        for name in ("sum", "mean", "var", "max", "min"):
+            theirs = getattr(oracle.torch, {"max": "amax", "min": "amin"}.get(name, name))
+            backward = getattr(reduce, f"{name}_backward")
+            oracle.agree(theirs, getattr(reduce, name), backward, [x], dim=dim, keepdim=keepdim)
+    for dim in (0, 1, 2):
+        oracle.agree(oracle.torch.prod, reduce.prod, reduce.prod_backward, [x], dim=dim)
+
+
+@pytest.mark.external
+def test_elementwise(oracle):
+    torch, nn = oracle.torch, oracle.nn
+    for name, rule in unary.UNARY.items():
+        positive = oracle.rng.uniform(0.1, 0.9, (4, 5))
+        has_logarithm = name.startswith("log") or name in ("sqrt", "rsqrt")
+        fn = getattr(torch, name, None) or getattr(nn, name)
+        backward = partial(unary.unary_backward, name=name)
+        for x in [positive] if has_logarithm else [positive, -positive]:
+            oracle.agree(fn, rule.value, backward, [x])
+    for name in binary.BINARY:
+        arrays = [oracle.rng.uniform(0.5, 2.0, s) for s in ((3, 1, 4), (5, 1))]
+        fn = getattr(torch, {"power": "pow", "subtract": "sub"}.get(name, name))
+        oracle.agree(
+            fn,
+            lambda a, b, name=name: binary.binary(a, b, name=name),
+            lambda g, a, b, name=name: binary.binary_backward(g, a, b, name=name),
+            arrays,
+        )
+
+
+@pytest.mark.external
+def test_softmax_and_losses(oracle):
+    for dim in (0, 1, -1):
+        x = oracle.normal(3, 4, 5)
+        oracle.agree(oracle.torch.softmax, softmax.softmax, softmax.softmax_backward, [x], dim=dim)
+        oracle.agree(
+            oracle.torch.log_softmax, softmax.log_softmax, softmax.log_softmax_backward,
+            [x], dim=dim,
+        )  # fmt: skip
+    for reduction in ("mean", "sum", "none"):
+        arrays = [oracle.normal(3, 4), oracle.normal(3, 4)]
+        oracle.agree(
+            oracle.nn.mse_loss, mse_loss.mse_loss, mse_loss.mse_loss_backward, arrays,
+            reduction=reduction,
+        )  # fmt: skip
+    arrays = [oracle.rng.integers(0, 6, (3, 4)), oracle.normal(6, 2)]
+    oracle.agree(oracle.nn.embedding, embedding.embedding, embedding.embedding_backward, arrays)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize(
+    ("theirs", "ours", "options"),
+    [
+        ("SGD", sgd.sgd, {"lr": 0.1}),
+        ("SGD", sgd.sgd, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "weight_decay": 0.01}),
+        ("SGD", sgd.sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+        ("Adam", adam.adam, {"lr": 0.01, "weight_decay": 0.1}),
+        ("Adam", adam.adam, {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3}),
+        ("AdamW", adam.adamw, {"lr": 0.01, "weight_decay": 0.1}),
+    ],
+)
+def test_optimizers(oracle, theirs, ours, options):
+    p, state = oracle.normal(7), {}
+    tensor = oracle.torch.tensor(p, requires_grad=True)
+    optimizer = getattr(oracle.torch.optim, theirs)([tensor], **options)
+    for _ in range(6):
+        g = oracle.normal(7)
+        tensor.grad = oracle.torch.tensor(g)
+        optimizer.step()
+        p, state = ours(p, g, state, **options)
+    np.testing.assert_allclose(p, tensor.detach().numpy(), rtol=1e-12)
