@@ -86,7 +86,8 @@ def check_alone(
     sums = [np.zeros_like(w) for w in weights]
     for n, length in enumerate(lengths):
         here = slice(n, n + 1)
-        assert not together[0][length:, here].any() and not gradients[0][length:, here].any()
+        assert not together[0][length:, here].any()
+        assert not gradients[0][length:, here].any()
         if length == 0:
             for out, start in zip(together[1:], initial, strict=True):
                 assert np.array_equal(out[here], start[here])

@@ -55,6 +55,16 @@ std::vector<Array> forward(const Array& x, const Array& weight_ih, const Array& 
   return {y, hn, cn, activated, c};
 }
 
+// The forward's checks alone.
+void check(const Array& x, const Array& weight_ih, const Array& weight_hh, Optional bias_ih,
+           Optional bias_hh, Optional weight_hr, Optional peephole, Optional h0, Optional c0,
+           Optional lengths, int gates) {
+  const Recurrent s = checked(gates, x, weight_ih, weight_hh, weight_hr, peephole, h0, c0);
+  s.bias("bias_ih", x, bias_ih);
+  s.bias("bias_hh", x, bias_hh);
+  s.lengths(x, lengths);
+}
+
 // Gradients of x, weight_ih, weight_hh, a bias, weight_hr, peephole, h0 and c0; None for what is
 // not wanted.
 std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional dcn, const Array& x,
@@ -79,12 +89,34 @@ std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional d
   const Array dh = empty_if(weight_hr, y.shape(), x);
   const Array hidden = empty_if(dweight_hr.defined(), c.shape(), x);
   const Array workspace = empty_if(true, {lstm_workspace(s.rows, s.units, s.width, gates)}, x);
-  lstm_backward({in(given(dy)), in(given(dhn)), in(given(dcn)), in(x.contiguous()),
-                 in(weight_ih.contiguous()), in(weight_hh.contiguous()), in(given(weight_hr)),
-                 in(given(peephole)), in(given(h0)), in(given(c0)), in(s.lengths(x, lengths)),
-                 in(y.contiguous()), in(activated), in(c), out(dx), out(dweight_ih),
-                 out(dweight_hh), out(dbias), out(dweight_hr), out(dpeephole), out(dh0), out(dc0),
-                 out(dgates), out(dh), out(hidden), out(workspace), gates, reverse});
+  lstm_backward({in(given(dy)),
+                 in(given(dhn)),
+                 in(given(dcn)),
+                 in(x.contiguous()),
+                 in(weight_ih.contiguous()),
+                 in(weight_hh.contiguous()),
+                 in(given(weight_hr)),
+                 in(given(peephole)),
+                 in(given(h0)),
+                 in(given(c0)),
+                 in(s.lengths(x, lengths)),
+                 in(y.contiguous()),
+                 in(activated),
+                 in(c),
+                 out(dx),
+                 out(dweight_ih),
+                 out(dweight_hh),
+                 out(dbias),
+                 out(dweight_hr),
+                 out(dpeephole),
+                 out(dh0),
+                 out(dc0),
+                 out(dgates),
+                 out(dh),
+                 out(hidden),
+                 out(workspace),
+                 gates,
+                 reverse});
   return {result(dx),         result(dweight_ih), result(dweight_hh), result(dbias),
           result(dweight_hr), result(dpeephole),  result(dh0),        result(dc0)};
 }
@@ -96,6 +128,7 @@ RV_BIND(m) {
   const auto some = nb::arg();
   m.def("lstm", &forward, RV_NOGIL, some, some, some, none, none, none, none, none, none, none,
         some, some);
+  m.def("lstm_check", &check, some, some, some, none, none, none, none, none, none, none, some);
   m.def("lstm_backward", &backward, RV_NOGIL, none, none, none, some, some, some, none, none, none,
         none, none, some, some, some, some, some, some);
 }

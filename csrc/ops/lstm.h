@@ -2,12 +2,11 @@
 // LSTM over a whole sequence. T time, N batch, I input size, H units, R size of the output state
 // (R = H unless projected), G gates per unit:
 //
-//   full (G = 4: i f g o), Gers et al. 2000; original (G = 3: i g o) and basic (G = 1: g), Hochreiter
-//   and Schmidhuber 1997
-//   c_t = f c_(t-1) + i g             f = 1 unless full; i = o = 1 if basic
-//   h_t = o tanh(c_t), or W_hr of that
-//   i, f, o = sigmoid, g = tanh of the gate's row of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, plus
-//   p_i c_(t-1), p_f c_(t-1), p_o c_t with peepholes (Gers and Schmidhuber 2000)
+//   full (G = 4: i f g o), Gers et al. 2000; original (G = 3: i g o) and basic (G = 1: g),
+//   Hochreiter and Schmidhuber 1997 c_t = f c_(t-1) + i g             f = 1 unless full; i = o = 1
+//   if basic h_t = o tanh(c_t), or W_hr of that i, f, o = sigmoid, g = tanh of the gate's row of
+//   W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, plus p_i c_(t-1), p_f c_(t-1), p_o c_t with peepholes
+//   (Gers and Schmidhuber 2000)
 //
 // The backward needs the activated gates, the cell states c, the outputs y and the arguments;
 // nothing else is kept. Gradients overwrite; those without memory are not computed. Rows of
@@ -19,21 +18,21 @@
 namespace ranvier {
 
 struct LstmArgs {
-  In x;          // (T, N, I), contiguous, as all arrays here
-  In weight_ih;  // (G H, I), gate by gate
-  In weight_hh;  // (G H, R)
-  In bias_ih;    // (G H), optional
-  In bias_hh;    // (G H), optional
-  In weight_hr;  // (R, H), optional: no projection
-  In peephole;   // (3, H): p_i, p_f, p_o; (2, H) without f; optional
-  In h0;         // (N, R), optional: zeros
-  In c0;         // (N, H), optional: zeros
-  In lengths;    // (N) int64, optional: T for every row
-  Out y;         // (T, N, R); zero past a row's end
-  Out hn;        // (N, R): the state after each row's last step
-  Out cn;        // (N, H)
-  Out gates;     // (T, N, G, H): activated; undefined past a row's end
-  Out c;         // (T, N, H); past a row's end, the state that waits there
+  In x;           // (T, N, I), contiguous, as all arrays here
+  In weight_ih;   // (G H, I), gate by gate
+  In weight_hh;   // (G H, R)
+  In bias_ih;     // (G H), optional
+  In bias_hh;     // (G H), optional
+  In weight_hr;   // (R, H), optional: no projection
+  In peephole;    // (3, H): p_i, p_f, p_o; (2, H) without f; optional
+  In h0;          // (N, R), optional: zeros
+  In c0;          // (N, H), optional: zeros
+  In lengths;     // (N) int64, optional: T for every row
+  Out y;          // (T, N, R); zero past a row's end
+  Out hn;         // (N, R): the state after each row's last step
+  Out cn;         // (N, H)
+  Out gates;      // (T, N, G, H): activated; undefined past a row's end
+  Out c;          // (T, N, H); past a row's end, the state that waits there
   Out workspace;  // lstm_workspace elements
   int64_t gate_count;
   bool reverse;  // from each row's last step to its first

@@ -33,13 +33,13 @@ template <class T, int G>
 struct StepForward {
   Walk walk;
   int64_t t, units;
-  T* gates;              // (N, G, H) of this step: W_ih x + b, then activated
-  const T* before;       // (N, H): c_(t-1), or nullptr
-  T* c;                  // (N, H)
-  T* hidden;             // (N, H): o tanh(c), the output unless it is projected
-  const T* state;        // (N, H): kept apart from the output; see room rnn
-  T* next;               //
-  const T* peephole;     //
+  T* gates;           // (N, G, H) of this step: W_ih x + b, then activated
+  const T* before;    // (N, H): c_(t-1), or nullptr
+  T* c;               // (N, H)
+  T* hidden;          // (N, H): o tanh(c), the output unless it is projected
+  const T* state;     // (N, H): kept apart from the output; see room rnn
+  T* next;            //
+  const T* peephole;  //
 
   template <class Lanes>
   void operator()(int64_t n, int64_t unit, Lanes lanes, const T* sums) const {
@@ -56,9 +56,8 @@ struct StepForward {
     const auto sum = [&](int k) RV_LAMBDA {
       return Vec<T>::load(sums + k * Vec<T>::N) + Vec<T>::load(gate + k * units, lanes);
     };
-    const auto peep = [&](int row) RV_LAMBDA {
-      return Vec<T>::load(peephole + row * units + unit, lanes);
-    };
+    const auto peep = [&](int row)
+                          RV_LAMBDA { return Vec<T>::load(peephole + row * units + unit, lanes); };
     Vec<T> c_new = tanh(sum(K::kNew));
     c_new.store(gate + K::kNew * units, lanes);
     if constexpr (G > 1) {
@@ -142,7 +141,8 @@ void forward(const LstmArgs& args) {
                        const int64_t i = n * width + column;
                        const bool active = walk.takes_part(n, t);
                        (active ? h : Vec<T>::zero()).store(out + i, lanes);
-                       if (next) (active ? h : Vec<T>::load(state + i, lanes)).store(next + i, lanes);
+                       if (next)
+                         (active ? h : Vec<T>::load(state + i, lanes)).store(next + i, lanes);
                      });
     }
   });
@@ -175,9 +175,8 @@ struct StepBackward {
     const int64_t i = n * units + unit, at = n * G * units + unit;
     const Vec<T> one = T(1);
     const auto gate = [&](int k) RV_LAMBDA { return Vec<T>::load(gates + at + k * units, lanes); };
-    const auto peep = [&](int row) RV_LAMBDA {
-      return Vec<T>::load(peephole + row * units + unit, lanes);
-    };
+    const auto peep = [&](int row)
+                          RV_LAMBDA { return Vec<T>::load(peephole + row * units + unit, lanes); };
     const auto put = [&](int k, Vec<T> v) RV_LAMBDA { v.store(dgates + at + k * units, lanes); };
     const Vec<T> c_before = load_or_zero(before, i, lanes);
     const Vec<T> c_now = Vec<T>::load(c + i, lanes), squashed = tanh(c_now);
@@ -253,8 +252,8 @@ void backward(const LstmBackwardArgs& args) {
   const T *const dy = pointer<const T>(args.dy), *const h0 = pointer<const T>(args.h0);
   const T *const c = data<const T>(args.c), *const c0 = pointer<const T>(args.c0);
   const T *const gates = data<const T>(args.gates), *const y = data<const T>(args.y);
-  const T *const weight_hr = pointer<const T>(args.weight_hr);
-  const T *const peephole = pointer<const T>(args.peephole);
+  const T* const weight_hr = pointer<const T>(args.weight_hr);
+  const T* const peephole = pointer<const T>(args.peephole);
   T *const dgates = data<T>(args.dgates), *const dh0 = pointer<T>(args.dh0);
   T *const dc = data<T>(args.dc0), *const projected = pointer<T>(args.dh);
   Workspace<T> workspace{data<T>(args.workspace)};
@@ -355,18 +354,24 @@ void backward(const LstmBackwardArgs& args) {
 template <class T>
 void forward_of(const LstmArgs& args) {
   switch (args.gate_count) {
-    case 1: return forward<T, 1>(args);
-    case 3: return forward<T, 3>(args);
-    default: return forward<T, 4>(args);
+    case 1:
+      return forward<T, 1>(args);
+    case 3:
+      return forward<T, 3>(args);
+    default:
+      return forward<T, 4>(args);
   }
 }
 
 template <class T>
 void backward_of(const LstmBackwardArgs& args) {
   switch (args.gate_count) {
-    case 1: return backward<T, 1>(args);
-    case 3: return backward<T, 3>(args);
-    default: return backward<T, 4>(args);
+    case 1:
+      return backward<T, 1>(args);
+    case 3:
+      return backward<T, 3>(args);
+    default:
+      return backward<T, 4>(args);
   }
 }
 

@@ -64,9 +64,8 @@ void fill_zero(T* to, int64_t count) {
 // Copies, or fills with zeros where there is nothing to copy.
 template <class T>
 void copy_or_zero(T* to, const T* from, int64_t count) {
-  for_each_vector<T>(count, [&](int64_t i, auto lanes) RV_LAMBDA {
-    load_or_zero(from, i, lanes).store(to + i, lanes);
-  });
+  for_each_vector<T>(count, [&](int64_t i, auto lanes)
+                                RV_LAMBDA { load_or_zero(from, i, lanes).store(to + i, lanes); });
 }
 
 // ---- Steps -------------------------------------------------------------------------------
@@ -102,7 +101,7 @@ struct Walk {
 // row in one step.
 template <class F>
 RV_INLINE void for_row_groups(int64_t rows, int64_t steps, int64_t work, const F& walk) {
-  constexpr int64_t kGroup = 16;          // rows that share one passage of the weights
+  constexpr int64_t kGroup = 16;              // rows that share one passage of the weights
   constexpr int64_t kWorthWaiting = 500'000;  // multiply-adds that pay for meeting at their end
   if (rows >= kGroup / 2 && rows * steps * work >= gemm::kParallelWork) {
     const int64_t groups = 2 * ceil_div(rows, 2 * kGroup);
@@ -146,8 +145,8 @@ void run_panel(const Rows<T>& left, const T* b, const Sink& sink, const Block& b
   if (taller > 0) {
     gemm::run_tiles_of<kRows, V>(height + 1, left, b, ldb, sink, block, block.row, taller);
   }
-  gemm::run_tiles_of<kRows, V>(height, left, b, ldb, sink, block,
-                               block.row + taller * (height + 1), tiles - taller);
+  gemm::run_tiles_of<kRows, V>(height, left, b, ldb, sink, block, block.row + taller * (height + 1),
+                               tiles - taller);
 }
 
 // The weights (G * units, width) of G gates against states (rows, width): one panel is one vector
@@ -285,8 +284,8 @@ void ColumnPanels<T>::run(const T* left, int64_t stride, int64_t row, int64_t ro
     int64_t column, vectors, columns;
     gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
     const Block block{row, rows, column, columns, 0, left ? depth : 0, true, true};
-    gemm::run_panel_of(vectors, Rows<T>{left, stride}, packed + column * depth,
-                       vectors * Vec<T>::N, sink, block);
+    gemm::run_panel_of(vectors, Rows<T>{left, stride}, packed + column * depth, vectors * Vec<T>::N,
+                       sink, block);
   });
 }
 

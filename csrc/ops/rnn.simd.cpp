@@ -96,8 +96,8 @@ void backward(const RnnBackwardArgs& args) {
                    Vec<T>::zero().store(carried + i, lanes);
                    dh += load_or_zero(dy, at + i, lanes);
                    const Vec<T> h = Vec<T>::load(y + at + i, lanes);
-                   const Vec<T> da = relu ? select(h > T(0), dh, Vec<T>::zero())
-                                          : dh * fnma(h, h, Vec<T>(T(1)));
+                   const Vec<T> da =
+                       relu ? select(h > T(0), dh, Vec<T>::zero()) : dh * fnma(h, h, Vec<T>(T(1)));
                    da.store(dgates + at + i, lanes);
                  });
       later = dgates + at;

@@ -23,7 +23,9 @@ from ranvier.ops.compare import (
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
 from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.linear import linear
+from ranvier.ops.lstm import lstm, lstm_cell
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
@@ -36,6 +38,7 @@ from ranvier.ops.max_pool import (
 )
 from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.shape import (
     broadcast_to,
     channels_last,
@@ -88,5 +91,3 @@ from ranvier.ops.unary import (
     tanh,
 )
 from ranvier.ops.where import masked_fill, where
-from ranvier.ops.rnn import rnn, rnn_cell
-from ranvier.ops.lstm import lstm, lstm_cell

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+import ranvier as rv
 import ranvier.functional as F
+from ranvier.ops.lstm import lstm_composite
 from ranvier.reference import lstm as ref
-from tests.harness import Case, Input, N, OpTests, Raises, fixed, integers, normal
+from tests.harness import Case, Input, N, OpTests, Raises, fixed, host, integers, normal
 from tests.recurrent import arguments, check_alone, check_wide
 
 GATES = {"full": 4, "original": 3, "basic": 1}
@@ -15,13 +17,38 @@ GATES = {"full": 4, "original": 3, "basic": 1}
 
 def call(x: Any, h0: Any, c0: Any, weight_ih: Any, weight_hh: Any, *rest: Any, **options: Any):
     """F.lstm in the order of the reference: lengths are an array like the others."""
+    return run(F.lstm, x, h0, c0, weight_ih, weight_hh, *rest, **options)
+
+
+def composite(*args: Any, **options: Any) -> Any:
+    """The same for the unfused twin."""
+    return run(lstm_composite, *args, **options)
+
+
+def run(op: Any, x: Any, h0: Any, c0: Any, weight_ih: Any, weight_hh: Any, *rest: Any, **options):
     bias_ih, bias_hh, weight_hr, peephole, norm, lengths = (*rest, *[None] * 6)[:6]
-    assert norm is None
-    y, (hn, cn) = F.lstm(
+    y, (hn, cn) = op(
         x, (h0, c0), weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole=peephole,
-        lengths=lengths, **options,
+        norm=norm, lengths=lengths, **options,
     )  # fmt: skip
     return y, hn, cn
+
+
+def normalized(*args: Any, **options: Any) -> Any:
+    """A layer-normalized LSTM: its four tensors come last, each as an argument."""
+    *rest, a, b, c, d = args
+    return call(*rest[:9], (a, b, c, d), *rest[9:], **options)
+
+
+def normalized_reference(*args: Any, **options: Any) -> Any:
+    *rest, a, b, c, d = args
+    return ref.lstm(*rest[:9], (a, b, c, d), *rest[9:], **options)
+
+
+def normalized_backward(grads: Any, *args: Any, **options: Any) -> Any:
+    *rest, a, b, c, d = args
+    *others, norm = ref.lstm_backward(grads, *rest[:9], (a, b, c, d), *rest[9:], **options)
+    return *others[:9], *[None] * len(rest[9:]), *norm
 
 
 def given(
@@ -42,12 +69,12 @@ def given(
     return [x, h0, c0, w_ih, w_hh, *biases, hr, peep, None, lengths]
 
 
-def case(args: Sequence[Any], **options: Any) -> Case:
+def case(args: Sequence[Any], op: Any = call, **options: Any) -> Case:
     """Rounding errors of a step fade in the next ones: n counts a few steps' terms."""
     steps, batch, inputs = args[0].shape
     terms = inputs + args[4].shape[1] + 16
     return Case(
-        call, ref.lstm, *args, options=options, n=4 * terms, grad_n=4 * (terms + steps * batch)
+        op, ref.lstm, *args, options=options, n=4 * terms, grad_n=4 * (terms + steps * batch)
     )
 
 
@@ -136,6 +163,72 @@ def cell_case(args: Sequence[Any], **options: Any) -> Case:
         call_cell, cell, normal(*x.shape[1:]), *args[1:9], options=options,
         backward=cell_backward, n=4 * (x.shape[2] + 32),
     )  # fmt: skip
+
+
+def normalized_case(args: Sequence[Any], **options: Any) -> Case:
+    """Gains and shifts around 1 and 0; division by deviations makes small errors larger."""
+    units, rows = args[4].shape[0] // GATES[options.get("variant", "full")], args[4].shape[0]
+    norm = [
+        normal(rows, mean=1.0, scale=0.2),
+        normal(rows, mean=1.0, scale=0.2),
+        normal(units, mean=1.0, scale=0.2),
+        normal(units, scale=0.2),
+    ]
+    plain = [*args[:9], *([args[10]] if args[10] is not None else [])]
+    return Case(
+        normalized, normalized_reference, *plain, *norm, backward=normalized_backward,
+        options=options, n=1000, grad_n=4000,
+    )  # fmt: skip
+
+
+class TestLayerNormalizedLstm(OpTests):
+    # A product of zeros has no deviation to divide by: states start away from zero.
+    cases = [
+        normalized_case(given(3, N, 4, 9)),
+        normalized_case(given(2, N, 4, 20, "original", projected=16, size=2.0), variant="original"),
+        normalized_case(given(3, N, 4, 9, peephole=True, lengths=integers(0, 4, N)), reverse=True),
+        normalized_case(without(given(2, N, 4, 20, "basic", size=2.0), 5), variant="basic"),
+    ]
+    errors = [
+        Raises(ValueError, r"\[lstm\] expected the gain of c of shape \(5,\), got \(4,\)",
+               normalized, normal(6, 2, 3), None, None, normal(20, 3), normal(20, 5), None, None,
+               None, None, normal(20), normal(20), normal(4), normal(5)),
+        Raises(ValueError, r"\[lstm\] expected weight_hh of shape \(20, 5\)",
+               normalized, normal(6, 2, 3), None, None, normal(20, 3), normal(20, 4), None, None,
+               None, None, normal(20), normal(20), normal(5), normal(5)),
+        Raises(ValueError, r"\[lstm\] expected norm as four tensors",
+               call, normal(6, 2, 3), None, None, normal(20, 3), normal(20, 5), None, None,
+               None, None, ()),
+    ]  # fmt: skip
+
+
+class TestComposite(OpTests):
+    cases = [
+        case(given(4, N, 3, 6, lengths=integers(0, 5, N)), composite),
+        case(given(4, N, 3, 6, "original", peephole=True), composite, variant="original"),
+        case(given(4, N, 3, 6, peephole=True, projected=4), composite, reverse=True),
+        case(given(3, N, 3, 6, "basic", size=0.2), composite, variant="basic"),
+    ]
+
+
+def test_the_error_carousel():
+    """dc_t/dc_(t-1) is 1 without a forget gate, f_t with one: over 40 steps, to the bit."""
+    arrays = given(40, 1, 3, 7)
+    x = rv.tensor(arrays[0].numbers(0, "float32"))
+    for variant, gates in GATES.items():
+        weight = rv.tensor(normal(gates * 7, 3).numbers(1, "float32"))
+        c0 = rv.zeros(1, 7, requires_grad=True)
+        closed = rv.zeros(gates * 7, 7)  # nothing returns through the outputs
+        _, (_, c) = F.lstm(x, (None, c0), weight, closed, variant=variant)
+        c.backward(rv.ones(1, 7))
+        want = np.ones((1, 7), np.float32)
+        if variant == "full":
+            f = host((x @ weight[7:14].T).sigmoid())
+            for t in reversed(range(40)):
+                want *= f[t]
+            np.testing.assert_allclose(host(c0.grad), want, rtol=1e-5)
+        else:
+            assert np.array_equal(host(c0.grad), want)
 
 
 class TestLstmCell(OpTests):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 import ranvier.functional as F
+from ranvier.ops.rnn import rnn_composite
 from ranvier.reference import rnn as ref
 from tests.harness import Case, Input, N, OpTests, Raises, fixed, integers, normal
 from tests.recurrent import arguments, check_alone, check_wide
@@ -17,12 +18,19 @@ def call(x: Any, h0: Any, weight_ih: Any, weight_hh: Any, *rest: Any, **options:
     return F.rnn(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, lengths=lengths, **options)
 
 
-def case(args: Sequence[Any], **options: Any) -> Case:
+def composite(x: Any, h0: Any, weight_ih: Any, weight_hh: Any, *rest: Any, **options: Any) -> Any:
+    """The same for the unfused twin."""
+    bias_ih, bias_hh, lengths = (*rest, None, None, None)[:3]
+    weights = weight_ih, weight_hh, bias_ih, bias_hh
+    return rnn_composite(x, h0, *weights, lengths=lengths, **options)
+
+
+def case(args: Sequence[Any], op: Any = call, **options: Any) -> Case:
     """Rounding errors of a step fade in the next ones: n counts a few steps' terms."""
     steps, batch, inputs = args[0].shape
     terms = inputs + args[3].shape[1] + 8
     return Case(
-        call, ref.rnn, *args, options=options, n=4 * terms, grad_n=4 * (terms + steps * batch)
+        op, ref.rnn, *args, options=options, n=4 * terms, grad_n=4 * (terms + steps * batch)
     )
 
 
@@ -109,6 +117,13 @@ class TestRnnCell(OpTests):
         cell_case(normal(N, 4), *arguments(1, N, 4, 18)[1:]),
         cell_case(normal(N, 4), None, *arguments(1, 3, 4, 5)[2:4]),
         cell_case(normal(24, 33), *arguments(1, 24, 33, 90, size=0.1)[1:]),
+    ]
+
+
+class TestComposite(OpTests):
+    cases = [
+        case([*arguments(4, N, 3, 6), integers(0, 5, N)], op=composite),
+        case(arguments(4, N, 3, 6), op=composite, reverse=True),
     ]
 
 

@@ -9,10 +9,39 @@ from ranvier.nn.losses import CrossEntropyLoss, MSELoss
 from ranvier.nn.module import Module, Window, observe
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import AvgPool2d, MaxPool2d
+from ranvier.nn.recurrent import GRU, LSTM, RNN, ConvLSTM, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
-    "AvgPool2d", "Buffer", "Conv2d", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten",
-    "Identity", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleDict",
-    "ModuleList", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh", "Window", "init",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AvgPool2d",
+    "Buffer",
+    "Conv2d",
+    "ConvLSTM",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GRUCell",
+    "Identity",
+    "LSTMCell",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "Parameter",
+    "RNNCell",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "Window",
+    "init",
     "observe",
 ]  # fmt: skip

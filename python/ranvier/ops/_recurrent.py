@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.creation import zeros
 from ranvier.dtypes import int64
 from ranvier.tensor import Tensor, tensor
 
+Array = _core.Array
 Lengths = Tensor | Sequence[int] | None
 
 
@@ -71,3 +75,60 @@ def one_step(op: str, x: Any) -> None:
 def as_sequence(x: Any) -> Any:
     """An Array (N, I) as the sequence (1, N, I)."""
     return x.reshape((1, *x.shape))
+
+
+def one_input(dx: Any) -> Any:
+    """The gradient of such a sequence as that of its only step; None stays None."""
+    return None if dx is None else dx.reshape(dx.shape[1:])
+
+
+# ---- the layers once more, from ordinary ops ----
+
+
+class _Steps(Function):
+    """Joins the outputs of T steps, (N, H) each, into (T, N, H)."""
+
+    def forward(self, *steps: Array) -> Array:
+        first = steps[0]
+        joined = _core.empty((len(steps), *first.shape), first.dtype, first.device)
+        for t, step in enumerate(steps):
+            part: Any = joined.index(t)
+            _core.copy_into(part, step)
+        return joined
+
+    def backward(self, grad: Array) -> Any:
+        return tuple([grad.index(t) for t in range(len(self.needs))])
+
+
+def walk(
+    x: Tensor,
+    state: tuple[Tensor, ...],
+    step: Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]],
+    lengths: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Runs `step(x_t, state) -> state` over a sequence; the first entry of a state is its output.
+
+    A sample that has no step t keeps its state and puts out zeros.
+    """
+    outputs: list[Any] = [None] * x.shape[0]
+    times = range(x.shape[0])
+    for t in reversed(times) if reverse else times:
+        new = step(x[t], state)
+        if lengths is None:
+            state, outputs[t] = new, new[0]
+            continue
+        active = (lengths > t).unsqueeze(1)
+        state = tuple([a.where(active, b) for a, b in zip(new, state, strict=True)])
+        outputs[t] = new[0].where(active, 0.0)
+    return _Steps.apply(*outputs), state
+
+
+def start(state: Tensor | None, x: Tensor, width: int) -> Tensor:
+    """An initial state (N, width): zeros where it is None."""
+    return zeros(x.shape[1], width, dtype=x.dtype, device=x.device) if state is None else state
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x W' + b."""
+    return x @ weight.T if bias is None else x @ weight.T + bias

@@ -11,10 +11,10 @@ Variants, by the gates they have (weights gate by gate, in this order):
 
 Options: peepholes add p_i c_(t-1), p_f c_(t-1) and p_o c_t to the gates' arguments (Gers and
 Schmidhuber, "Recurrent nets that time and count", 2000); a projection makes h_t = W_hr (o tanh c_t)
-(Sak, Senior and Beaufays, 2014).
+(Sak, Senior and Beaufays, 2014); layer normalization (Ba, Kiros and Hinton, 2016).
 
-Backward, along the cell: dc_(t-1) = f dc_t, so dc_t/dc_(t-1) is 1 where there is no forget gate, and
-errors neither vanish nor explode.
+Backward, along the cell: dc_(t-1) = f dc_t, so dc_t/dc_(t-1) is 1 where there is no forget gate,
+and errors neither vanish nor explode.
 
 `lstm_composite` is the same computation from ordinary ops, step by step: the definition, and a
 second opinion in the tests.
@@ -27,11 +27,22 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._recurrent import Lengths, as_lengths, as_sequence, choice, one_step, tensors
+from ranvier.ops._recurrent import (
+    Lengths,
+    as_lengths,
+    as_sequence,
+    choice,
+    one_input,
+    one_step,
+    start,
+    tensors,
+    walk,
+)
 from ranvier.tensor import Tensor
 
 Array = _core.Array
 State = Sequence[Tensor | None] | None
+Norm = Sequence[Tensor] | None
 
 VARIANTS = ("basic", "original", "full")
 GATES = (1, 3, 4)
@@ -63,22 +74,23 @@ class _Lstm(Function):
         return y, hn, cn
 
     def backward(self, dy: Array | None, dhn: Array | None, dcn: Array | None) -> Any:
-        x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, *_ = self.needs
+        x, h0, _, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, *_ = self.needs
         wanted = [x, weight_ih, weight_hh, bias_ih or bias_hh, weight_hr, peephole, h0]
+        given: Any = (dy, dhn, dcn, *(self.saved or ()), *self.options, wanted)
         dx, dweight_ih, dweight_hh, dbias, dweight_hr, dpeephole, dh0, dc0 = _core.lstm_backward(
-            dy, dhn, dcn, *self.saved, *self.options, wanted
+            *given
         )
         return dx, dh0, dc0, dweight_ih, dweight_hh, dbias, dbias, dweight_hr, dpeephole, None
 
 
 class _LstmCell(_Lstm):
     def forward(self, x: Array, *arguments: Any, **options: Any) -> Any:
-        _, hn, cn = super().forward(as_sequence(x), *arguments, None, reverse=False, **options)
-        return hn, cn
+        sequence = (as_sequence(x), *arguments, None)  # without lengths
+        return super().forward(*sequence, reverse=False, **options)[1:]
 
-    def backward(self, dh: Array | None, dc: Array | None) -> Any:  # type: ignore[override]
-        dx, *others, _ = super().backward(None, dh, dc)
-        return (None if dx is None else dx.reshape(dx.shape[1:])), *others
+    def backward(self, *grads: Any) -> Any:
+        dx, *others, _ = super().backward(None, *grads)
+        return one_input(dx), *others
 
 
 def _pair(op: str, state: Any) -> tuple[Tensor | None, Tensor | None]:
@@ -104,6 +116,7 @@ def lstm(
     weight_hr: Tensor | None = None,
     *,
     peephole: Tensor | None = None,
+    norm: Norm = None,
     lengths: Lengths = None,
     variant: str = "full",
     reverse: bool = False,
@@ -120,6 +133,9 @@ def lstm(
         bias_hh: (G H,) or None; the two are added, so one is enough.
         weight_hr: (R, H), projects the output state; or None.
         peephole: (3, H) for i, f, o; (2, H) for i, o of the original variant; or None.
+        norm: layer normalization: gains of W_ih x and of W_hh h (G H,), gain and bias of c (H,).
+            Each of the three is brought to mean 0 and variance 1 over its features (c inside the
+            tanh only). Such a layer is computed step by step (`lstm_composite`).
         lengths: (N,), how many steps each sample has, from 0 to T, in any order; None for T.
         variant: "full", "original" or "basic".
         reverse: from each sample's last step to its first.
@@ -143,6 +159,16 @@ def lstm(
     tensors("lstm", x=x)
     gates = _check("lstm", variant, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole)
     h0, c0 = _pair("lstm", state)
+    if norm is not None:
+        lengths = as_lengths("lstm", lengths, x)
+        _check_norm(norm, x, weight_ih, gates)
+        given = (x, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, h0, c0, lengths)
+        arrays: Any = [*(None if a is None else a.data for a in given), gates]
+        _core.lstm_check(*arrays)
+        return lstm_composite(
+            x, state, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole=peephole,
+            norm=norm, lengths=lengths, variant=variant, reverse=reverse,
+        )  # fmt: skip
     y, hn, cn = _Lstm.apply(
         x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole,
         as_lengths("lstm", lengths, x), gates=gates, reverse=bool(reverse),
@@ -167,7 +193,9 @@ def lstm_cell(
     Args and errors: as `lstm`, which gives the same bits.
     """
     one_step("lstm_cell", x)
-    gates = _check("lstm_cell", variant, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole)
+    gates = _check(
+        "lstm_cell", variant, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole
+    )
     h, c = _pair("lstm_cell", state)
     return _LstmCell.apply(
         x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, gates=gates
@@ -182,3 +210,79 @@ def _check(
     tensors(op, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih_=bias_ih, bias_hh_=bias_hh,
             weight_hr_=weight_hr, peephole_=peephole)  # fmt: skip
     return GATES[choice(op, "variant", variant, VARIANTS)]
+
+
+def _check_norm(norm: Sequence[Any], x: Tensor, weight_ih: Tensor, gates: int) -> None:
+    units = weight_ih.shape[0] // gates
+    names = ("gain of W_ih x", "gain of W_hh h", "gain of c", "bias of c")
+    sizes = (weight_ih.shape[0], weight_ih.shape[0], units, units)
+    if isinstance(norm, Tensor) or len(norm) != 4:
+        raise ValueError(f"[lstm] expected norm as four tensors ({', '.join(names)})")
+    for name, size, value in zip(names, sizes, norm, strict=True):
+        tensors("lstm", **{f"the {name}": value})
+        if value.shape != (size,):
+            raise ValueError(f"[lstm] expected the {name} of shape ({size},), got {value.shape}")
+        if value.dtype != x.dtype or value.device != x.device:
+            raise TypeError(
+                f"[lstm] expected the {name} of {x.dtype} on {x.device}, like x, got {value.dtype} "
+                f"on {value.device}"
+            )
+
+
+def _normalize(a: Tensor, gain: Tensor, eps: float) -> Tensor:
+    centred = a - a.mean(dim=-1, keepdim=True)
+    return centred * ((centred * centred).mean(dim=-1, keepdim=True) + eps).rsqrt() * gain
+
+
+def lstm_composite(
+    x: Tensor,
+    state: State,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    weight_hr: Tensor | None = None,
+    *,
+    peephole: Tensor | None = None,
+    norm: Norm = None,
+    lengths: Lengths = None,
+    variant: str = "full",
+    reverse: bool = False,
+    eps: float = 1e-5,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """What `lstm` computes, step by step from ordinary ops; arguments as there.
+
+    eps is added to the variances of a layer-normalized LSTM.
+    """
+    letters = {"basic": "g", "original": "igo", "full": "ifgo"}[variant]
+    units = weight_ih.shape[0] // len(letters)
+    seen = {} if peephole is None else dict(zip(letters.replace("g", ""), peephole, strict=True))
+
+    def step(x_t: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        h, c = before
+        by_x, by_h = x_t @ weight_ih.T, h @ weight_hh.T
+        if norm is not None:
+            by_x, by_h = _normalize(by_x, norm[0], eps), _normalize(by_h, norm[1], eps)
+        total = by_x + by_h
+        for bias in (bias_ih, bias_hh):
+            total = total if bias is None else total + bias
+        a = {letter: total[:, k * units :][:, :units] for k, letter in enumerate(letters)}
+
+        def gate(letter: str, cell: Tensor) -> Tensor:
+            z = a[letter]
+            return (z + seen[letter] * cell if letter in seen else z).sigmoid()
+
+        new = a["g"].tanh()
+        if "i" in a:
+            new = gate("i", c) * new
+        c = new + (gate("f", c) * c if "f" in a else c)
+        inner = c if norm is None else _normalize(c, norm[2], eps) + norm[3]
+        h = inner.tanh()
+        if "o" in a:
+            h = gate("o", c) * h
+        return (h if weight_hr is None else h @ weight_hr.T), c
+
+    h0, c0 = _pair("lstm", state)
+    first = (start(h0, x, weight_hh.shape[1]), start(c0, x, units))
+    y, (h, c) = walk(x, first, step, as_lengths("lstm", lengths, x), reverse)
+    return y, (h, c)

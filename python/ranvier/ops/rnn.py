@@ -7,6 +7,9 @@ Backward in time, with a_t the argument of f:
     da_t = dh_t f'(a_t)         dh_(t-1) = dy_(t-1) + W_hh' da_t
     dW_ih = sum da_t x_t'       dW_hh = sum da_t h_(t-1)'       db = sum da_t
 
+`rnn_composite` is the same computation from ordinary ops: the definition, and a second opinion in
+the tests.
+
 Source: Elman, "Finding structure in time", Cognitive Science 14 (1990); Werbos, "Backpropagation
 through time: what it does and how to do it", Proceedings of the IEEE 78 (1990).
 """
@@ -17,7 +20,18 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._recurrent import Lengths, as_lengths, as_sequence, choice, one_step, tensors
+from ranvier.ops._recurrent import (
+    Lengths,
+    affine,
+    as_lengths,
+    as_sequence,
+    choice,
+    one_input,
+    one_step,
+    start,
+    tensors,
+    walk,
+)
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -39,9 +53,7 @@ class _Rnn(Function):
         relu: bool,
         reverse: bool,
     ) -> Any:
-        y, hn = _core.rnn(
-            x, weight_ih, weight_hh, bias_ih, bias_hh, h0, lengths, relu, reverse
-        )
+        y, hn = _core.rnn(x, weight_ih, weight_hh, bias_ih, bias_hh, h0, lengths, relu, reverse)
         self.save(x, weight_ih, weight_hh, h0, lengths, y)
         self.relu, self.reverse = relu, reverse
         return y, hn
@@ -49,9 +61,8 @@ class _Rnn(Function):
     def backward(self, dy: Array | None, dhn: Array | None) -> Any:
         x, h0, weight_ih, weight_hh, bias_ih, bias_hh, _ = self.needs
         wanted = [x, weight_ih, weight_hh, bias_ih or bias_hh, h0]
-        dx, dweight_ih, dweight_hh, dbias, dh0 = _core.rnn_backward(
-            dy, dhn, *self.saved, self.relu, self.reverse, wanted
-        )
+        given: Any = (dy, dhn, *(self.saved or ()), self.relu, self.reverse, wanted)
+        dx, dweight_ih, dweight_hh, dbias, dh0 = _core.rnn_backward(*given)
         return dx, dh0, dweight_ih, dweight_hh, dbias, dbias, None
 
 
@@ -76,11 +87,9 @@ class _RnnCell(Function):
     def backward(self, dh: Array) -> Any:
         x, h, weight_ih, weight_hh, bias_ih, bias_hh = self.needs
         wanted = [x, weight_ih, weight_hh, bias_ih or bias_hh, h]
-        dx, dweight_ih, dweight_hh, dbias, dh = _core.rnn_backward(
-            None, dh, *self.saved, self.relu, False, wanted
-        )
-        dx = dx.reshape(dx.shape[1:]) if x else None
-        return dx, dh, dweight_ih, dweight_hh, dbias, dbias
+        given: Any = (None, dh, *(self.saved or ()), self.relu, False, wanted)
+        dx, dweight_ih, dweight_hh, dbias, dh0 = _core.rnn_backward(*given)
+        return one_input(dx), dh0, dweight_ih, dweight_hh, dbias, dbias
 
 
 def _check(op: str, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any) -> None:
@@ -158,3 +167,26 @@ def rnn_cell(
     _check("rnn_cell", h, weight_ih, weight_hh, bias_ih, bias_hh)
     relu = choice("rnn_cell", "nonlinearity", nonlinearity, _NONLINEARITIES) == 1
     return _RnnCell.apply(x, h, weight_ih, weight_hh, bias_ih, bias_hh, relu=relu)
+
+
+def rnn_composite(
+    x: Tensor,
+    h0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    *,
+    lengths: Lengths = None,
+    nonlinearity: str = "tanh",
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """What `rnn` computes, step by step from ordinary ops."""
+
+    def step(x_t: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        a = affine(x_t, weight_ih, bias_ih) + affine(state[0], weight_hh, bias_hh)
+        return (a.tanh() if nonlinearity == "tanh" else a.relu(),)
+
+    first = (start(h0, x, weight_ih.shape[0]),)
+    y, (h,) = walk(x, first, step, as_lengths("rnn", lengths, x), reverse)
+    return y, h

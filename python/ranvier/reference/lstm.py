@@ -37,9 +37,7 @@ def _normalize(a: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
     return (a - a.mean(axis=-1, keepdims=True)) * factor, factor
 
 
-def _normalize_backward(
-    grad: np.ndarray, normal: np.ndarray, factor: np.ndarray
-) -> np.ndarray:
+def _normalize_backward(grad: np.ndarray, normal: np.ndarray, factor: np.ndarray) -> np.ndarray:
     along = (grad * normal).mean(axis=-1, keepdims=True)
     return (grad - grad.mean(axis=-1, keepdims=True) - normal * along) * factor
 
@@ -132,13 +130,11 @@ def lstm_backward(
 ) -> tuple[Any, ...]:  # fmt: skip
     """Backpropagation through time: ``dL/dc_(t-1) = f dL/dc_t`` along the cell.
 
-    Args:
-        grads: of y and of the last two states.
-        x: and the others, as in the forward.
+    Takes the gradients of y and of the last two states, and the arguments of the forward.
 
     Returns:
         Gradients of x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole and
-        norm (a tuple of four); None for those that were None, but for h0, c0 and the biases.
+        norm (a tuple of four); empty for weight_hr, peephole and norm that were None.
     """
     letters = GATES[variant]
     _, _, _, steps = _run(
@@ -149,9 +145,9 @@ def lstm_backward(
     see = letters.replace("g", "")  # the gates that have a peephole
     dx, dw_ih, dw_hh = np.zeros_like(x), np.zeros_like(weight_ih), np.zeros_like(weight_hh)
     db = np.zeros(weight_ih.shape[0])
-    dw_hr = None if weight_hr is None else np.zeros_like(weight_hr)
-    dp = None if peephole is None else np.zeros_like(peephole)
-    dnorm = None if norm is None else tuple(np.zeros_like(n) for n in norm)
+    dw_hr = np.zeros_like(weight_hr) if weight_hr is not None else np.zeros((0, 0))
+    dp = np.zeros_like(peephole) if peephole is not None else np.zeros((0, 0))
+    dnorm = tuple(np.zeros_like(n) for n in norm or ())
     for t, active in Walk(x, lengths, reverse).back():
         s, gate = steps[t], steps[t].gate
         total = np.where(active, dh + dy[t], 0.0)

@@ -48,7 +48,7 @@ def rnn(
 
 
 def rnn_backward(
-    grads: tuple[np.ndarray | None, ...],
+    grads: tuple[np.ndarray, ...],
     x: np.ndarray,
     h0: np.ndarray | None,
     weight_ih: np.ndarray,
@@ -63,9 +63,7 @@ def rnn_backward(
 
     ``da_t = dh_t f'(a_t)`` and ``dh_(t-1) = dy_(t-1) + W_hh' da_t``.
 
-    Args:
-        grads: of y and of the last state.
-        x: and the others, as in the forward.
+    Takes the gradients of y and of the last state, and the arguments of the forward.
 
     Returns:
         Gradients of x, h0, weight_ih, weight_hh, bias_ih and bias_hh.
