@@ -48,13 +48,16 @@ RV_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // least eight independent chains of multiply-adds.
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
-constexpr int max_rows(int v) { return v == 4 ? 6 : 12; }
+constexpr int max_rows(int v) { return v == 4 ? 6 : v == 2 ? 12 : 10; }
+constexpr int kDotTile = 4;  // rows of A in a tile of dots
 #elif defined(__AVX2__)
 constexpr int kVectors = 2;
-constexpr int max_rows(int v) { return v == 2 ? 6 : 12; }
+constexpr int max_rows(int v) { return v == 2 ? 6 : 10; }
+constexpr int kDotTile = 2;
 #else
 constexpr int kVectors = 2;
-constexpr int max_rows(int v) { return v == 2 ? 5 : 10; }
+constexpr int max_rows(int v) { return v == 2 ? 5 : 8; }
+constexpr int kDotTile = 2;
 #endif
 
 // c[r][v] += sum over k < depth of rows[r][k] * b[k * ldb + v]
@@ -685,19 +688,13 @@ void multiply_dots(const Rows<T>& left, int64_t m, int64_t n, int64_t k, const M
     for (int64_t column = chunk * kWidth; column < end; column += kN) {
       const Matrix<T> part{b.at(0, column), b.row_stride, b.column_stride};
       const int64_t columns = min(kN, end - column);
-      for (int64_t row = 0; row < m; row += 4) {
-        switch (m - row) {
-          case 1:
-            run_dots<1>(left, k, part, sink, row, column, columns);
-            break;
-          case 2:
-            run_dots<2>(left, k, part, sink, row, column, columns);
-            break;
-          case 3:
-            run_dots<3>(left, k, part, sink, row, column, columns);
-            break;
-          default:
-            run_dots<4>(left, k, part, sink, row, column, columns);
+      for (int64_t row = 0; row < m; row += kDotTile) {
+        const int64_t height = min(kDotTile, m - row);
+        if (height == 1) run_dots<1>(left, k, part, sink, row, column, columns);
+        if (height == 2) run_dots<2>(left, k, part, sink, row, column, columns);
+        if constexpr (kDotTile == 4) {
+          if (height == 3) run_dots<3>(left, k, part, sink, row, column, columns);
+          if (height == 4) run_dots<4>(left, k, part, sink, row, column, columns);
         }
       }
     }

@@ -36,6 +36,18 @@ from ranvier.dtypes import (
 from ranvier.dtypes import (
     bool_ as bool,
 )
+from ranvier.random import (
+    bernoulli,
+    get_rng_state,
+    manual_seed,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    set_rng_state,
+)
 from ranvier.summary import summary
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor
 

@@ -92,7 +92,7 @@ class Function:
     # Subclasses have a __dict__; these defaults cost nothing until they are replaced.
     edges: tuple[Any, ...] | None = None
     needs: tuple[bool, ...] = ()
-    saved: tuple[Any, ...] | None = None
+    saved: Any = None  # a tuple, once something was saved
     epoch = 0
     outputs = 0  # 0: a single output that is not a tuple
     sequence = 0

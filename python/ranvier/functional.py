@@ -22,8 +22,11 @@ from ranvier.ops.compare import (
     not_equal,
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.conv2d import conv2d
 from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.gru import gru, gru_cell
+from ranvier.ops.dropout import dropout
+from ranvier.ops.embedding import embedding
 from ranvier.ops.linear import linear
 from ranvier.ops.lstm import lstm, lstm_cell
 from ranvier.ops.matmul import matmul

@@ -28,9 +28,7 @@ def case(x: Input, target: Input, weight: Input | None = None, **options: object
     )
 
 
-PLAIN = [
-    case(normal(8, 10), integers(0, 10, 8), reduction=r) for r in ("mean", "sum", "none")
-] + [
+PLAIN = [case(normal(8, 10), integers(0, 10, 8), reduction=r) for r in ("mean", "sum", "none")] + [
     case(normal(N, 10), integers(0, 10, N), reduction="sum"),
     case(normal(N, 4, 3, 5), integers(0, 4, N, 3, 5), reduction="none"),
     case(normal(N, 4), probabilities(N, 4), reduction="sum"),

@@ -1,27 +1,53 @@
-"""Squared error between a prediction and its target."""
+"""Squared error between a prediction and its target.
+
+Source: Bishop, Pattern Recognition and Machine Learning (2006), section 1.1; divided by the number
+of elements, without his factor one half.
+"""
 
 from __future__ import annotations
 
-from ranvier.ops import reduce
-from ranvier.ops.binary import subtract
-from ranvier.ops.unary import square
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
 from ranvier.tensor import Tensor
+
+Array = _core.Array
+
+
+class _SquaredError(Function):
+    def forward(self, x: Array, target: Array, *, reduction: str) -> Array:
+        difference = _core.subtract(x, target)
+        self.save(difference)
+        self.dtypes = x.dtype, target.dtype
+        self.scale = 2.0 / max(difference.size, 1) if reduction == "mean" else 2.0
+        squares = _core.multiply(difference, difference)
+        if reduction == "none":
+            return squares
+        return (_core.mean if reduction == "mean" else _core.sum)(squares, None, False)
+
+    def backward(self, grad: Array) -> Any:
+        (difference,) = self.saved
+        by_x = _core.multiply(difference, _core.multiply(grad, self.scale))
+        by_target = _core.multiply(by_x, -1.0).cast(self.dtypes[1]) if self.needs[1] else None
+        return by_x.cast(self.dtypes[0]), by_target
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """loss_i = (x_i - t_i)^2, averaged over all elements, summed, or left alone.
+    """The squared error loss_i = (x_i - t_i)^2, averaged over all elements, summed, or as it is.
 
-    dloss/dx = 2 (x - t), divided by the number of elements for "mean".
+    The gradient by x_i is 2 (x_i - t_i), over the number of elements for "mean"; by t_i minus that.
 
     Args:
         input: prediction, any shape.
         target: the same shape.
         reduction: "mean", "sum" or "none".
 
-    Raises:
-        ValueError: shapes that differ: broadcasting a target is almost always a mistake.
+    Returns:
+        A scalar, or the shape of `input` for "none".
 
-    Source: Bishop, Pattern Recognition and Machine Learning (2006), section 1.1.
+    Raises:
+        ValueError: different shapes, or another reduction.
 
     Example:
         >>> import ranvier as rv
@@ -37,7 +63,4 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
         raise ValueError(
             f"[mse_loss] expected reduction 'mean', 'sum' or 'none', got {reduction!r}"
         )
-    losses = square(subtract(input, target))
-    if reduction == "none":
-        return losses
-    return reduce.mean(losses) if reduction == "mean" else reduce.sum(losses)
+    return _SquaredError.apply(input, target, reduction=reduction)
