@@ -150,7 +150,6 @@ def test_lstm_cell_is_a_step_of_lstm():
     assert np.array_equal(state[1].numpy(), c.numpy()[0])
 
 
-@pytest.mark.skipif(not hasattr(F, "dropout"), reason="needs room dropout")
 def test_dropout_between_layers_in_training_only():
     layer = nn.GRU(3, 5, num_layers=2, dropout=1.0)
     plain = nn.GRU(3, 5, num_layers=2)
@@ -163,7 +162,6 @@ def test_dropout_between_layers_in_training_only():
     assert not np.array_equal(layer.train()(x)[0].numpy(), plain(x)[0].numpy())
 
 
-@pytest.mark.skipif(not hasattr(F, "conv2d"), reason="needs room conv2d")
 def test_conv_lstm():
     """With kernels of one pixel, every pixel is an LSTM of its own."""
     conv = nn.ConvLSTM(3, 5, kernel_size=1)
