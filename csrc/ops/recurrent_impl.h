@@ -270,7 +270,7 @@ void GatePanels<T, G>::run(const T* state, int64_t row, int64_t rows, bool paral
   const int64_t depth = state ? width : 0;
   for_chunks(parallel, count(), [&](int64_t i) {
     const int64_t unit = i * kN;
-    run_panel<G>(Rows<T>{state, width}, packed + i * G * kN * width, sink,
+    run_panel<G>(Rows<T>{state ? state : packed, width}, packed + i * G * kN * width, sink,
                  Block{row, rows, unit, min(kN, units - unit), 0, depth, true, true});
   });
 }
@@ -284,8 +284,8 @@ void ColumnPanels<T>::run(const T* left, int64_t stride, int64_t row, int64_t ro
     int64_t column, vectors, columns;
     gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
     const Block block{row, rows, column, columns, 0, left ? depth : 0, true, true};
-    gemm::run_panel_of(vectors, Rows<T>{left, stride}, packed + column * depth, vectors * Vec<T>::N,
-                       sink, block);
+    gemm::run_panel_of(vectors, Rows<T>{left ? left : packed, stride}, packed + column * depth,
+                       vectors * Vec<T>::N, sink, block);
   });
 }
 

@@ -7,6 +7,19 @@ from ranvier.nn.conv import Conv2d
 from ranvier.nn.linear import Embedding, Flatten, Identity, Linear
 from ranvier.nn.losses import CrossEntropyLoss, MSELoss
 from ranvier.nn.module import Module, Window, observe
+from ranvier.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalContrastNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import AvgPool2d, MaxPool2d
 from ranvier.nn.recurrent import GRU, LSTM, RNN, ConvLSTM, GRUCell, LSTMCell, RNNCell
@@ -16,6 +29,9 @@ __all__ = [
     "LSTM",
     "RNN",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Buffer",
     "Conv2d",
     "ConvLSTM",
@@ -24,10 +40,17 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalContrastNorm",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
@@ -35,6 +58,7 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
     "RNNCell",
     "ReLU",
     "Sequential",
