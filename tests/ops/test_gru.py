@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 import ranvier.functional as F
 from ranvier.ops.gru import gru_composite
@@ -114,3 +116,12 @@ def test_wide_layers():
 def test_lengths_give_what_each_sample_gives_alone():
     for reverse in (False, True):
         check_alone(F.gru, given(7, 6, 5, 21), reverse=reverse)
+
+
+@drawn(st.data())
+def test_any_lengths_give_what_each_sample_gives_alone(data: st.DataObject) -> None:
+    steps, batch = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 20))
+    inputs, units = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 40))
+    lengths = tuple(data.draw(st.integers(0, steps)) for _ in range(batch))
+    args = given(steps, batch, inputs, units)
+    check_alone(F.gru, args, lengths=lengths, reverse=data.draw(st.booleans()))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 import ranvier as rv
 import ranvier.functional as F
@@ -253,3 +255,37 @@ def test_lengths_give_what_each_sample_gives_alone():
         check_alone(F.lstm, [x, h0, c0, *weights], states=2, reverse=reverse)
         args = given(7, 6, 5, 21, projected=19)[:8]
         check_alone(F.lstm, args, states=2, reverse=reverse)
+
+
+@drawn(st.data())
+def test_any_lengths_give_what_each_sample_gives_alone(data: st.DataObject) -> None:
+    steps, batch = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 20))
+    inputs, units = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 40))
+    lengths = tuple(data.draw(st.integers(0, steps)) for _ in range(batch))
+    args = given(steps, batch, inputs, units)[:7]
+    options = {"lengths": lengths, "reverse": data.draw(st.booleans())}
+    check_alone(F.lstm, args, states=2, **options)
+
+
+@drawn(st.data())
+def test_any_shape(data: st.DataObject) -> None:
+    steps, batch = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 20))
+    inputs, units = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 40))
+    variant = data.draw(st.sampled_from(["full", "original"]))
+    projected = data.draw(st.integers(0, units - 1))
+    args = given(
+        steps, batch, inputs, units, variant, projected, data.draw(st.booleans()),
+        lengths=integers(0, steps + 1, batch), size=0.5,
+    )  # fmt: skip
+    check_wide(case(args, variant=variant, reverse=data.draw(st.booleans())))
+
+
+def test_memory_is_what_the_header_says():
+    """Kept for the backward: the arguments, the outputs, the gates and the cell states."""
+    steps, batch, units = 5, 3, 7
+    arrays = [a.numbers(i, "float32") for i, a in enumerate(given(steps, batch, 4, units)[:7])]
+    x, h0, c0, *weights = (rv.tensor(a, requires_grad=True) for a in arrays)
+    y, _ = F.lstm(x, (h0, c0), *weights)
+    kept = sum(a.size for a in y.node.function.saved if a is not None)
+    own = sum(a.size for a in arrays[:5])  # without the biases
+    assert kept == own + steps * batch * units * (1 + 4 + 1)

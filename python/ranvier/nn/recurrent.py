@@ -90,7 +90,7 @@ class _Recurrent(Module):
 
     def reset_parameters(self) -> None:
         """Draws new initial values from U(-b, b), b = 1 / sqrt(hidden_size)."""
-        _draw([p for p in self.parameters() if p.ndim == 2 or p.size], self.hidden_size)
+        _draw(list(self.parameters()), self.hidden_size)
 
     def _weights(self, end: str) -> tuple[Any, ...]:
         """weight_ih, weight_hh, bias_ih, bias_hh of a layer."""
@@ -146,7 +146,8 @@ class _Recurrent(Module):
     def mult_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
         """Products with all weight matrices, at every step of every sample."""
         first = inputs[0]
-        matrices = sum(p.size for p in self.parameters() if p.ndim == 2 and p.shape[0] > 3)
+        products = ("weight_ih", "weight_hh", "weight_hr")
+        matrices = sum(p.size for n, p in self.named_parameters() if n.startswith(products))
         return first.shape[0] * first.shape[1] * matrices
 
     def extra_repr(self) -> str:
