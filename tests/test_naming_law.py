@@ -145,7 +145,10 @@ def _known_to_reference(name: str) -> bool:
 
 
 def wrong_includes(root: Path) -> list[str]:
-    """C++ includes that point up or sideways, and C++ library headers in instruction-set files."""
+    """C++ includes that point up or sideways, and C++ library headers in instruction-set files.
+
+    An ``_impl.h`` may include the header of the room whose name it begins with.
+    """
     problems = []
     for folder in ("csrc/core", "csrc/ops", "cuda/core", "cuda/ops"):
         for path in sorted((root / folder).glob("*")):

@@ -27,7 +27,7 @@ def case(name: str, x: Input, dim: int = -1) -> Case:
 SHAPES = [
     (normal(N, 10), -1),
     (normal(N, 1), -1),
-    (normal(N, 7), 0),
+    (normal(3, 7), 0),
     (normal(N, 17, 5), 1),
     (normal(N, 6, 4, 5), 1),
     (normal(5), 0),

@@ -136,7 +136,6 @@ def _fit(
         validation=datasets.loader(parts.splits.validation, parts.prepare),
         callbacks=_callbacks(settings, folder),
         device=settings.device,
-        seed=settings.seed,
         resume=bool(options.resume),
         capture=settings.capture,
         verbose=0 if options.quiet else None,
