@@ -26,6 +26,7 @@ LEVELS = {
     "optim": 4,
     "data": 4,
     "io": 4,
+    "summary": 5,
     "neurons": 5,
     "train": 5,
     "models": 5,
