@@ -1,4 +1,4 @@
-"""Parameter sets of real networks, and one optimizer step over all of them."""
+"""What the rows of the optimizers share: parameters of real networks, one step at a time."""
 
 from __future__ import annotations
 
@@ -9,70 +9,52 @@ import numpy as np
 
 from ranvier.bench.suite import Row
 
-SETS: dict[str, list[tuple[int, ...]]] = {
-    "LeNet": [(6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,), (120, 400), (120,), (84, 120), (84,),
-              (10, 84), (10,)],
-    "MLP 784-256-128-10": [(256, 784), (256,), (128, 256), (128,), (10, 128), (10,)],
-    "10 M in one": [(10_000_000,)],
-}  # fmt: skip
+LENET = [(6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,), (120, 400), (120,), (84, 120), (84,), (10, 84),
+         (10,)]  # fmt: skip
+NETS = {"LeNet 62 k": LENET, "one of 10 M": [(10_000_000,)], "100 of 10 k": [(100, 100)] * 100}
 
 
-def row(
-    name: str,
-    where: str,
-    arrays: int,
-    ours: Callable[[list[Any]], Any],
-    torchs: dict[str, Callable[[list[Any]], Any]],
-) -> Row:
-    """A step of the optimizer that `ours` and `torchs` make from a list of parameters.
+def data(shapes: list[tuple[int, ...]]) -> Callable[..., dict[str, Any]]:
+    """Parameters and gradients."""
+    return lambda rng: {k: [rng.standard_normal(s, np.float32) for s in shapes] for k in "pg"}
 
-    Steps change their parameters, so the results of peers that ran different numbers of steps
-    cannot be compared here; tests/optim holds them against PyTorch.
 
-    Args:
-        name: of the rule.
-        where: a key of SETS.
-        arrays: how many arrays of the size of the parameters a step reads or writes.
-        ours: makes our optimizer.
-        torchs: peer -> makes PyTorch's.
-    """
-    shapes = SETS[where]
+def stepper(make: Callable[[list[Any]], Any], library: str) -> Callable[[dict[str, Any]], Any]:
+    """`make` builds the optimizer over the library's parameters; a step leaves the gradients."""
 
-    def data(rng: np.random.Generator) -> dict[str, Any]:
-        draw = [rng.standard_normal(s, np.float32) for s in shapes]
-        return {"p": draw, "g": [rng.standard_normal(s, np.float32) for s in shapes]}
-
-    def build_ours(d: dict[str, Any]) -> Any:
-        import ranvier as rv
-
-        parameters = [rv.tensor(p).requires_grad_() for p in d["p"]]
-        for p, g in zip(parameters, d["g"], strict=True):
-            p.grad = rv.tensor(g)
-        return _stepping(ours(parameters), parameters)
-
-    def build_torch(make: Callable[[list[Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-        def build(d: dict[str, Any]) -> Any:
+    def build(d: dict[str, Any]) -> Any:
+        if library == "torch":
             import torch
 
-            parameters = [torch.tensor(p).requires_grad_() for p in d["p"]]
-            for p, g in zip(parameters, d["g"], strict=True):
+            params = [torch.tensor(p, requires_grad=True) for p in d["p"]]
+            for p, g in zip(params, d["g"], strict=True):
                 p.grad = torch.tensor(g)
-            return _stepping(make(parameters), parameters)
+        else:
+            import ranvier as rv
 
-        return build
+            params = [rv.tensor(p, requires_grad=True) for p in d["p"]]
+            for p, g in zip(params, d["g"], strict=True):
+                p.grad = rv.tensor(g)
+        optimizer = make(params)
 
-    return Row(
-        f"{name}, {where}",
-        data,
-        {"ranvier": build_ours, **{peer: build_torch(make) for peer, make in torchs.items()}},
-        bytes=4.0 * arrays * sum(np.prod(s) for s in shapes),
-        tolerance=None,
-    )
+        def step() -> Any:
+            optimizer.step()
+            return params[0]
+
+        return step
+
+    return build
 
 
-def _stepping(optimizer: Any, parameters: list[Any]) -> Callable[[], Any]:
-    def step() -> Any:
-        optimizer.step()
-        return parameters[0]
-
-    return step
+def rows(peers: dict[str, Callable[[list[Any]], Any]], streams: int) -> list[Row]:
+    """One row per net; `streams` arrays of the parameters' size are read or written."""
+    return [
+        Row(
+            name,
+            data(shapes),
+            {peer: stepper(make, peer.split("-")[0]) for peer, make in peers.items()},
+            bytes=4.0 * streams * sum(int(np.prod(s)) for s in shapes),
+            tolerance=1e-4,
+        )
+        for name, shapes in NETS.items()
+    ]

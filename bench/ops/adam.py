@@ -1,28 +1,28 @@
-"""One Adam step over all parameters, beside PyTorch's fused and default forms."""
+"""Adam against PyTorch's default and fused forms: memory is the limit."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ranvier.bench.ops._steps import SETS, row
+from ranvier.bench.ops._steps import rows
 
 
-def ours(parameters: list[Any]) -> Any:
+def ours(params: list[Any]) -> Any:
     import ranvier as rv
 
-    return rv.optim.Adam(parameters, lr=1e-3)
+    return rv.optim.Adam(params, lr=1e-3)
 
 
-def fused(parameters: list[Any]) -> Any:
+def torchs(params: list[Any]) -> Any:
     import torch
 
-    return torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    return torch.optim.Adam(params, lr=1e-3)
 
 
-def default(parameters: list[Any]) -> Any:
+def fused(params: list[Any]) -> Any:
     import torch
 
-    return torch.optim.Adam(parameters, lr=1e-3)
+    return torch.optim.Adam(params, lr=1e-3, fused=True)
 
 
-ROWS = [row("Adam", where, 7, ours, {"torch": fused, "torch-default": default}) for where in SETS]
+ROWS = rows({"ranvier": ours, "torch": torchs, "torch-fused": fused}, streams=7)

@@ -1,31 +1,28 @@
-"""One SGD step with momentum over all parameters, beside PyTorch's fused and default forms."""
+"""SGD with momentum against PyTorch's default and fused forms: memory is the limit."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ranvier.bench.ops._steps import SETS, row
+from ranvier.bench.ops._steps import rows
 
 
-def ours(parameters: list[Any]) -> Any:
+def ours(params: list[Any]) -> Any:
     import ranvier as rv
 
-    return rv.optim.SGD(parameters, lr=1e-3, momentum=0.9)
+    return rv.optim.SGD(params, lr=1e-2, momentum=0.9)
 
 
-def fused(parameters: list[Any]) -> Any:
+def torchs(params: list[Any]) -> Any:
     import torch
 
-    return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, fused=True)
+    return torch.optim.SGD(params, lr=1e-2, momentum=0.9)
 
 
-def default(parameters: list[Any]) -> Any:
+def fused(params: list[Any]) -> Any:
     import torch
 
-    return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9)
+    return torch.optim.SGD(params, lr=1e-2, momentum=0.9, fused=True)
 
 
-ROWS = [
-    row("SGD with momentum", where, 5, ours, {"torch": fused, "torch-default": default})
-    for where in SETS
-]
+ROWS = rows({"ranvier": ours, "torch": torchs, "torch-fused": fused}, streams=5)
