@@ -29,7 +29,7 @@ class _Conv2d(Function):
         return _core.conv2d(x, weight, bias, *geometry)
 
     def backward(self, dy: Array) -> Any:
-        x, weight = self.saved or (None, None)
+        x, weight = self.saved
         dx = dw = db = None
         dy = dy.channels_last()
         if self.needs[0]:
