@@ -526,8 +526,8 @@ class ConvLSTM(Module):
         by_x = F.conv2d(images, self.weight_ih, self.bias, padding=padding)
         by_x = by_x.reshape(steps, rows, 4 * self.hidden_channels, *size)
         outputs = []
-        for t in range(steps):
-            a = by_x[t] + F.conv2d(h, self.weight_hh, padding=padding)
+        for of_x in by_x.unbind(0):
+            a = of_x + F.conv2d(h, self.weight_hh, padding=padding)
             i, f, g, o = F.chunk(a, 4, 1)
             c = f.sigmoid() * c + i.sigmoid() * g.tanh()
             h = o.sigmoid() * c.tanh()

@@ -112,9 +112,10 @@ def walk(
     A sample that has no step t keeps its state and puts out zeros.
     """
     outputs: list[Any] = [None] * x.shape[0]
-    times = range(x.shape[0])
+    inputs = x.unbind(0)
+    times = range(len(inputs))
     for t in reversed(times) if reverse else times:
-        new = step(x[t], state)
+        new = step(inputs[t], state)
         if lengths is None:
             state, outputs[t] = new, new[0]
             continue

@@ -158,13 +158,15 @@ def gru_composite(
     """What `gru` computes, step by step from ordinary ops."""
     units = weight_hh.shape[1]
 
-    def step(x_t: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        by_x = affine(x_t, weight_ih, bias_ih)
-        by_h = affine(state[0], weight_hh, bias_hh)
-        r = (by_x[:, :units] + by_h[:, :units]).sigmoid()
-        z = (by_x[:, units : 2 * units] + by_h[:, units : 2 * units]).sigmoid()
-        n = (by_x[:, 2 * units :] + r * by_h[:, 2 * units :]).tanh()
+    def step(by_x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (x_r, x_z, x_n), (h_r, h_z, h_n) = (
+            a.split(units, 1) for a in (by_x, affine(state[0], weight_hh, bias_hh))
+        )
+        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+        n = (x_n + r * h_n).tanh()
         return ((1 - z) * n + z * state[0],)
 
-    y, (h,) = walk(x, (start(h0, x, units),), step, as_lengths("gru", lengths, x), reverse)
+    inputs = affine(x, weight_ih, bias_ih)
+    first = (start(h0, x, units),)
+    y, (h,) = walk(inputs, first, step, as_lengths("gru", lengths, x), reverse)
     return y, h

@@ -258,15 +258,18 @@ def lstm_composite(
     units = weight_ih.shape[0] // len(letters)
     seen = {} if peephole is None else dict(zip(letters.replace("g", ""), peephole, strict=True))
 
-    def step(x_t: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    inputs = x @ weight_ih.T  # of all steps at once
+    if norm is not None:
+        inputs = _normalize(inputs, norm[0], eps)
+    for bias in (bias_ih, bias_hh):
+        inputs = inputs if bias is None else inputs + bias
+
+    def step(by_x: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         h, c = before
-        by_x, by_h = x_t @ weight_ih.T, h @ weight_hh.T
+        by_h = h @ weight_hh.T
         if norm is not None:
-            by_x, by_h = _normalize(by_x, norm[0], eps), _normalize(by_h, norm[1], eps)
-        total = by_x + by_h
-        for bias in (bias_ih, bias_hh):
-            total = total if bias is None else total + bias
-        a = {letter: total[:, k * units :][:, :units] for k, letter in enumerate(letters)}
+            by_h = _normalize(by_h, norm[1], eps)
+        a = dict(zip(letters, (by_x + by_h).split(units, 1), strict=True))
 
         def gate(letter: str, cell: Tensor) -> Tensor:
             z = a[letter]
@@ -284,5 +287,5 @@ def lstm_composite(
 
     h0, c0 = _pair("lstm", state)
     first = (start(h0, x, weight_hh.shape[1]), start(c0, x, units))
-    y, (h, c) = walk(x, first, step, as_lengths("lstm", lengths, x), reverse)
+    y, (h, c) = walk(inputs, first, step, as_lengths("lstm", lengths, x), reverse)
     return y, (h, c)

@@ -183,10 +183,11 @@ def rnn_composite(
 ) -> tuple[Tensor, Tensor]:
     """What `rnn` computes, step by step from ordinary ops."""
 
-    def step(x_t: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        a = affine(x_t, weight_ih, bias_ih) + affine(state[0], weight_hh, bias_hh)
+    def step(by_x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        a = by_x + affine(state[0], weight_hh, bias_hh)
         return (a.tanh() if nonlinearity == "tanh" else a.relu(),)
 
     first = (start(h0, x, weight_ih.shape[0]),)
-    y, (h,) = walk(x, first, step, as_lengths("rnn", lengths, x), reverse)
+    inputs = affine(x, weight_ih, bias_ih)
+    y, (h,) = walk(inputs, first, step, as_lengths("rnn", lengths, x), reverse)
     return y, h
