@@ -228,7 +228,7 @@ def _accumulate(leaf: Tensor, grad: Array) -> None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied.
         leaf.grad = Tensor(_core.own_gradient(grad, leaf.data))
     else:
-        _core.add_(leaf.grad.data, grad)
+        _core.add_into(leaf.grad.data, grad)
         clock.changed(leaf.grad.data)
 
 

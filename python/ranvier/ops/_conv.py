@@ -36,8 +36,7 @@ class _Convolution(Function):
         return _core.conv2d(x, weight, bias, *geometry)
 
     def backward(self, dy: Array) -> Any:
-        saved: Any = self.saved or (None, None)
-        x, weight = saved
+        x, weight = self.saved
         dx = dw = db = None
         dy = dy.channels_last()
         if self.needs[0]:
@@ -58,8 +57,7 @@ class _Transposed(Function):
         return _core.conv2d_data(x, weight, bias, shape, *geometry)
 
     def backward(self, dy: Array) -> Any:
-        saved: Any = self.saved or (None, None)
-        x, weight = saved
+        x, weight = self.saved
         dx = dw = db = None
         dy = dy.channels_last()
         if self.needs[0]:
@@ -90,7 +88,7 @@ def _images(frames: Array, which: slice) -> Any:
 
 def _add(frames: Array, which: slice, images: Array) -> None:
     part = view(frames, slice(None), which)
-    _core.add_(part, images.permute((0, 2, 3, 1)).reshape(part.shape))
+    _core.add_into(part, images.permute((0, 2, 3, 1)).reshape(part.shape))
 
 
 def _depth(geometry: Any, size: int, windows: int, taps: int) -> list[tuple[int, Run]]:
@@ -161,8 +159,7 @@ class _Volumes(Function):
         return (_volume_data if transposed else _volume)(x, weight, bias, shape, geometry)
 
     def backward(self, dy: Array) -> Any:
-        saved: Any = self.saved or (None, None)
-        x, weight = saved
+        x, weight = self.saved
         dx = dw = db = None
         if self.needs[0]:
             back = _volume if self.transposed else _volume_data

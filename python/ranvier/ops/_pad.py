@@ -50,7 +50,7 @@ class _Constant(Function):
         if all(side >= 0 for pair in self.sides for side in pair):
             return view(grad, *inner)
         dx = filled(self.shape, grad)
-        _core.copy_into(dview(x, *crop), view(grad, *inner))
+        _core.copy_into(view(dx, *crop), view(grad, *inner))
         return dx
 
     def _slices(self) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -70,7 +70,7 @@ class _Repeat(Function):
         return _core.index(x, (axis,), [index], axis)
 
     def backward(self, grad: Array) -> Array:
-        (index,) = self.saved or ()
+        (index,) = self.saved
         dx = filled(self.shape, grad)
         _core.index_put(dx, (self.axis,), [index], self.axis, grad, True)
         return dx

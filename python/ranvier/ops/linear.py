@@ -23,7 +23,7 @@ class _Linear(Function):
         return _core.linear(x, weight, bias)
 
     def backward(self, dy: Array) -> Any:
-        x, weight = self.saved  # type: ignore[misc]
+        x, weight = self.saved
         by_x = by_weight = by_bias = None
         if self.needs[0]:
             by_x = _core.linear_backward_input(dy, weight)

@@ -30,7 +30,7 @@ class _Matmul(Function):
         return _core.matmul(a, b)
 
     def backward(self, grad: Array) -> Any:
-        a, b = self.saved  # type: ignore[misc]
+        a, b = self.saved
         by_a = by_b = None
         if self.needs[0]:  # dL/dA = dL/dC B'
             by_a = _summed(_core.matmul_backward_left(grad, b, len(self.a[0])), *self.a)
