@@ -23,7 +23,10 @@ from ranvier.ops.compare import (
     not_equal,
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.conv1d import conv1d
 from ranvier.ops.conv2d import conv2d
+from ranvier.ops.conv3d import conv3d, conv_transpose3d
+from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
 from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
@@ -44,6 +47,7 @@ from ranvier.ops.max_pool import (
     max_unpool3d,
 )
 from ranvier.ops.mse_loss import mse_loss
+from ranvier.ops.pad import pad
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.shape import (

@@ -3,7 +3,14 @@
 from ranvier.nn import init
 from ranvier.nn.activation import Dropout, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from ranvier.nn.containers import ModuleDict, ModuleList, Sequential
-from ranvier.nn.conv import Conv2d
+from ranvier.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from ranvier.nn.linear import Embedding, Flatten, Identity, Linear
 from ranvier.nn.losses import CrossEntropyLoss, MSELoss
 from ranvier.nn.module import Module, Window, observe
@@ -24,7 +31,8 @@ from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import AvgPool2d, MaxPool2d
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer", "Conv2d",
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer", "Conv1d", "Conv2d",
+    "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
     "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GroupNorm", "Identity",
     "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear",
     "LocalContrastNorm", "LocalResponseNorm", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
