@@ -2,7 +2,7 @@ from importlib import metadata
 
 project = "ranvier"
 author = "The ranvier developers"
-copyright = "2026, The ranvier developers"  # noqa: A001
+copyright = "2026, The ranvier developers"
 try:
     release = metadata.version("ranvier")
 except metadata.PackageNotFoundError:

@@ -96,3 +96,11 @@ def test_g8_weights_of_a_large_image():
     shared = rv.zeros(filters, 1, 10, 10, device="meta")
     assert shared.size == 10**4
     assert F.conv2d(x, shared, padding=((5, 4), (5, 4))).shape == (1, filters, 1000, 1000)
+
+
+def test_g10_batch_norm():
+    x = np.random.default_rng(0).normal(3.0, 2.0, (8, 5, 4, 4))
+    y = F.batch_norm(rv.tensor(x), None, None, training=True, eps=0.01).numpy()
+    v = x.var(axis=(0, 2, 3))
+    np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0.0, atol=1e-14)
+    np.testing.assert_allclose(y.var(axis=(0, 2, 3)), v / (v + 0.01), rtol=1e-13)

@@ -79,21 +79,22 @@ struct Loop {
     }
   }
 
-  // row(n, pointers, byte strides) for every row, or piece of a long row; no row is empty.
+  // row(n, pointers, byte strides) for every row, or piece of a long row; no row is empty. About
+  // `grain` elements make one chunk of work.
   template <class F>
-  RV_ALWAYS_INLINE void run(const F& row) const {
+  RV_ALWAYS_INLINE void run(const F& row, int64_t grain = kLoopGrain) const {
     int64_t inner = shape[ndim - 1], outer = 1, step[K];
     for (int i = 0; i < ndim - 1; ++i) outer *= shape[i];
     if (inner == 0 || outer == 0) return;
     for (int k = 0; k < K; ++k) step[k] = stride[k][ndim - 1];
-    int64_t pieces = (inner + kLoopGrain - 1) / kLoopGrain;
-    int64_t rows = inner >= kLoopGrain ? 1 : kLoopGrain / inner;
+    int64_t pieces = (inner + grain - 1) / grain;
+    int64_t rows = inner >= grain ? 1 : grain / inner;
     int64_t groups = (outer + rows - 1) / rows;
     auto chunk = [&](int64_t c) {
       int64_t first = c / pieces * rows, piece = c % pieces;
       int64_t last = first + rows < outer ? first + rows : outer;
-      int64_t begin = piece * kLoopGrain;
-      int64_t n = inner - begin < kLoopGrain ? inner - begin : kLoopGrain;
+      int64_t begin = piece * grain;
+      int64_t n = inner - begin < grain ? inner - begin : grain;
       int64_t index[kMaxDims];
       char* p[K];
       for (int k = 0; k < K; ++k) p[k] = base[k] + begin * step[k];

@@ -270,6 +270,8 @@ NB_MODULE(_core, m) {
     }
   });
   choose_level();
+  // The default random generator lives as long as the interpreter: nanobind would call it a leak.
+  nb::set_leak_warnings(false);
 
   nb::class_<Array>(m, "Array", "Shared buffer, offset, shape, strides, dtype and device.")
       .def_prop_ro("shape", [](const Array& a) { return a.shape(); })

@@ -200,6 +200,21 @@ using Mask = LaneMask<sizeof(T)>;
 
 namespace raw {
 
+// One broadcast. Raw{} + x would turn -0 into +0, and a loop over the lanes would keep gcc 12 from
+// unrolling the loops around it in time to hold arrays of vectors in registers.
+template <class V, class T>
+RV_INLINE V splat(T x) {
+  if constexpr (sizeof(V) / sizeof(T) == 16) {
+    return V{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+  } else if constexpr (sizeof(V) / sizeof(T) == 8) {
+    return V{x, x, x, x, x, x, x, x};
+  } else if constexpr (sizeof(V) / sizeof(T) == 4) {
+    return V{x, x, x, x};
+  } else {
+    return V{x, x};
+  }
+}
+
 #if defined(__AVX512F__)
 
 // Every intrinsic that leaves a result undefined is called in its zero-masked form with a full
@@ -376,9 +391,7 @@ struct Vec {
 
   Vec() = default;
   RV_ALWAYS_INLINE Vec(Raw raw) : v(raw) {}
-  RV_ALWAYS_INLINE Vec(T x) {
-    for (int i = 0; i < N; ++i) v[i] = x;  // one broadcast; Raw{} + x would turn -0 into +0
-  }
+  RV_ALWAYS_INLINE Vec(T x) : v(raw::splat<Raw>(x)) {}
 
   static RV_ALWAYS_INLINE Vec zero() { return Vec(Raw{}); }
   static RV_ALWAYS_INLINE Vec broadcast(T x) { return Vec(x); }

@@ -82,7 +82,7 @@ void compute_into(const Array& a, nb::handle b) {
 RV_BIND(m) {
 #define RV_ROW(name, op)                \
   m.def(#name, &compute<BinaryOp::op>); \
-  m.def(#name "_", &compute_into<BinaryOp::op>);
+  m.def(#name "_into", &compute_into<BinaryOp::op>);
   RV_ROW(add, Add)
   RV_ROW(subtract, Subtract)
   RV_ROW(multiply, Multiply)

@@ -100,10 +100,19 @@ struct Best {
   T value;
   int64_t index;
 };
+template <bool First, class A, class B>
+struct Either {
+  using Type = A;
+};
+template <class A, class B>
+struct Either<false, A, B> {
+  using Type = B;
+};
 template <class ElementType, bool Largest>
 struct Arg {
   using T = ElementType;
   using A = Best<T>;
+  using Value = typename Either<Largest, Max<T, T>, Min<T, T>>::Type;
   static constexpr bool kCenter = false, kIndex = true;
   static RV_ALWAYS_INLINE A first() { return {0, -1}; }
   static RV_ALWAYS_INLINE A step(A acc, T x, T, int64_t index) {
@@ -244,6 +253,9 @@ struct Parts {
   }
 };
 
+template <class T>
+constexpr bool kIsFloat = static_cast<T>(0.5) != 0;
+
 // Everything else: element after element. The compiler makes vectors where the order is free.
 template <class Op>
 struct Single {
@@ -254,7 +266,27 @@ struct Single {
     A a = acc;
     if (stride == static_cast<int64_t>(sizeof(T))) {
       auto* x = reinterpret_cast<const T*>(p);
-      for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
+      if constexpr (Op::kIndex && kIsFloat<T>) {
+        if (n < 64) {
+          for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
+          acc = a;
+          return;
+        }
+        // The best value of each block first; where it is, only when it wins.
+        constexpr int64_t kBlock = 1024;
+        for (int64_t begin = 0; begin < n; begin += kBlock) {
+          const int64_t end = begin + kBlock < n ? begin + kBlock : n;
+          Parts<typename Op::Value> best;
+          best.add(p + begin * stride, stride, end - begin, 0, 0);
+          const T value = best.result();
+          if (Op::step(a, value, T(0), INT64_MAX).index != INT64_MAX) continue;
+          int64_t i = begin;
+          while (x[i] != value && !is_nan_value(x[i])) ++i;
+          a = one(a, x[i], index + i);
+        }
+      } else {
+        for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
+      }
     } else {
       for (int64_t i = 0; i < n; ++i)
         a = one(a, *reinterpret_cast<const T*>(p + i * stride), index + i);
@@ -271,8 +303,6 @@ struct Single {
   }
 };
 
-template <class T>
-constexpr bool kIsFloat = static_cast<T>(0.5) != 0;
 template <class Op, bool Vectors>
 struct Accumulator {
   using Type = Single<Op>;

@@ -6,7 +6,7 @@ x = rv.tensor([1.0, 2.0], requires_grad=True)
 x.grad                      # tensor([2., 4.])
 """
 
-from importlib import metadata as _metadata
+from typing import Any as _Any
 
 from ranvier import _core, functional, models, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
@@ -36,10 +36,50 @@ from ranvier.dtypes import (
 from ranvier.dtypes import (
     bool_ as bool,
 )
+from ranvier.random import (
+    bernoulli,
+    get_rng_state,
+    manual_seed,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    set_rng_state,
+)
 from ranvier.summary import summary
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor
 
-try:
-    __version__ = _metadata.version("ranvier")
-except _metadata.PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0+source"
+# Imported when first asked for, so that `import ranvier` stays quick.
+_LAZY = {
+    "data": ("ranvier.data", None),
+    "io": ("ranvier.io", None),
+    "train": ("ranvier.train", None),
+    "load": ("ranvier.io", "load_file"),
+    "save": ("ranvier.io", "save_file"),
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        try:
+            value: _Any = metadata.version("ranvier")
+        except metadata.PackageNotFoundError:  # a source tree that is not installed
+            value = "0+source"
+    elif name in _LAZY:
+        from importlib import import_module
+
+        path, attribute = _LAZY[name]
+        module = import_module(path)
+        value = getattr(module, attribute) if attribute else module
+    else:
+        raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY, "__version__"])

@@ -92,7 +92,7 @@ class Function:
     # Subclasses have a __dict__; these defaults cost nothing until they are replaced.
     edges: tuple[Any, ...] | None = None
     needs: tuple[bool, ...] = ()
-    saved: tuple[Any, ...] | None = None
+    saved: Any = None  # a tuple, once something was saved
     epoch = 0
     outputs = 0  # 0: a single output that is not a tuple
     sequence = 0
@@ -228,7 +228,7 @@ def _accumulate(leaf: Tensor, grad: Array) -> None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied.
         leaf.grad = Tensor(_core.own_gradient(grad, leaf.data))
     else:
-        _core.add_(leaf.grad.data, grad)
+        _core.add_into(leaf.grad.data, grad)
         clock.changed(leaf.grad.data)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ranvier import _core
 from ranvier.tensor import Tensor, clock, from_host
 
-CaptureError = _core.CaptureError
+CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defined]
 
 # Every module whose training flag is read while a step is recorded; see `guard`.
 _guards: list[tuple[Any, str, Any]] | None = None

@@ -5,6 +5,7 @@ One import line per room; nothing else lives here.
 
 from ranvier.ops import index as _index
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
+from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
 from ranvier.ops.clip import clamp, clip
 from ranvier.ops.compare import (
@@ -22,6 +23,17 @@ from ranvier.ops.compare import (
     not_equal,
 )
 from ranvier.ops.concat import cat, chunk, concat, split, stack, unbind
+from ranvier.ops.conv2d import conv2d
+from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.dropout import dropout
+from ranvier.ops.embedding import embedding
+from ranvier.ops.group_norm import group_norm
+from ranvier.ops.instance_norm import instance_norm
+from ranvier.ops.layer_norm import layer_norm
+from ranvier.ops.linear import linear
+from ranvier.ops.local_contrast_norm import local_contrast_norm
+from ranvier.ops.local_response_norm import local_response_norm
+from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
     max_pool1d,
@@ -31,7 +43,9 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.shape import (
     broadcast_to,
     channels_last,
@@ -49,6 +63,7 @@ from ranvier.ops.shape import (
     unsqueeze,
     view,
 )
+from ranvier.ops.softmax import log_softmax, softmax
 from ranvier.ops.unary import (
     abs,
     acos,

@@ -18,20 +18,18 @@ kernel runs. The numbers:
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ranvier import _core
 from ranvier.autograd import Function, Output, enable_grad
 from ranvier.creation import empty
 from ranvier.dtypes import as_device
+from ranvier.nn.module import Module, Window, observe
+from ranvier.nn.parameter import Parameter
 from ranvier.tensor import Tensor
-
-if TYPE_CHECKING:
-    from ranvier.nn.module import Module, Window
 
 
 @dataclass
@@ -141,7 +139,6 @@ def summary(
     shapes = _shapes(model, input_size)
     if dtypes is None:
         dtypes = [None] * len(shapes)
-    observe = importlib.import_module("ranvier.nn.module").observe
     inputs = [empty(s, dtype=d, device="meta") for s, d in zip(shapes, dtypes, strict=True)]
     for x in inputs:
         x.requires_grad = x.dtype.is_floating_point  # so that the graph shows what came from what
@@ -155,7 +152,7 @@ def summary(
     notes = tracer.notes + [
         f"{name or type(m).__name__} is never called, but has {_count([m]):,} parameters"
         for name, m in model.named_modules()
-        if name not in called and any(type(v).__name__ == "Parameter" for v in vars(m).values())
+        if name not in called and any(isinstance(v, Parameter) for v in vars(m).values())
     ]
     return Summary(
         layers=tracer.layers,

@@ -158,7 +158,8 @@ class Tensor:
 
     def item(self) -> float | int | bool:
         """The value of a one-element tensor as a Python number."""
-        return self.data.item()
+        value: Any = self.data.item()
+        return value
 
     def tolist(self) -> Any:
         """Nested Python lists of the values."""
@@ -185,7 +186,7 @@ class Tensor:
     def __index__(self) -> int:
         if self.dtype.is_floating_point:
             raise TypeError(f"[index] expected an integer tensor, got {self.dtype.name}")
-        return operator.index(self.item())
+        return int(self.item())
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -299,7 +300,7 @@ class Tensor:
         )  # fmt: skip
 
 
-def _rebuild(cls: type, values: np.ndarray, dtype: DType, device: str, grad: bool) -> Tensor:
+def _rebuild(cls: Any, values: np.ndarray, dtype: DType, device: str, grad: bool) -> Tensor:
     array = _core.import_array(values.copy()).cast(dtype.code)
     new = cls.__new__(cls)
     Tensor.__init__(new, array)

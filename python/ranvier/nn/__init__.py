@@ -7,12 +7,27 @@ from ranvier.nn.conv import Conv2d
 from ranvier.nn.linear import Embedding, Flatten, Identity, Linear
 from ranvier.nn.losses import CrossEntropyLoss, MSELoss
 from ranvier.nn.module import Module, Window, observe
+from ranvier.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalContrastNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import AvgPool2d, MaxPool2d
 
 __all__ = [
-    "AvgPool2d", "Buffer", "Conv2d", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten",
-    "Identity", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleDict",
-    "ModuleList", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh", "Window", "init",
-    "observe",
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer", "Conv2d",
+    "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GroupNorm", "Identity",
+    "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear",
+    "LocalContrastNorm", "LocalResponseNorm", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
+    "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "Sequential", "Sigmoid", "Softmax",
+    "Tanh", "Window", "init", "observe",
 ]  # fmt: skip

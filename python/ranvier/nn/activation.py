@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from ranvier import functional as F
+from ranvier.capture import CaptureError, is_capturing
+from ranvier.creation import zeros
+from ranvier.dtypes import float64
 from ranvier.nn.module import Module
 from ranvier.tensor import Tensor
 
@@ -92,7 +95,7 @@ class Dropout(Module):
     """Zeroes each element with probability p while training and scales the others by 1 / (1 - p).
 
     Args:
-        p: probability to drop.
+        p: probability to drop. `layer.p = 0.3` changes it later, also under a captured step.
 
     Raises:
         ValueError: p outside [0, 1].
@@ -101,13 +104,28 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"[Dropout] expected a probability from 0 to 1, got {p}")
+        self._p = zeros((), dtype=float64)  # read by the kernel, never baked into a captured step
         self.p = p
 
+    @property
+    def p(self) -> float:
+        """Probability to drop."""
+        return self._p.item()
+
+    @p.setter
+    def p(self, value: float) -> None:
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"[Dropout] expected a probability from 0 to 1, got {value}")
+        if is_capturing():
+            raise CaptureError(
+                "[Dropout] expected p to change between steps, got a change inside a captured "
+                "step, which would be replayed as a constant - set it outside"
+            )
+        self._p.fill_(value)
+
     def forward(self, x: Tensor) -> Tensor:
-        """x, thinned while training."""
-        return F.dropout(x, self.p, self.training)
+        """The input, thinned while training."""
+        return F.dropout(x, self._p, self.training)
 
     def extra_repr(self) -> str:
         """The probability."""

@@ -12,30 +12,19 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ranvier.autograd import no_grad
-from ranvier.tensor import Tensor, tensor
-
-_generator = np.random.default_rng(0)
-
-
-def rand(*shape, dtype):
-    return tensor(_generator.random(shape), dtype=dtype)
-
-
-def randn(*shape, dtype):
-    return tensor(_generator.standard_normal(shape), dtype=dtype)
+from ranvier.random import rand_like, randn_like
+from ranvier.tensor import Tensor
 
 
 def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Uniform draws from [low, high)."""
-    return _write(tensor, rand(*tensor.shape, dtype=tensor.dtype) * (high - low) + low)
+    return _write(tensor, rand_like(tensor) * (high - low) + low)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal draws of the given mean and standard deviation."""
-    return _write(tensor, randn(*tensor.shape, dtype=tensor.dtype) * std + mean)
+    return _write(tensor, randn_like(tensor) * std + mean)
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:

@@ -17,8 +17,8 @@ Array = _core.Array
 class _Linear(Function):
     """Sum and difference: backward needs no values, only an argument that was broadcast or cast."""
 
-    a: Array = None
-    b: Array = None
+    a: Any = None
+    b: Any = None
 
     def keep(self, a: Any, b: Any, y: Array) -> Array:
         if self.needs[0] and not _core.fits(y, a):
@@ -215,7 +215,7 @@ def _rpow(a: Tensor, b: Any) -> Tensor:
 
 
 def _in_place(name: str) -> Any:
-    kernel = getattr(_core, name + "_")
+    kernel = getattr(_core, name + "_into")
 
     def method(self: Tensor, other: Any) -> Tensor:
         data = self._writable(name + "_")

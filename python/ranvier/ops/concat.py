@@ -13,9 +13,9 @@ from ranvier.tensor import Tensor, attach
 Array = _core.Array
 
 
-def _along(axis: int, start: int, stop: int) -> tuple[Any, ...]:
-    """The index of a slice along one axis."""
-    return (*[slice(None)] * axis, slice(start, stop))
+def _part(x: Array, axis: int, start: int, stop: int) -> Any:
+    """The view of a slice along one axis."""
+    return x.index((*[slice(None)] * axis, slice(start, stop)))
 
 
 class _Concat(Function):
@@ -28,7 +28,7 @@ class _Concat(Function):
     def backward(self, grad: Array) -> tuple[Array, ...]:
         out, at = [], 0
         for size, dtype in self.parts:
-            out.append(grad.index(_along(self.axis, at, at + size)).cast(dtype))
+            out.append(_part(grad, self.axis, at, at + size).cast(dtype))
             at += size
         return tuple(out)
 
@@ -39,7 +39,7 @@ class _Split(Function):
         self.like = (x.shape, x.dtype, x.device)
         out, at = [], 0
         for size in sizes:
-            out.append(x.index(_along(axis, at, at + size)))
+            out.append(_part(x, axis, at, at + size))
             at += size
         return tuple(out)
 
@@ -48,7 +48,7 @@ class _Split(Function):
         dx = _core.empty(shape, dtype, device)
         at = 0
         for size, g in zip(self.sizes, grads, strict=True):
-            part = dx.index(_along(self.axis, at, at + size))
+            part = _part(dx, self.axis, at, at + size)
             _core.copy_into(part, _core.scalar(0.0, dtype, device) if g is None else g)
             at += size
         return dx
@@ -126,8 +126,8 @@ def split(x: Tensor, sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, 
     """
     axis = _axis("split", x, dim)
     total = x.shape[axis]
-    if isinstance(sizes, (list, tuple)):
-        parts = tuple(operator.index(s) for s in sizes)
+    if isinstance(sizes, Sequence):
+        parts = tuple([operator.index(s) for s in sizes])
         if sum(parts) != total or min(parts, default=0) < 0:
             raise ValueError(
                 f"[split] expected sizes that add up to {total}, got {list(parts)} for axis {axis} "

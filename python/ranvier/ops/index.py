@@ -27,15 +27,20 @@ def _zeros(like: tuple[Any, int, int]) -> Array:
     return zeros
 
 
+def _view(x: Array, key: Any) -> Any:
+    """x[key] as a view, or None for a key with arrays."""
+    return x.index(key)
+
+
 class _View(Function):
     def forward(self, x: Array, *, key: Any) -> Array:
         self.like = (x.shape, x.dtype, x.device)
         self.key = key
-        return x.index(key)
+        return _view(x, key)
 
     def backward(self, grad: Array) -> Array:
         dx = _zeros(self.like)
-        _core.copy_into(dx.index(self.key), grad)
+        _core.copy_into(_view(dx, self.key), grad)
         return dx
 
 
@@ -53,12 +58,12 @@ class _Gather(Function):
         self.like = (x.shape, x.dtype, x.device)
         self.places = places
         self.save(*places.indices)
-        return _core.index(x.index(places.key), places.axes, places.indices, places.place)
+        return _core.index(_view(x, places.key), places.axes, places.indices, places.place)
 
     def backward(self, grad: Array) -> Array:
         key, axes, indices, place = self.places
         dx = _zeros(self.like)
-        _core.index_put(dx.index(key), axes, indices, place, grad, True)
+        _core.index_put(_view(dx, key), axes, indices, place, grad, True)
         return dx
 
 
@@ -155,7 +160,7 @@ def _parse(x: Array, key: Any) -> _Places:
 
 @attach("__getitem__")
 def _read(x: Tensor, key: Any) -> Tensor:
-    if x.data.index(key) is not None:
+    if _view(x.data, key) is not None:
         return _View.apply(x, key=key)
     return _Gather.apply(x, places=_parse(x.data, key))
 
@@ -163,7 +168,7 @@ def _read(x: Tensor, key: Any) -> Tensor:
 @attach("__setitem__")
 def _write(x: Tensor, key: Any, value: Any) -> None:
     data = x._writable("index")
-    view = data.index(key)
+    view = _view(data, key)
     if view is not None:
         _core.copy_into(view, _values(value, data))
     elif isinstance(key, Tensor) and key.dtype.name == "bool" and _is_number(value):
@@ -177,7 +182,7 @@ def _write(x: Tensor, key: Any, value: Any) -> None:
         _core.copy_into(data, _core.where(mask, _values(value, data), data))
     else:
         places = _parse(data, key)
-        target = data.index(places.key)
+        target = _view(data, places.key)
         _core.index_put(
             target, places.axes, places.indices, places.place, _values(value, data), False
         )

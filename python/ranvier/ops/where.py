@@ -12,8 +12,8 @@ Array = _core.Array
 
 
 class _Where(Function):
-    a: Array = None  # kept where an argument was broadcast or cast
-    b: Array = None
+    a: Array | None = None  # kept where an argument was broadcast or cast
+    b: Array | None = None
 
     def forward(self, condition: Array, a: Any, b: Any) -> Array:
         y = _core.where(condition, a, b)

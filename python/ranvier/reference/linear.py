@@ -1,5 +1,7 @@
 """A layer of neurons: each output is a weighted sum of all inputs plus a bias."""
 
+import math
+
 import numpy as np
 
 
@@ -26,8 +28,9 @@ def linear_backward(
     Source: Rumelhart, Hinton and Williams, Learning representations by back-propagating errors
     (1986).
     """
-    grad_rows = grad.reshape(-1, grad.shape[-1])  # (samples, D_out)
-    x_rows = x.reshape(-1, x.shape[-1])  # (samples, D_in)
+    samples = math.prod(x.shape[:-1])
+    grad_rows = grad.reshape(samples, grad.shape[-1])  # (samples, D_out)
+    x_rows = x.reshape(samples, x.shape[-1])  # (samples, D_in)
     by_x = grad @ weight
     by_weight = grad_rows.T @ x_rows
     if bias is None:

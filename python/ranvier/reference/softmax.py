@@ -46,7 +46,8 @@ def log_softmax(x: np.ndarray, dim: int = -1) -> np.ndarray:
         Numbers <= 0 in the shape of ``x``.
     """
     shifted = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+    with np.errstate(divide="ignore"):  # the sum over no elements has no logarithm
+        return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
 
 
 def log_softmax_backward(grad: np.ndarray, x: np.ndarray, dim: int = -1) -> np.ndarray:

@@ -1,0 +1,438 @@
+// Kernels of channel_norm_impl.h, for the *.simd.cpp files of batch, instance and group norm.
+#pragma once
+
+#include <math.h>
+
+#include "core/simd.h"
+#include "ops/channel_norm_impl.h"
+
+namespace ranvier::RV_ISA {
+
+// Element i of a small array of float32 or float64.
+RV_INLINE double number(const ArrayRef& a, int64_t i) {
+  return a.dtype == DType::Float64 ? data<double>(a)[i] : static_cast<double>(data<float>(a)[i]);
+}
+RV_INLINE double inverse_std(const ArrayRef& spread, int64_t i, bool variance, double eps) {
+  double v = number(spread, i);
+  return variance ? 1 / __builtin_sqrt(v + eps) : v;
+}
+
+// ---- Pieces of work ----------------------------------------------------------------------
+
+constexpr int64_t kNormBlock = 512;                   // columns of a piece
+constexpr int64_t kNormPadded = kNormBlock + 64 / 4;  // whole vectors of either type
+
+// Some rows and columns of one sample, all in channels-last memory.
+struct NormPiece {
+  int64_t sample, chunk;
+  int64_t column, width;  // of the sample's fold * C columns
+  int64_t start;          // elements from the array's first to the piece's first
+  int64_t rows;           // whole folded rows
+  int64_t tail;           // columns of one more row, cut short; 0 when there is none
+};
+
+template <class F>
+RV_INLINE void for_each_piece(const ChannelNormGeometry& g, const F& f) {
+  const int64_t columns = g.fold * g.channels, blocks = (columns + kNormBlock - 1) / kNormBlock;
+  const int64_t whole = g.rows / g.fold, rest = g.rows % g.fold * g.channels;
+  parallel_for(g.samples * g.chunks * blocks, [&](int64_t task) {
+    NormPiece p;
+    int64_t block = task % blocks;
+    p.chunk = task / blocks % g.chunks;
+    p.sample = task / blocks / g.chunks;
+    p.column = block * kNormBlock;
+    p.width = columns - p.column < kNormBlock ? columns - p.column : kNormBlock;
+    int64_t first = p.chunk * g.chunk_rows;
+    p.rows = whole - first < g.chunk_rows ? whole - first : g.chunk_rows;
+    // Folded rows are narrower than a block, so only a lone block is ever cut short.
+    p.tail = p.chunk + 1 == g.chunks ? rest : 0;
+    p.start = p.sample * g.rows * g.channels + first * columns + p.column;
+    f(p);
+  });
+}
+
+// f(first row, number of rows, width) for blocks of `kRows` rows, then the rows that are left, then
+// the row cut short. The number of rows is a constant in the first kind of call.
+template <int Count>
+struct Rows {
+  static constexpr int64_t count = Count;
+};
+struct SomeRows {
+  int64_t count;
+};
+template <int kRows, class F>
+RV_INLINE void for_each_row_block(const NormPiece& p, const F& f) {
+  int64_t r = 0;
+  for (; r + kRows <= p.rows; r += kRows) f(r, Rows<kRows>{}, p.width);
+  if (r < p.rows) f(r, SomeRows{p.rows - r}, p.width);
+  if (p.tail > 0) f(p.rows, SomeRows{1}, p.tail);
+}
+
+// acc[0 ...] += v, in float64. The arrays are padded to whole vectors.
+RV_INLINE void add_wide(double* acc, Vec<double> v) { (Vec<double>::load(acc) + v).store(acc); }
+RV_INLINE void add_wide(double* acc, Vec<float> v) {
+  Vec<double> low, high;
+  widen(v, low, high);
+  add_wide(acc, low);
+  add_wide(acc + Vec<double>::N, high);
+}
+
+// ---- Statistics --------------------------------------------------------------------------
+
+// Two sets of na and nb numbers become one: the weights of Chan's formula.
+struct Merge {
+  double share, spread;  // nb / (na + nb), na nb / (na + nb)
+  RV_ALWAYS_INLINE Merge(double na, double nb)
+      : share(nb / (na + nb)), spread(na * (nb / (na + nb))) {}
+};
+
+// Merges a block of nb rows, summed as s and squared sum q about `center`, into (mean, m2).
+RV_INLINE void merge_block(double* mean, double* m2, Vec<double> center, Vec<double> s,
+                           Vec<double> q, double nb, const Merge& w) {
+  using D = Vec<double>;
+  D part = s * D(1 / nb), old = D::load(mean);
+  D delta = (center - old) + part;
+  D inside = max(D(0.0), q - s * part);  // a NaN stays
+  fma(delta, D(w.share), old).store(mean);
+  fma(delta * delta, D(w.spread), D::load(m2) + inside).store(m2);
+}
+RV_INLINE Vec<double> load_center(const double* mean, Vec<double>) {
+  return Vec<double>::load(mean);
+}
+RV_INLINE Vec<float> load_center(const double* mean, Vec<float>) {
+  return narrow(Vec<double>::load(mean), Vec<double>::load(mean + Vec<double>::N));
+}
+RV_INLINE void merge_sums(double* mean, double* m2, Vec<double> center, Vec<double> s,
+                          Vec<double> q, double nb, const Merge& w) {
+  merge_block(mean, m2, center, s, q, nb, w);
+}
+RV_INLINE void merge_sums(double* mean, double* m2, Vec<float> center, Vec<float> s, Vec<float> q,
+                          double nb, const Merge& w) {
+  Vec<double> c[2], a[2], b[2];
+  widen(center, c[0], c[1]);
+  widen(s, a[0], a[1]);
+  widen(q, b[0], b[1]);
+  for (int h = 0; h < 2; ++h) {
+    int64_t at = h * Vec<double>::N;
+    merge_block(mean + at, m2 + at, c[h], a[h], b[h], nb, w);
+  }
+}
+
+// (mean, m2) of every column of a piece.
+template <class T>
+RV_INLINE void piece_moments(const T* x, int64_t stride, const NormPiece& p, double* mean,
+                             double* m2) {
+  using V = Vec<T>;
+  int64_t known = p.rows > 0 ? p.width : p.tail;
+  for (int64_t c = 0; c < kNormPadded; ++c) {
+    mean[c] = c < known ? static_cast<double>(x[c]) : 0.0;
+    m2[c] = 0;
+  }
+  NormPiece whole = p;
+  whole.tail = 0;
+  for_each_row_block<8>(whole, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
+    const T* from = x + r * stride;
+    double nb = static_cast<double>(rows.count);
+    Merge weights(static_cast<double>(r), nb);
+    for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
+      V center = load_center(mean + c, V()), s = V::zero(), q = V::zero();
+      for (int64_t k = 0; k < rows.count; ++k) {
+        V d = V::load(from + k * stride + c, lanes) - center;
+        s += d;
+        q = fma(d, d, q);
+      }
+      merge_sums(mean + c, m2 + c, center, s, q, nb, weights);
+    });
+  });
+  // One number each for the first columns; a vector would also touch the columns beside them.
+  Merge weights(static_cast<double>(p.rows), 1);
+  for (int64_t c = 0; c < p.tail; ++c) {
+    double delta = static_cast<double>(x[p.rows * stride + c]) - mean[c];
+    mean[c] += delta * weights.share;
+    m2[c] += delta * delta * weights.spread;
+  }
+}
+
+// (mean, m2) of nb numbers per column joins those of na numbers.
+RV_INLINE void merge_columns(double* mean, double* m2, const double* mean_b, const double* m2_b,
+                             int64_t na, int64_t nb, int64_t columns) {
+  using D = Vec<double>;
+  if (nb == 0) return;
+  Merge w(static_cast<double>(na), static_cast<double>(nb));
+  for_each_vector<double>(columns, [&](int64_t c, auto lanes) RV_LAMBDA {
+    D a = D::load(mean + c, lanes), delta = D::load(mean_b + c, lanes) - a;
+    fma(delta, D(w.share), a).store(mean + c, lanes);
+    fma(delta * delta, D(w.spread), D::load(m2 + c, lanes) + D::load(m2_b + c, lanes))
+        .store(m2 + c, lanes);
+  });
+}
+
+// Joins the pieces of one sample, and the rows that were folded: the first C columns of `partial`.
+RV_INLINE void merge_pieces(const ChannelNormGeometry& g, double* partial) {
+  const int64_t columns = g.fold * g.channels, whole = g.rows / g.fold;
+  const int64_t rest = g.rows % g.fold * g.channels;
+  double *mean = partial, *m2 = partial + columns;
+  int64_t done = g.chunks == 1 ? whole : g.chunk_rows;
+  for (int64_t k = 1; k < g.chunks; ++k) {
+    const double *mean_k = partial + 2 * k * columns, *m2_k = mean_k + columns;
+    int64_t left = whole - done, n = left < g.chunk_rows ? left : g.chunk_rows;
+    int64_t longer = k + 1 == g.chunks ? rest : 0;
+    merge_columns(mean, m2, mean_k, m2_k, done, n + 1, longer);
+    merge_columns(mean + longer, m2 + longer, mean_k + longer, m2_k + longer, done, n,
+                  columns - longer);
+    done += n;
+  }
+  int64_t have = whole + (g.rows % g.fold > 0), longer = g.rows % g.fold;
+  for (int64_t f = 1; f < g.fold; ++f) {
+    int64_t n = whole + (f < longer);
+    merge_columns(mean, m2, mean + f * g.channels, m2 + f * g.channels, have, n, g.channels);
+    have += n;
+  }
+}
+
+template <class T>
+RV_INLINE void advance(const ChannelStatsArgs& args) {
+  const ChannelNormGeometry& g = args.g;
+  const int64_t columns = g.fold * g.channels;
+  double momentum = args.momentum;
+  if (args.count.storage) {
+    int64_t count = ++data<int64_t>(args.count)[0];
+    if (momentum < 0) momentum = 1 / static_cast<double>(count);
+  }
+  if (!args.running_mean.storage) return;
+  T *running_mean = data<T>(args.running_mean), *running_var = data<T>(args.running_var);
+  const int64_t step_mean = args.running_mean.strides[0], step_var = args.running_var.strides[0];
+  const double n = static_cast<double>(g.rows), samples = static_cast<double>(g.samples);
+  for (int64_t c = 0; c < g.channels; ++c) {
+    double mean = 0, var = 0;
+    for (int64_t b = 0; b < g.samples; ++b) {
+      const double* partial = data<double>(args.partial) + b * g.chunks * 2 * columns;
+      mean += partial[c];
+      var += partial[columns + c] / (n - 1);  // the unbiased estimate is what is kept
+    }
+    T &m = running_mean[c * step_mean], &v = running_var[c * step_var];
+    m = static_cast<T>((1 - momentum) * static_cast<double>(m) + momentum * (mean / samples));
+    v = static_cast<T>((1 - momentum) * static_cast<double>(v) + momentum * (var / samples));
+  }
+}
+
+template <class T>
+RV_INLINE void channel_stats(const ChannelStatsArgs& args) {
+  const ChannelNormGeometry& g = args.g;
+  const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
+  double* partial = data<double>(args.partial);
+  for_each_piece(g, [&](const NormPiece& p) {
+    double mean[kNormPadded], m2[kNormPadded];
+    piece_moments(data<T>(args.x) + p.start, columns, p, mean, m2);
+    double* to = partial + (p.sample * g.chunks + p.chunk) * 2 * columns + p.column;
+    for (int64_t c = 0; c < p.width; ++c) {
+      to[c] = mean[c];
+      to[columns + c] = m2[c];
+    }
+  });
+  parallel_for(g.samples, [&](int64_t b) {
+    double* own = partial + b * g.chunks * 2 * columns;
+    merge_pieces(g, own);
+    double rows = static_cast<double>(g.rows), members = static_cast<double>(per_group);
+    for (int64_t k = 0; k < g.groups; ++k) {  // the channels of a group have equal counts
+      const double *mean = own + k * per_group, *m2 = mean + columns;
+      double center = 0, inside = 0, between = 0;
+      for (int64_t c = 0; c < per_group; ++c) center += mean[c] - mean[0];
+      center = mean[0] + center / members;
+      for (int64_t c = 0; c < per_group; ++c) {
+        inside += m2[c];
+        between += (mean[c] - center) * (mean[c] - center);
+      }
+      double variance = (inside + rows * between) / (rows * members);
+      data<double>(args.mean)[b * g.groups + k] = center;
+      data<double>(args.invstd)[b * g.groups + k] = 1 / __builtin_sqrt(variance + args.eps);
+    }
+  });
+  advance<T>(args);
+}
+
+// ---- y = (x - mean) / std * weight + bias ------------------------------------------------
+
+// The mean in two parts: x - high is exact where x is near it, and `low` goes into the shift.
+template <class T>
+struct SplitMean {
+  T high;
+  double low;
+  RV_ALWAYS_INLINE explicit SplitMean(double mean)
+      : high(static_cast<T>(mean)), low(mean - static_cast<double>(high)) {}
+};
+
+// f(column in the sample's first copy of the channels, channel, group), then copies the `kinds`
+// rows of coefficients over the folded copies.
+template <class T, class F>
+RV_INLINE void fill_coefficients(const ChannelNormGeometry& g, T* rows, int kinds, const F& f) {
+  const int64_t per_group = g.channels / g.groups, columns = g.fold * g.channels;
+  int64_t c = 0;
+  for (int64_t k = 0; k < g.groups; ++k)
+    for (int64_t i = 0; i < per_group; ++i, ++c) f(c, k);
+  for (int kind = 0; kind < kinds; ++kind)
+    for (int64_t j = g.channels; j < columns; ++j)
+      rows[kind * columns + j] = rows[kind * columns + j - g.channels];
+}
+
+template <class T>
+RV_INLINE void channel_apply(const ChannelApplyArgs& args) {
+  using V = Vec<T>;
+  const ChannelNormGeometry& g = args.g;
+  const int64_t columns = g.fold * g.channels;
+  T* coefficients = data<T>(args.coefficients);
+  parallel_for(g.samples, [&](int64_t b) {
+    T* own = coefficients + b * 3 * columns;
+    fill_coefficients(g, own, 3, [&](int64_t c, int64_t group) RV_LAMBDA {
+      int64_t at = b * g.groups + group;
+      SplitMean<T> mean(number(args.mean, at));
+      double scale = inverse_std(args.spread, at, args.variance, args.eps);
+      if (args.weight.storage) scale *= number(args.weight, c);
+      double bias = args.bias.storage ? number(args.bias, c) : 0.0;
+      own[c] = mean.high;
+      own[columns + c] = static_cast<T>(scale);
+      own[2 * columns + c] = static_cast<T>(bias - mean.low * scale);
+    });
+  });
+  for_each_piece(g, [&](const NormPiece& p) {
+    const T* own = coefficients + p.sample * 3 * columns + p.column;
+    const T* x = data<T>(args.x) + p.start;
+    T* y = data<T>(args.y) + p.start;
+    for_each_row_block<4>(p, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
+      for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
+        V center = V::load(own + c, lanes), scale = V::load(own + columns + c, lanes);
+        V shift = V::load(own + 2 * columns + c, lanes);
+        for (int64_t k = 0; k < rows.count; ++k) {
+          int64_t at = (r + k) * columns + c;
+          fma(V::load(x + at, lanes) - center, scale, shift).store(y + at, lanes);
+        }
+      });
+    });
+  });
+}
+
+// ---- Gradient ----------------------------------------------------------------------------
+
+template <class T>
+RV_INLINE void channel_sums(const ChannelSumsArgs& args) {
+  using V = Vec<T>;
+  const ChannelNormGeometry& g = args.g;
+  const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
+  double* partial = data<double>(args.partial);
+  for_each_piece(g, [&](const NormPiece& p) {
+    // Sums of dy and of dy (x - high).
+    double sum[kNormPadded] = {}, product[kNormPadded] = {};
+    T center[kNormPadded];
+    for (int64_t i = 0; i < p.width; ++i) {
+      int64_t group = (p.column + i) % g.channels / per_group;
+      center[i] = static_cast<T>(number(args.mean, p.sample * g.groups + group));
+    }
+    const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
+    for_each_row_block<8>(p, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
+      for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
+        V s = V::zero(), t = V::zero(), middle = V::load(center + c, lanes);
+        for (int64_t k = 0; k < rows.count; ++k) {
+          int64_t at = (r + k) * columns + c;
+          V grad = V::load(dy + at, lanes);
+          s += grad;
+          t = fma(grad, V::load(x + at, lanes) - middle, t);
+        }
+        add_wide(sum + c, s);
+        add_wide(product + c, t);
+      });
+    });
+    double* to = partial + (p.sample * g.chunks + p.chunk) * 2 * columns + p.column;
+    for (int64_t c = 0; c < p.width; ++c) {
+      to[c] = sum[c];
+      to[columns + c] = product[c];
+    }
+  });
+  // Per sample: the pieces and the folded rows join, and become sums of dy and dy (x - mean) / std.
+  parallel_for(g.samples, [&](int64_t b) {
+    double* own = partial + b * g.chunks * 2 * columns;
+    for (int64_t k = 1; k < g.chunks; ++k)
+      for (int64_t c = 0; c < 2 * columns; ++c) own[c] += own[2 * k * columns + c];
+    for (int64_t j = g.channels; j < columns; ++j) {
+      own[j % g.channels] += own[j];
+      own[columns + j % g.channels] += own[columns + j];
+    }
+    double count = static_cast<double>(g.rows * per_group);
+    for (int64_t k = 0; k < g.groups; ++k) {
+      int64_t at = b * g.groups + k;
+      SplitMean<T> mean(number(args.mean, at));
+      double scale = inverse_std(args.spread, at, args.variance, args.eps), s = 0, t = 0;
+      for (int64_t c = k * per_group; c < (k + 1) * per_group; ++c) {
+        own[columns + c] = (own[columns + c] - mean.low * own[c]) * scale;
+        double w = args.weight.storage ? number(args.weight, c) : 1.0;
+        s += w * own[c];
+        t += w * own[columns + c];
+      }
+      data<double>(args.sums)[2 * at] = s / count;
+      data<double>(args.sums)[2 * at + 1] = t / count;
+    }
+  });
+  if (!args.dweight.storage && !args.dbias.storage) return;
+  for (int64_t c = 0; c < g.channels; ++c) {
+    double s = 0, t = 0;
+    for (int64_t b = 0; b < g.samples; ++b) {
+      const double* own = partial + b * g.chunks * 2 * columns;
+      s += own[c];
+      t += own[columns + c];
+    }
+    if (args.dbias.storage) data<T>(args.dbias)[c] = static_cast<T>(s);
+    if (args.dweight.storage) data<T>(args.dweight)[c] = static_cast<T>(t);
+  }
+}
+
+template <class T>
+RV_INLINE void channel_grad(const ChannelGradArgs& args) {
+  using V = Vec<T>;
+  const ChannelNormGeometry& g = args.g;
+  const int64_t columns = g.fold * g.channels;
+  const bool constant = !args.sums.storage;  // the statistics did not depend on x
+  T* coefficients = data<T>(args.coefficients);
+  parallel_for(g.samples, [&](int64_t b) {
+    T* own = coefficients + b * 4 * columns;
+    fill_coefficients(g, own, 4, [&](int64_t c, int64_t group) RV_LAMBDA {
+      int64_t at = b * g.groups + group;
+      SplitMean<T> mean(number(args.mean, at));
+      double scale = inverse_std(args.spread, at, args.variance, args.eps), slope = 0, shift = 0;
+      if (!constant) {
+        const double* sums = data<double>(args.sums) + 2 * at;
+        slope = -scale * scale * sums[1];
+        shift = -scale * sums[0] - mean.low * slope;
+      }
+      if (args.weight.storage) scale *= number(args.weight, c);
+      own[c] = mean.high;
+      own[columns + c] = static_cast<T>(scale);
+      own[2 * columns + c] = static_cast<T>(slope);
+      own[3 * columns + c] = static_cast<T>(shift);
+    });
+  });
+  for_each_piece(g, [&](const NormPiece& p) {
+    const T* own = coefficients + p.sample * 4 * columns + p.column;
+    const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
+    T* dx = data<T>(args.dx) + p.start;
+    for_each_row_block<4>(p, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
+      for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
+        V scale = V::load(own + columns + c, lanes);
+        if (constant) {
+          for (int64_t k = 0; k < rows.count; ++k) {
+            int64_t at = (r + k) * columns + c;
+            (V::load(dy + at, lanes) * scale).store(dx + at, lanes);
+          }
+          return;
+        }
+        V center = V::load(own + c, lanes), slope = V::load(own + 2 * columns + c, lanes);
+        V shift = V::load(own + 3 * columns + c, lanes);
+        for (int64_t k = 0; k < rows.count; ++k) {
+          int64_t at = (r + k) * columns + c;
+          V inner = fma(V::load(x + at, lanes) - center, slope, shift);
+          fma(V::load(dy + at, lanes), scale, inner).store(dx + at, lanes);
+        }
+      });
+    });
+  });
+}
+
+}  // namespace ranvier::RV_ISA

@@ -1,0 +1,86 @@
+#include "ops/conv2d.h"
+
+#include "ops/conv2d_depthwise_impl.h"
+
+namespace ranvier::RV_ISA {
+namespace {
+
+using namespace conv;
+
+// Which kernel runs is a matter of the shape alone; figures in docs/conv-layout.md.
+template <class T>
+void correlate(const Correlation<T>& p, T* workspace) {
+  if (p.rows == 0 || p.cols == 0) return;
+  if (p.R == 0 || p.S == 0) {
+    fill_bias(p);
+  } else if (prefers_few(p)) {
+    run_few(p, workspace);
+  } else {
+    run_channels(p, workspace);
+  }
+}
+
+template <class T>
+void forward(const Conv2dArgs& a) {
+  T* workspace = data<T>(a.workspace);
+  if (conv2d_depthwise(a.shape)) {
+    Correlation<T> p = forward_problem<T>(a, 0);
+    p.K = a.shape.K;
+    return run_depthwise(p, workspace);
+  }
+  for (int64_t group = 0; group < a.shape.groups; ++group) {
+    correlate(forward_problem<T>(a, group), workspace);
+  }
+}
+
+template <class T>
+void data_gradient(const Conv2dDataArgs& a) {
+  const Conv2dShape& s = a.shape;
+  T* workspace = data<T>(a.workspace);
+  const bool depthwise = conv2d_depthwise(s);
+  for (int64_t group = 0; group < (depthwise ? 1 : s.groups); ++group) {
+    if (!depthwise && s.P == 1 && s.Q == 1) {
+      for (int64_t i = 0; i < s.H * s.W; ++i) {
+        correlate(pixel_problem<T>(a, group, i / s.W, i % s.W), workspace);
+      }
+      continue;
+    }
+    if (!depthwise && prefers_runs<T>(s)) {
+      run_runs(a, group, workspace);
+      continue;
+    }
+    for (int64_t h = 0; h < s.stride_h; ++h) {
+      for (int64_t w = 0; w < s.stride_w; ++w) {
+        Correlation<T> p = data_problem<T>(a, group, h, w);
+        if (depthwise) p.K = s.C, p.weight_k = a.weight.strides[0];
+        if (depthwise && p.R > 0 && p.S > 0) {
+          run_depthwise(p, workspace);
+        } else {
+          correlate(p, workspace);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void weight_gradient(const Conv2dWeightArgs& a) {
+  T* workspace = data<T>(a.workspace);
+  if (a.dbias.storage && a.shape.groups > 1) run_bias(a, workspace);
+  if (conv2d_depthwise(a.shape)) return run_depthwise_weight(a, workspace);
+  for (int64_t group = 0; group < a.shape.groups; ++group) run_weight(a, group, workspace);
+}
+
+}  // namespace
+
+void conv2d(const Conv2dArgs& a) {
+  a.y.dtype == DType::Float64 ? forward<double>(a) : forward<float>(a);
+}
+void conv2d_data(const Conv2dDataArgs& a) {
+  a.dx.dtype == DType::Float64 ? data_gradient<double>(a) : data_gradient<float>(a);
+}
+void conv2d_weight(const Conv2dWeightArgs& a) {
+  a.dweight.dtype == DType::Float64 ? weight_gradient<double>(a) : weight_gradient<float>(a);
+}
+
+}  // namespace ranvier::RV_ISA

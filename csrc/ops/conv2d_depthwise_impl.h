@@ -1,0 +1,172 @@
+// Depthwise convolution: one filter per channel. Nothing is reused across channels, so lanes are
+// channels and the taps of a pixel are read straight from the image; taps outside are left out.
+#pragma once
+
+#include "ops/conv2d_weight_impl.h"
+
+namespace ranvier::RV_ISA::conv {
+
+// The values t of [0, count) with 0 <= from + t * step < size.
+struct Range {
+  int64_t begin, end;
+};
+RV_INLINE Range inside(int64_t from, int64_t step, int64_t count, int64_t size) {
+  const int64_t begin = from < 0 ? ceil_div(-from, step) : 0;
+  const int64_t end = size > from ? ceil_div(size - from, step) : 0;
+  return {min(begin, count), max(min(begin, count), min(end, count))};
+}
+
+// What the loops over taps need, as plain numbers.
+struct DepthwiseTaps {
+  const int64_t* offset;  // of tap r * S + s in the image
+  int64_t S, channels, step;
+};
+
+// y[j] += sum over taps of x[tap + j * step] * w[tap], for one vector of channels.
+template <class T, int J, class Lanes>
+RV_INLINE void depthwise_sum(Vec<T> (&y)[J], const DepthwiseTaps& p, const T* x, const T* w,
+                             int64_t tap, int64_t end, Lanes lanes) {
+  for (w += tap * p.channels; tap < end; ++tap, w += p.channels) {
+    const Vec<T> weight = Vec<T>::load(w, lanes);
+    const T* from = x + p.offset[tap];
+#pragma GCC unroll 4
+    for (int j = 0; j < J; ++j) y[j] = fma(Vec<T>::load(from + j * p.step, lanes), weight, y[j]);
+  }
+}
+
+// sums[tap] += sum over j of x[tap + j * step] * dy[j], for one vector of channels.
+template <class T, int J, class Lanes>
+RV_INLINE void depthwise_outer(const Vec<T> (&dy)[J], const DepthwiseTaps& p, const T* x, T* sums,
+                               int64_t tap, int64_t end, Lanes lanes) {
+  for (sums += tap * p.channels; tap < end; ++tap, sums += p.channels) {
+    Vec<T> y = Vec<T>::load(sums, lanes);
+    const T* from = x + p.offset[tap];
+#pragma GCC unroll 4
+    for (int j = 0; j < J; ++j) y = fma(Vec<T>::load(from + j * p.step, lanes), dy[j], y);
+    y.store(sums, lanes);
+  }
+}
+
+template <class T>
+void fill_offsets(const Correlation<T>& p, int64_t* offset) {
+  for (int64_t r = 0; r < p.R; ++r) {
+    for (int64_t s = 0; s < p.S; ++s) {
+      *offset++ = (r * p.tap_h * p.width + s * p.tap_w) * p.in_pixel;
+    }
+  }
+}
+
+// Columns of the output whose taps all fall inside the image.
+template <class T>
+Range depthwise_interior(const Correlation<T>& p) {
+  const int64_t last = p.width - 1 - p.from_w - (p.S - 1) * p.tap_w;  // of j * step_w
+  const int64_t begin = p.from_w < 0 ? min(p.cols, ceil_div(-p.from_w, p.step_w)) : 0;
+  return {begin, last < 0 ? begin : max(begin, min(p.cols, last / p.step_w + 1))};
+}
+
+// p.K channels, each with R x S taps. packed: R * S * K elements. Channels are the inner loop: all
+// of memory is then read as it lies.
+template <class T>
+void run_depthwise(const Correlation<T>& p, T* packed) {
+  for (int64_t r = 0, tap = 0; r < p.R; ++r) {
+    for (int64_t s = 0; s < p.S; ++s, ++tap) {
+      const T* w = p.weight + r * p.weight_r + s * p.weight_s;
+      for (int64_t k = 0; k < p.K; ++k) packed[tap * p.K + k] = w[k * p.weight_k];
+    }
+  }
+  const int64_t rows = p.images * p.rows;
+  const int64_t per_chunk = max(1, 16384 / max(1, p.cols * p.K));
+  const Range interior = depthwise_interior(p);
+  parallel_for(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
+    fill_offsets(p, offset);
+    const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
+    const int64_t out_pixel = p.out_pixel, channels = p.K;
+    const T* bias = p.bias;
+    for (int64_t row = chunk * per_chunk; row < min(rows, (chunk + 1) * per_chunk); ++row) {
+      const int64_t n = row / p.rows, i = row % p.rows;
+      const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
+      for (int64_t j = 0; j < p.cols;) {
+        const T* x = p.in + ((n * p.height + p.row_of(i)) * p.width + p.col_of(j)) * p.in_pixel;
+        T* out = p.out + n * p.out_image + i * p.out_row + j * p.out_pixel;
+        if (j >= interior.begin && j + 4 <= interior.end) {
+          for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+            const Vec<T> b = bias ? Vec<T>::load(bias + k, lanes) : Vec<T>::zero();
+            Vec<T> y[4] = {b, b, b, b};
+            depthwise_sum<T, 4>(y, taps, x + k, packed + k, r.begin * taps.S, r.end * taps.S,
+                                lanes);
+#pragma GCC unroll 4
+            for (int t = 0; t < 4; ++t) y[t].store(out + t * out_pixel + k, lanes);
+          });
+          j += 4;
+        } else {
+          const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
+          for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+            Vec<T> y[1] = {bias ? Vec<T>::load(bias + k, lanes) : Vec<T>::zero()};
+            for (int64_t a = r.begin; a < r.end; ++a) {
+              depthwise_sum<T, 1>(y, taps, x + k, packed + k, a * taps.S + s.begin,
+                                  a * taps.S + s.end, lanes);
+            }
+            y[0].store(out + k, lanes);
+          });
+          ++j;
+        }
+      }
+    }
+  });
+}
+
+// sums[(r * S + s) * K + k] = the gradient of one piece.
+template <class T>
+void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
+  __builtin_memset(sums, 0, sizeof(T) * p.R * p.S * p.K);
+  auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
+  fill_offsets(p, offset);
+  const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
+  const Range interior = depthwise_interior(p);
+  const int64_t channels = p.K;
+  for (int64_t row = 0; row < p.images * p.rows; ++row) {
+    const int64_t n = row / p.rows, i = row % p.rows;
+    const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
+    for (int64_t j = 0; j < p.cols;) {
+      const T* x = p.in + ((n * p.height + p.row_of(i)) * p.width + p.col_of(j)) * p.in_pixel;
+      const T* g = dy + (row * p.cols + j) * channels;
+      if (j >= interior.begin && j + 4 <= interior.end) {
+        for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+          Vec<T> y[4];
+#pragma GCC unroll 4
+          for (int t = 0; t < 4; ++t) y[t] = Vec<T>::load(g + t * channels + k, lanes);
+          depthwise_outer<T, 4>(y, taps, x + k, sums + k, r.begin * taps.S, r.end * taps.S, lanes);
+        });
+        j += 4;
+      } else {
+        const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
+        for_each_vector<T>(channels, [&](int64_t k, auto lanes) RV_LAMBDA {
+          const Vec<T> y[1] = {Vec<T>::load(g + k, lanes)};
+          for (int64_t a = r.begin; a < r.end; ++a) {
+            depthwise_outer<T, 1>(y, taps, x + k, sums + k, a * taps.S + s.begin,
+                                  a * taps.S + s.end, lanes);
+          }
+        });
+        ++j;
+      }
+    }
+  }
+}
+
+template <class T>
+void run_depthwise_weight(const Conv2dWeightArgs& a, T* workspace) {
+  const Conv2dShape& s = a.shape;
+  Correlation<T> p = weight_problem<T>(a, 0);
+  p.K = s.K;  // C stays 1
+  const Conv2dPieces pieces = conv2d_pieces(s);
+  const int64_t size = p.R * p.S * p.K, count = pieces.images * pieces.rows;
+  parallel_for(count, [&](int64_t piece) {
+    int64_t first;
+    const Correlation<T> sub = piece_of(p, pieces, piece, &first);
+    depthwise_piece(sub, data<T>(a.dy) + first * s.K, workspace + piece * size);
+  });
+  merge_weights(p, data<T>(a.dweight), workspace, Layout{p.S * p.K, p.K, 0, 1}, count, size);
+}
+
+}  // namespace ranvier::RV_ISA::conv

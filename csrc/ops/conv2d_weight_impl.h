@@ -1,0 +1,501 @@
+// Weight gradient of the convolution family.
+//
+//   dW[k, c, r, s] = sum over output pixels of dy[pixel, k] * x[pixel moved by (r, s), c]
+//
+// is an outer product of two rows per pixel: the run (s, c) of x and the outputs k of dy. Neither
+// is packed where it fills whole vectors. One of the two lies in the lanes, whichever leaves fewer
+// of them empty; where neither fills half a vector, pixels lie in the lanes and both sides are
+// planes.
+//
+// The sum over pixels is cut into chunks that depend on the shape alone; each adds up a gradient of
+// its own, and these are added in order.
+#pragma once
+
+#include "ops/conv2d_few_impl.h"
+
+namespace ranvier::RV_ISA::conv {
+
+// ---- Chunks ------------------------------------------------------------------------------
+
+// The part of a problem that piece `index` covers; `first` is the number of its first pixel.
+template <class T>
+Correlation<T> piece_of(const Correlation<T>& p, const Conv2dPieces& pieces, int64_t index,
+                        int64_t* first) {
+  const int64_t image = index / pieces.rows, row = index % pieces.rows;
+  const int64_t n0 = image * p.images / pieces.images, n1 = (image + 1) * p.images / pieces.images;
+  const int64_t i0 = row * p.rows / pieces.rows, i1 = (row + 1) * p.rows / pieces.rows;
+  Correlation<T> part = p;
+  part.in += n0 * p.height * p.width * p.in_pixel;
+  part.images = n1 - n0;
+  part.rows = i1 - i0;
+  part.from_h += i0 * p.step_h;
+  *first = (n0 * p.rows + i0) * p.cols;
+  return part;
+}
+
+// ---- Private gradients -------------------------------------------------------------------
+
+// Where element (r, s, c, k) of a private gradient lies.
+struct Layout {
+  int64_t r, s, c, k;
+};
+
+template <class T>
+RV_INLINE Vec<T> sum_pieces(const T* from, int64_t pieces, int64_t size, int64_t lanes) {
+  Vec<T> y = Vec<T>::load(from, lanes);
+  for (int64_t g = 1; g < pieces; ++g) y += Vec<T>::load(from + g * size, lanes);
+  return y;
+}
+
+// dw = the private gradients, added in order. p.weight_* are the strides of dw.
+template <class T>
+void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& at, int64_t pieces,
+                   int64_t size) {
+  constexpr int64_t kN = Vec<T>::N;
+  const int64_t taps = p.R * p.S, depth = p.depth();
+  if (at.k == 1 &&
+      p.planes()) {  // squares of N outputs and N of their weights, turned in registers
+    parallel_for(ceil_div(p.K, kN), [&](int64_t chunk) {
+      const int64_t k0 = chunk * kN, lanes = min(kN, p.K - k0);
+      int64_t tap = 0, c = 0;
+      for (int64_t j = 0; j < depth; j += kN) {
+        const int64_t n = min(kN, depth - j);
+        Vec<T> x[kN];
+        for (int64_t i = 0; i < kN; ++i) {
+          if (i >= n) {
+            x[i] = Vec<T>::zero();
+            continue;
+          }
+          const int64_t cell = tap / p.S * at.r + tap % p.S * at.s + c * at.c + k0;
+          x[i] = sum_pieces(from + cell, pieces, size, lanes);
+          if (++tap == taps) tap = 0, ++c;
+        }
+        gemm::transpose(x);
+        for (int64_t l = 0; l < lanes; ++l) x[l].store(dw + (k0 + l) * p.weight_k + j, n);
+      }
+    });
+    return;
+  }
+  parallel_for(p.K, [&](int64_t k) {
+    for (int64_t r = 0; r < p.R; ++r) {
+      for (int64_t s = 0; s < p.S; ++s) {
+        const T* cell = from + r * at.r + s * at.s + k * at.k;
+        T* to = dw + r * p.weight_r + s * p.weight_s + k * p.weight_k;
+        for (int64_t c = 0; c < p.C; ++c) {
+          T y = cell[c * at.c];
+          for (int64_t g = 1; g < pieces; ++g) y += cell[g * size + c * at.c];
+          to[c * p.weight_c] = y;
+        }
+      }
+    }
+  });
+}
+
+// sums[k] += sum over rows of dy[row][k]; rows of K numbers lie next to each other.
+template <class T>
+void add_columns(const T* dy, int64_t rows, int64_t K, T* sums) {
+  constexpr int64_t kN = Vec<T>::N;
+  if (K <= kN) {  // K vectors hold N rows, lane l of vector j being column (j * N + l) % K
+    Vec<T> y[kN];
+    for (int64_t j = 0; j < K; ++j) y[j] = Vec<T>::zero();
+    int64_t row = 0;
+    for (; row + kN <= rows; row += kN, dy += K * kN) {
+      for (int64_t j = 0; j < K; ++j) y[j] += Vec<T>::load(dy + j * kN);
+    }
+    for (int64_t j = 0, k = 0; j < K; ++j) {
+      for (int l = 0; l < kN; ++l) {
+        sums[k] += y[j][l];
+        if (++k == K) k = 0;
+      }
+    }
+    for (; row < rows; ++row) {
+      for (int64_t k = 0; k < K; ++k) sums[k] += *dy++;
+    }
+    return;
+  }
+  for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
+    Vec<T> y[4] = {Vec<T>::load(sums + k, lanes), Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero()};
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) y[i] += Vec<T>::load(dy + (row + i) * K + k, lanes);
+    }
+    for (; row < rows; ++row) y[0] += Vec<T>::load(dy + row * K + k, lanes);
+    ((y[0] + y[1]) + (y[2] + y[3])).store(sums + k, lanes);
+  });
+}
+
+// The same over the outputs of a box, while they are in cache. dy: those of the piece.
+template <class T>
+void add_box_columns(const Correlation<T>& p, const Box& b, const T* dy, T* sums) {
+  for (int64_t n = b.n0; n < b.n1; ++n) {
+    const T* from = dy + ((n * p.rows + b.i0) * p.cols + b.j0) * p.K;
+    if (b.cols() == p.cols) {
+      add_columns(from, b.rows() * b.cols(), p.K, sums);
+    } else {
+      for (int64_t i = 0; i < b.rows(); ++i) {
+        add_columns(from + i * p.cols * p.K, b.cols(), p.K, sums);
+      }
+    }
+  }
+}
+
+// ---- Outer products ----------------------------------------------------------------------
+
+// Left operand: row m of the product is column m of a matrix whose rows are pixels; the pixels come
+// in `rows` rows of `depth` each.
+template <class T>
+struct PixelRows {
+  const T* a;
+  const int64_t *a_row, *b_row;
+  int64_t rows, lda;
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t, int64_t depth, const T* b,
+                                 int64_t ldb) const {
+    for (int64_t u = 0; u < rows; ++u) {
+      gemm::multiply_columns(c, a + a_row[u] + row, lda, depth, b + b_row[u], ldb);
+    }
+  }
+};
+
+// gemm::run_panel_of, and panels of three vectors where there are registers for them: runs of 48
+// lanes (16 channels, 3 taps) are common, and nothing is packed here that fixes the panels.
+template <class T>
+RV_INLINE int64_t outer_vectors(int64_t columns_left) {
+#if defined(__AVX512F__)
+  if (ceil_div(columns_left, Vec<T>::N) == 3) return 3;
+#endif
+  return gemm::panel_vectors<T>(columns_left);
+}
+template <class T, class Left, class Sink>
+RV_INLINE void run_outer_panel(int64_t vectors, const Left& left, const T* b, int64_t ldb,
+                               const Sink& sink, const gemm::Block& block) {
+#if defined(__AVX512F__)
+  if (vectors == 3) {
+    const int64_t tiles = ceil_div(block.rows, 8);
+    const int64_t height = block.rows / tiles, taller = block.rows % tiles;
+    gemm::run_tiles_of<8, 3>(height + 1, left, b, ldb, sink, block, 0, taller);
+    gemm::run_tiles_of<8, 3>(height, left, b, ldb, sink, block, taller * (height + 1),
+                             tiles - taller);
+    return;
+  }
+#endif
+  gemm::run_panel_of(vectors, left, b, ldb, sink, block);
+}
+
+struct Outer {
+  bool run_lanes;  // the run (s, c) of x in the lanes, else the outputs k
+  int64_t length;  // of a run: S * C, or C where taps are apart
+  int64_t taps;    // runs of a kernel row
+};
+
+template <class T>
+Outer outer_plan(const Correlation<T>& p) {
+  constexpr int64_t kN = Vec<T>::N;
+  Outer o{false, p.C, p.S};
+  if (p.S == 1 || p.tap_w == 1) o = {false, p.S * p.C, 1};
+  // Multiply-adds of a pixel; a single vector against a row of broadcasts is bound by its loads.
+  const int64_t k_vectors = ceil_div(p.K, kN), run_vectors = ceil_div(o.length, kN);
+  const int64_t by_k = p.depth() * k_vectors * (k_vectors == 1 ? 8 : 7);
+  const int64_t by_run = p.R * o.taps * p.K * run_vectors * (run_vectors == 1 ? 8 : 7);
+  o.run_lanes = by_run < by_k;
+  return o;
+}
+template <class T>
+Layout outer_layout(const Correlation<T>& p, const Outer& o) {
+  if (!o.run_lanes) return {p.S * p.C * p.K, p.C * p.K, p.K, 1};
+  const int64_t block = p.K * o.length;  // (r, tap) -> [k][run]
+  return o.taps == 1 ? Layout{block, p.C, 1, o.length} : Layout{p.S * block, block, 1, p.C};
+}
+
+// Adds the products of one piece into `sums`, for the outputs k0 <= k < k1 (all where the run lies
+// in the lanes). dy: pixels of the piece, dy_pixel apart. With `bias`, also the sums of dy.
+template <class T>
+void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t dy_pixel, int64_t k0,
+                 int64_t k1, T* sums, T* bias) {
+  constexpr int64_t kN = Vec<T>::N;
+  // Sums that do not stay in L2 are fetched once a box: larger boxes for larger gradients.
+  const int64_t pixels = max(160, min(1024, p.depth() * p.K / 2048));
+  const Boxes boxes = cut(p, pixels, 8 * kWindowBytes);
+  // The side in the lanes is read in whole vectors, so what does not fill them is copied first.
+  const bool copy_x = o.run_lanes && o.length % kN != 0;
+  const bool copy_dy = !o.run_lanes && p.K % kN != 0;
+  const bool dense = o.taps == 1 && p.S > 1;  // runs need pixels without gaps
+  const int64_t most = boxes.images * boxes.rows, width = round_up(p.K, kN);
+  const int64_t slack = 4 * kN;
+  const int64_t x_size = round_up(window_elements(p, boxes) + slack, 64);
+  const int64_t dy_size = copy_dy ? most * boxes.cols * width + slack : 0;
+  T* buffer = static_cast<T*>(
+      scratch(static_cast<int64_t>(sizeof(T)) * round_up(x_size + dy_size, 64) + 16 * most));
+  T* dy_buffer = buffer + x_size;
+  auto* x_row = reinterpret_cast<int64_t*>(buffer + round_up(x_size + dy_size, 64));
+  int64_t* dy_row = x_row + most;
+
+  for (int64_t index = 0; index < boxes.count(); ++index) {
+    const Box b = box_at(p, boxes, index);
+    const bool copy = copy_x || needs_copy(p, b) || (dense && p.in_pixel != p.C);
+    const Window<T> x = open_window(p, b, copy, buffer);
+    if (bias) add_box_columns(p, b, dy, bias);
+    const int64_t rows = b.images() * b.rows(), cols = b.cols();
+    const T* g = dy + ((b.n0 * p.rows + b.i0) * p.cols + b.j0) * dy_pixel;
+    int64_t g_pixel = dy_pixel;
+    for (int64_t n = 0, u = 0; n < b.images(); ++n) {
+      for (int64_t i = 0; i < b.rows(); ++i, ++u) {
+        x_row[u] = n * x.image + i * p.step_h * x.row;
+        dy_row[u] = (n * p.rows + i) * p.cols * dy_pixel;
+        if (copy_dy) {
+          const T* from = g + dy_row[u];
+          dy_row[u] = u * cols * width;
+          for (int64_t j = 0; j < cols; ++j) {
+            T* to = dy_buffer + dy_row[u] + j * width;
+            for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
+              Vec<T>::load(from + j * dy_pixel + k, lanes).store(to + k);
+            });
+          }
+        }
+      }
+    }
+    if (copy_dy) g = dy_buffer, g_pixel = width;
+
+    // Rows that continue one another, or are one pixel each, are one row.
+    int64_t x_pixel = p.step_w * x.pixel, lines = rows, count = cols;
+    bool even = rows > 1;
+    for (int64_t u = 2; u < rows && even; ++u) {
+      even = x_row[u] - x_row[u - 1] == x_row[1] && dy_row[u] - dy_row[u - 1] == dy_row[1];
+    }
+    if (even && (cols == 1 || (x_row[1] == cols * x_pixel && dy_row[1] == cols * g_pixel))) {
+      if (cols == 1) x_pixel = x_row[1], g_pixel = dy_row[1];
+      lines = 1;
+      count = rows * cols;
+    }
+    for (int64_t r = 0; r < p.R; ++r) {
+      for (int64_t tap = 0; tap < o.taps; ++tap) {
+        const T* run = x.data + r * p.tap_h * x.row + tap * p.tap_w * x.pixel;
+        const int64_t lanes_end = o.run_lanes ? o.length : k1;
+        for (int64_t v = o.run_lanes ? 0 : k0; v < lanes_end;) {
+          const int64_t vectors = outer_vectors<T>((o.run_lanes ? o.length : p.K) - v);
+          const int64_t panel = vectors * kN;
+          const int64_t columns = min(panel, (o.run_lanes ? o.length : p.K) - v);
+          const gemm::Block block{0,   o.run_lanes ? p.K : o.length, v, columns, 0, count, true,
+                                  true};
+          if (o.run_lanes) {
+            const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel};
+            const gemm::Output<T> sink{sums + (r * o.taps + tap) * p.K * o.length, o.length,
+                                       index > 0};
+            run_outer_panel(vectors, left, run + v, x_pixel, sink, block);
+          } else {
+            const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel};
+            const gemm::Output<T> sink{sums + (r * p.S + tap) * p.C * p.K, p.K, index > 0};
+            run_outer_panel(vectors, left, g + v, g_pixel, sink, block);
+          }
+          v += panel;
+        }
+      }
+    }
+  }
+}
+
+// ---- Few inputs and outputs --------------------------------------------------------------
+
+// sums[d][k] of vectors += products of K planes of dy with `taps` planes of x.
+template <class T, int K, int D>
+RV_INLINE void few_dots(const T* x, const int64_t* offset, const T* dy, int64_t plane,
+                        int64_t vectors, Vec<T>* sums) {
+  constexpr int64_t kN = Vec<T>::N;
+  Vec<T> c[D][K];
+  const T* from[D];
+#pragma GCC unroll 8
+  for (int d = 0; d < D; ++d) {
+    from[d] = x + offset[d];
+#pragma GCC unroll 8
+    for (int i = 0; i < K; ++i) c[d][i] = sums[d * K + i];
+  }
+  for (int64_t f = 0; f < vectors * kN; f += kN) {
+    Vec<T> a[D];
+#pragma GCC unroll 8
+    for (int d = 0; d < D; ++d) a[d] = Vec<T>::load(from[d] + f);
+#pragma GCC unroll 8
+    for (int i = 0; i < K; ++i) {
+      const Vec<T> g = Vec<T>::load(dy + i * plane + f);
+#pragma GCC unroll 8
+      for (int d = 0; d < D; ++d) c[d][i] = fma(a[d], g, c[d][i]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int d = 0; d < D; ++d) {
+#pragma GCC unroll 8
+    for (int i = 0; i < K; ++i) sums[d * K + i] = c[d][i];
+  }
+}
+
+// The gradient of one piece: sums[d * K + k], d = (r, s, c). With `bias`, also the sums of dy.
+template <class T, int K>
+void few_piece_of(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums, T* bias) {
+  constexpr int64_t kN = Vec<T>::N;
+  constexpr int D = few_vectors(K);
+  const Boxes boxes = cut_few(p);
+  const Planes<T> f(p, boxes);
+  const int64_t most = f.vectors(boxes.rows, boxes.cols), plane = most * kN, depth = p.depth();
+  const int64_t x_size = round_up(f.elements(), 64), dy_size = round_up(K * plane, 64);
+  const int64_t sum_size = depth * K * kN;
+  T* x = static_cast<T*>(
+      scratch(static_cast<int64_t>(sizeof(T)) * (x_size + dy_size + round_up(sum_size, 64)) +
+              8 * depth + 4 * most));
+  T* g = x + x_size;
+  auto* total = reinterpret_cast<Vec<T>*>(g + dy_size);
+  auto* offset = reinterpret_cast<int64_t*>(g + dy_size + round_up(sum_size, 64));
+  auto* mask = reinterpret_cast<uint32_t*>(offset + depth);
+  for (int64_t r = 0, d = 0; r < p.R; ++r) {
+    for (int64_t s = 0; s < p.S; ++s) {
+      for (int64_t c = 0; c < p.C; ++c) offset[d++] = f.offset(c, r * p.tap_h, s * p.tap_w);
+    }
+  }
+  for (int64_t i = 0; i < depth * K; ++i) total[i] = Vec<T>::zero();
+  // Lanes between rows meet zeros of dy; what they hold must be a number.
+  __builtin_memset(x, 0, sizeof(T) * f.elements());
+
+  for (int64_t index = 0; index < boxes.count(); ++index) {
+    const Box b = box_at(p, boxes, index);
+    const int64_t vectors = f.vectors(b.rows(), b.cols());
+    fill_masks<T>(mask, vectors, f.pitch, b.rows(), b.cols());
+    if (bias) add_box_columns(p, b, dy, bias);
+    for (int64_t n = b.n0; n < b.n1; ++n) {
+      fill_planes(p, f, b, n, x);
+      if (b.cols() == p.cols) {  // the rows of the box lie next to each other
+        const T* from = dy + (n * p.rows + b.i0) * p.cols * dy_pixel;
+        for (int64_t v = 0; v < vectors; ++v) {
+          from += dy_pixel * load_turned<T, K>(g + v * kN, plane, from, dy_pixel, mask[v]);
+        }
+      } else {
+        __builtin_memset(g, 0, sizeof(T) * K * plane);
+        for (int64_t i = 0; i < b.rows(); ++i) {
+          const T* from = dy + ((n * p.rows + b.i0 + i) * p.cols + b.j0) * dy_pixel;
+          for (int64_t j = 0; j < b.cols(); ++j) {
+            for (int k = 0; k < K; ++k) g[k * plane + i * f.pitch + j] = from[j * dy_pixel + k];
+          }
+        }
+      }
+      int64_t d = 0;
+      for (; d + D <= depth; d += D) {
+        few_dots<T, K, D>(x, offset + d, g, plane, vectors, total + d * K);
+      }
+      for (; d < depth; ++d) few_dots<T, K, 1>(x, offset + d, g, plane, vectors, total + d * K);
+    }
+  }
+  for (int64_t i = 0; i < depth * K; ++i) sums[i] = reduce_add(total[i]);
+}
+
+template <class T, int K = few_most<T>()>
+void few_piece(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums, T* bias) {
+  if (p.K == K) return few_piece_of<T, K>(p, dy, dy_pixel, sums, bias);
+  if constexpr (K > 1) few_piece<T, K - 1>(p, dy, dy_pixel, sums, bias);
+}
+
+template <class T>
+RV_INLINE bool prefers_few_weights(const Correlation<T>& p) {
+  const Outer o = outer_plan(p);
+  return p.K <= few_most<T>() && 2 * o.length <= Vec<T>::N && p.depth() <= 256;
+}
+
+// ---- The pass ----------------------------------------------------------------------------
+
+template <class T>
+Correlation<T> weight_problem(const Conv2dWeightArgs& a, int64_t group) {
+  const Conv2dShape& s = a.shape;
+  const int64_t C = s.C / s.groups, K = s.K / s.groups;
+  const int64_t* w = a.dweight.strides;
+  return {data<T>(a.x) + group * C,
+          s.N,
+          s.H,
+          s.W,
+          s.C,  //
+          nullptr,
+          s.P,
+          s.Q,
+          0,
+          0,
+          0,  //
+          s.R,
+          s.S,
+          C,
+          K,  //
+          s.stride_h,
+          s.stride_w,
+          -s.pad_top,
+          -s.pad_left,
+          s.dilation_h,
+          s.dilation_w,  //
+          nullptr,
+          w[2],
+          w[3],
+          w[1],
+          w[0],
+          nullptr};
+}
+
+// db = the sums of the pieces, added in order.
+template <class T>
+void merge_bias(const Conv2dWeightArgs& a, const T* sums, int64_t pieces) {
+  T* db = data<T>(a.dbias);
+  for (int64_t k = 0; k < a.shape.K; ++k) {
+    T y = sums[k];
+    for (int64_t g = 1; g < pieces; ++g) y += sums[g * a.shape.K + k];
+    db[k * a.dbias.strides[0]] = y;
+  }
+}
+
+// The bias gradient by itself, where it does not ride along.
+template <class T>
+void run_bias(const Conv2dWeightArgs& a, T* workspace) {
+  const Conv2dShape& s = a.shape;
+  const int64_t pixels = s.N * s.P * s.Q;
+  const int64_t pieces = max(1, min(kConv2dPieces, pixels * s.K / 32768));
+  parallel_for(pieces, [&](int64_t g) {
+    const int64_t from = g * pixels / pieces, to = (g + 1) * pixels / pieces;
+    T* sums = workspace + g * s.K;
+    __builtin_memset(sums, 0, sizeof(T) * s.K);
+    add_columns(data<T>(a.dy) + from * s.K, to - from, s.K, sums);
+  });
+  merge_bias(a, workspace, pieces);
+}
+
+// workspace: the private gradients, then the sums of dy of every piece.
+template <class T>
+void run_weight(const Conv2dWeightArgs& a, int64_t group, T* workspace) {
+  const Correlation<T> p = weight_problem<T>(a, group);
+  const Conv2dShape& s = a.shape;
+  const Conv2dPieces pieces = conv2d_pieces(s);
+  const int64_t size = p.depth() * p.K, count = pieces.images * pieces.rows;
+  const bool few = prefers_few_weights(p);
+  const Outer o = outer_plan(p);
+  const int64_t panel = gemm::kVectors * Vec<T>::N, panels = ceil_div(p.K, panel);
+  const int64_t parts = few || o.run_lanes ? 1 : min(panels, ceil_div(8, count));
+  const bool with_bias = a.dbias.storage && s.groups == 1;
+  T* biases = workspace + count * size;
+  if (with_bias) __builtin_memset(biases, 0, sizeof(T) * count * s.K);
+  if (s.N == 0) {
+    __builtin_memset(workspace, 0, sizeof(T) * size);
+  } else {
+    parallel_for(count * parts, [&](int64_t chunk) {
+      const int64_t piece = chunk / parts, part = chunk % parts;
+      int64_t first;
+      const Correlation<T> sub = piece_of(p, pieces, piece, &first);
+      const T* dy = data<T>(a.dy) + first * s.K + group * p.K;
+      T* sums = workspace + piece * size;
+      T* bias = with_bias && part == 0 ? biases + piece * s.K : nullptr;
+      if (few) {
+        few_piece(sub, dy, s.K, sums, bias);
+      } else {
+        outer_piece(sub, o, dy, s.K, part * panels / parts * panel,
+                    min(p.K, (part + 1) * panels / parts * panel), sums, bias);
+      }
+    });
+  }
+  const Layout at = few ? Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1} : outer_layout(p, o);
+  T* dw = data<T>(a.dweight) + group * p.K * a.dweight.strides[0];
+  merge_weights(p, dw, workspace, at, count, size);
+  if (with_bias) merge_bias(a, biases, count);
+}
+
+}  // namespace ranvier::RV_ISA::conv

@@ -1,0 +1,37 @@
+// hot
+// y = x W' + b, and its gradients.
+#pragma once
+
+#include "core/args.h"
+
+namespace ranvier {
+
+struct LinearArgs {
+  In x;       // (M, C), any strides
+  In weight;  // (K, C), any strides
+  In bias;    // (K,), or absent
+  Out y;      // (M, K), row-major; overwritten
+  static constexpr int kArrays = 4, kSpans = 0;
+};
+RV_DECLARE_KERNEL(linear, LinearArgs)
+
+// dx = dy W
+struct LinearGradInputArgs {
+  In dy;      // (M, K), any strides
+  In weight;  // (K, C), any strides
+  Out dx;     // (M, C), row-major; overwritten
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+RV_DECLARE_KERNEL(linear_grad_input, LinearGradInputArgs)
+
+// dW = dy' x, db = sum of dy over the samples; either may be absent.
+struct LinearGradWeightArgs {
+  In dy;        // (M, K), any strides
+  In x;         // (M, C), any strides; absent without dweight
+  Out dweight;  // (K, C), row-major; overwritten
+  Out dbias;    // (K,), overwritten
+  static constexpr int kArrays = 4, kSpans = 0;
+};
+RV_DECLARE_KERNEL(linear_grad_weight, LinearGradWeightArgs)
+
+}  // namespace ranvier

@@ -1,0 +1,18 @@
+// hot
+// C = A B, for each pair of matrices of a batch.
+#pragma once
+
+#include "core/args.h"
+
+namespace ranvier {
+
+// float32 and float64 through the blocked kernels of gemm_impl.h; integers wrap, as in NumPy.
+struct MatmulArgs {
+  In a;   // (batch..., M, K), any strides; a batch axis that is broadcast has stride 0
+  In b;   // (batch..., K, N), the same
+  Out c;  // (batch..., M, N), row-major; overwritten
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+RV_DECLARE_KERNEL(matmul, MatmulArgs)
+
+}  // namespace ranvier

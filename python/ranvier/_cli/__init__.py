@@ -1,0 +1,1 @@
+"""What the verbs of the `ranvier` command do; each module has a `main(options)`."""

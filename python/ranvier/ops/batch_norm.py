@@ -1,0 +1,125 @@
+"""Batch normalization: each channel by the mean and variance of the whole batch.
+
+Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
+internal covariate shift", ICML 2015.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, clock
+
+Array = _core.Array
+
+
+class _BatchNorm(Function):
+    """By the statistics of x itself; the running ones are advanced in place by the kernel."""
+
+    def forward(
+        self, x: Array, weight: Any, bias: Any, *, running: Any, momentum: float, eps: float
+    ) -> Array:
+        kept_mean, kept_var, count = running
+        y, mean, invstd = _core.batch_norm_train(
+            x, weight, bias, kept_mean, kept_var, count, momentum, eps
+        )
+        for array in running:
+            if array is not None:
+                clock.changed(array)
+        self.save(x, weight, mean, invstd)
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        x, weight, mean, invstd = self.saved
+        want_x, want_weight, want_bias = self.needs
+        dx, dweight, dbias = _core.batch_norm_backward(
+            grad, x, weight, mean, invstd, False, 0.0, want_x, want_weight or want_bias
+        )
+        return (
+            dx if want_x else None,
+            dweight if want_weight else None,
+            dbias if want_bias else None,
+        )
+
+
+class _FixedBatchNorm(Function):
+    """By running statistics, which x does not change."""
+
+    def forward(self, x: Array, weight: Any, bias: Any, *, running: Any, eps: float) -> Array:
+        mean, variance = running
+        self.save(x, weight, mean, variance)
+        self.eps = eps
+        return _core.batch_norm_eval(x, weight, bias, mean, variance, eps)
+
+    def backward(self, grad: Array) -> Any:
+        x, weight, mean, variance = self.saved
+        want_x, want_weight, want_bias = self.needs
+        dx, dweight, dbias = _core.batch_norm_backward(
+            grad, x, weight, mean, variance, True, self.eps, want_x, want_weight or want_bias
+        )
+        return (
+            dx if want_x else None,
+            dweight if want_weight else None,
+            dbias if want_bias else None,
+        )
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float | None = 0.1,
+    eps: float = 1e-5,
+    num_batches_tracked: Tensor | None = None,
+) -> Tensor:
+    """Normalizes each channel: y = (x - mean) / sqrt(variance + eps) * weight + bias.
+
+    In training, mean and variance are those of the batch, over all axes but the channels', and the
+    running statistics are advanced in place: r <- (1 - momentum) r + momentum s. The variance that
+    normalizes divides by n, the one that is kept by n - 1, as in PyTorch. Otherwise the running
+    statistics normalize, and nothing changes.
+
+    Statistics are accurate whatever the mean: pieces are merged as (mean, squared deviations).
+
+    Args:
+        x: (N, C) or (N, C, ...), floating. The result lies physically channels-last.
+        running_mean: (C), or None.
+        running_var: (C), or None.
+        weight: (C) factor of each channel, or None for 1.
+        bias: (C) added to each channel, or None for 0.
+        training: use the batch's own statistics.
+        momentum: weight of the new statistics, or None for the average over all batches so far,
+            which needs `num_batches_tracked`.
+        eps: keeps the root away from zero.
+        num_batches_tracked: an int64 tensor with the number of batches; training adds one to it.
+
+    Raises:
+        ValueError: fewer than two values per channel in training (one value has no variance: let
+            `DataLoader(last="auto")` join a single last sample to the batch before it, or call
+            `model.eval()`), shapes that differ, or missing running statistics.
+        TypeError: x is not floating, or the dtypes differ.
+
+    Example:
+        >>> import ranvier as rv
+        >>> x = rv.tensor([[1.0], [3.0]])
+        >>> rv.functional.batch_norm(x, None, None, training=True, eps=0.0).tolist()
+        [[-1.0], [1.0]]
+    """
+    kept = [None if t is None else t.data for t in (running_mean, running_var)]
+    if training:
+        count = None if num_batches_tracked is None else num_batches_tracked.data
+        return _BatchNorm.apply(
+            x, weight, bias, running=(*kept, count),
+            momentum=-1.0 if momentum is None else float(momentum), eps=float(eps),
+        )  # fmt: skip
+    if None in kept:
+        raise ValueError(
+            "[batch_norm] expected running_mean and running_var to normalize by, got None - pass "
+            "them, or training=True to use the statistics of x"
+        )
+    return _FixedBatchNorm.apply(x, weight, bias, running=kept, eps=float(eps))

@@ -1,0 +1,119 @@
+"""Instance normalization: each channel of each sample by its own mean and variance.
+
+Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization: the missing ingredient for fast
+stylization" (2016), arXiv:1607.08022.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, clock
+
+Array = _core.Array
+
+
+class _InstanceNorm(Function):
+    """By the statistics of x itself; the running ones are advanced in place by the kernel."""
+
+    def forward(
+        self, x: Array, weight: Any, bias: Any, *, running: Any, momentum: float, eps: float
+    ) -> Array:
+        kept_mean, kept_var, count = running
+        y, mean, invstd = _core.instance_norm_train(
+            x, weight, bias, kept_mean, kept_var, count, momentum, eps
+        )
+        for array in running:
+            if array is not None:
+                clock.changed(array)
+        self.save(x, weight, mean, invstd)
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        x, weight, mean, invstd = self.saved
+        want_x, want_weight, want_bias = self.needs
+        dx, dweight, dbias = _core.instance_norm_backward(
+            grad, x, weight, mean, invstd, False, 0.0, want_x, want_weight or want_bias
+        )
+        return (
+            dx if want_x else None,
+            dweight if want_weight else None,
+            dbias if want_bias else None,
+        )
+
+
+class _FixedInstanceNorm(Function):
+    """By running statistics, which x does not change."""
+
+    def forward(self, x: Array, weight: Any, bias: Any, *, running: Any, eps: float) -> Array:
+        mean, variance = running
+        self.save(x, weight, mean, variance)
+        self.eps = eps
+        return _core.instance_norm_eval(x, weight, bias, mean, variance, eps)
+
+    def backward(self, grad: Array) -> Any:
+        x, weight, mean, variance = self.saved
+        want_x, want_weight, want_bias = self.needs
+        dx, dweight, dbias = _core.instance_norm_backward(
+            grad, x, weight, mean, variance, True, self.eps, want_x, want_weight or want_bias
+        )
+        return (
+            dx if want_x else None,
+            dweight if want_weight else None,
+            dbias if want_bias else None,
+        )
+
+
+def instance_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    num_batches_tracked: Tensor | None = None,
+) -> Tensor:
+    """Normalizes each channel of each sample over its positions.
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over the axes
+    after (N, C). Running statistics, where given, become r <- (1 - momentum) r + momentum s in
+    place, s being the mean over the samples of their means and unbiased variances.
+
+    Args:
+        x: (N, C, ...) with at least two positions, floating. The result lies physically
+            channels-last.
+        running_mean: (C), or None.
+        running_var: (C), or None.
+        weight: (C) factor of each channel, or None for 1.
+        bias: (C) added to each channel, or None for 0.
+        use_input_stats: normalize by x itself; False normalizes by the running statistics.
+        momentum: weight of the new statistics.
+        eps: keeps the root away from zero.
+        num_batches_tracked: an int64 tensor with the number of batches, to which one is added.
+
+    Raises:
+        ValueError: one position only, shapes that differ, or missing running statistics.
+        TypeError: x is not floating, or the dtypes differ.
+
+    Example:
+        >>> import ranvier as rv
+        >>> x = rv.tensor([[[1.0, 3.0], [10.0, 30.0]]])
+        >>> rv.functional.instance_norm(x, eps=0.0).tolist()
+        [[[-1.0, 1.0], [-1.0, 1.0]]]
+    """
+    kept = [None if t is None else t.data for t in (running_mean, running_var)]
+    if use_input_stats:
+        count = None if num_batches_tracked is None else num_batches_tracked.data
+        return _InstanceNorm.apply(
+            x, weight, bias, running=(*kept, count), momentum=float(momentum), eps=float(eps)
+        )
+    if None in kept:
+        raise ValueError(
+            "[instance_norm] expected running_mean and running_var to normalize by, got None - "
+            "pass them, or use_input_stats=True"
+        )
+    return _FixedInstanceNorm.apply(x, weight, bias, running=kept, eps=float(eps))

@@ -1,0 +1,144 @@
+"""The random generator of the library, and tensors of random numbers.
+
+Numbers come from a counter: the state is a seed and an offset, kept in a tensor, and every draw
+moves the offset on. So a captured step draws fresh numbers at each replay, and the numbers do not
+depend on the machine, the number of threads or the memory layout.
+
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC (2011).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ranvier import _core
+from ranvier.dtypes import as_device, as_dtype, float32
+from ranvier.tensor import Tensor, attach, clock, shape_of
+
+state = _core.empty((2,), 4, 0)  # int64 {seed, offset}
+state.numpy()[:] = 0
+
+
+def manual_seed(seed: int) -> None:
+    """Starts the sequence of random numbers of this seed from its beginning.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.manual_seed(1)
+        >>> a = rv.rand(3)
+        >>> rv.manual_seed(1)
+        >>> (a == rv.rand(3)).all().item()
+        True
+    """
+    set_rng_state({"seed": seed, "offset": 0})
+
+
+def get_rng_state() -> dict[str, int]:
+    """Where the generator is: {"seed", "offset"}, plain numbers that JSON can hold."""
+    seed, offset = state.numpy().tolist()
+    return {"seed": seed, "offset": offset}
+
+
+def set_rng_state(values: dict[str, int]) -> None:
+    """Puts the generator where `get_rng_state` found it.
+
+    Raises:
+        ValueError: something else than a seed and an offset.
+    """
+    try:
+        seed, offset = int(values["seed"]), int(values["offset"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"[set_rng_state] expected {{'seed': int, 'offset': int}}, got {values!r}"
+        ) from None
+    # A seed is 64 bits, of either sign.
+    state.numpy()[:] = np.array([seed % 2**64, offset % 2**64], np.uint64).astype(np.int64)
+    clock.changed(state)
+
+
+def _tensor(array: Any, requires_grad: bool) -> Tensor:
+    return Tensor(array).requires_grad_(requires_grad)
+
+
+def rand(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform random numbers from [0, 1): multiples of 2^-24.
+
+    Args:
+        *shape: sizes, or one tuple of them.
+        dtype: floating; float32 unless given.
+        device: where the tensor lives.
+        requires_grad: record operations on it for backward.
+    """
+    t = float32 if dtype is None else as_dtype(dtype)
+    sizes = shape_of("rand", shape)
+    return _tensor(
+        _core.random_uniform(sizes, t.code, as_device(device).code, state), requires_grad
+    )
+
+
+def randn(
+    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Random numbers from the normal distribution of mean 0 and standard deviation 1.
+
+    Two come from each pair of uniform ones. Source: Box and Muller, "A note on the generation of
+    random normal deviates", Annals of Mathematical Statistics 29 (1958).
+    """
+    t = float32 if dtype is None else as_dtype(dtype)
+    sizes = shape_of("randn", shape)
+    return _tensor(_core.random_normal(sizes, t.code, as_device(device).code, state), requires_grad)
+
+
+def randint(low: int, high: int | None = None, shape: Any = (), device: Any = None) -> Tensor:
+    """Random whole numbers from [low, high), int64; `randint(n, shape=...)` counts from 0.
+
+    Raises:
+        ValueError: low is not below high, or they are more than 2^32 apart.
+    """
+    if high is None:
+        low, high = 0, low
+    sizes = shape_of("randint", (shape,))
+    return Tensor(_core.random_whole(low, high, sizes, as_device(device).code, state))
+
+
+def randperm(n: int, device: Any = None) -> Tensor:
+    """The numbers from 0 to n - 1 in random order, int64."""
+    return Tensor(_core.random_permutation(n, as_device(device).code, state))
+
+
+def rand_like(x: Tensor) -> Tensor:
+    """Uniform random numbers with the shape, dtype and device of x."""
+    return Tensor(_core.random_uniform(x.data.shape, x.data.dtype, x.data.device, state))
+
+
+def randn_like(x: Tensor) -> Tensor:
+    """Normal random numbers with the shape, dtype and device of x."""
+    return Tensor(_core.random_normal(x.data.shape, x.data.dtype, x.data.device, state))
+
+
+def bernoulli(p: Tensor) -> Tensor:
+    """1 with the given probability, else 0, for each element; in the dtype of p, no gradient."""
+    drawn = _core.random_uniform(p.data.shape, p.data.dtype, p.data.device, state)
+    return Tensor(_core.less(drawn, p.data).cast(p.data.dtype))
+
+
+@attach("uniform_")
+def _uniform(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Fills the tensor with uniform random numbers from [low, high)."""
+    data = x._writable("uniform_")
+    drawn = _core.random_uniform(data.shape, data.dtype, data.device, state)
+    _core.copy_into(data, _core.add(_core.multiply(drawn, float(high - low)), float(low)))
+    clock.changed(data)
+    return x
+
+
+@attach("normal_")
+def _normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Fills the tensor with normal random numbers of the given mean and standard deviation."""
+    data = x._writable("normal_")
+    drawn = _core.random_normal(data.shape, data.dtype, data.device, state)
+    _core.copy_into(data, _core.add(_core.multiply(drawn, float(std)), float(mean)))
+    clock.changed(data)
+    return x

@@ -1,0 +1,108 @@
+"""Cross-entropy from logits: class indices and probabilities, weights, smoothing, reductions."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import ranvier as rv
+import ranvier.functional as F
+from ranvier.reference import cross_entropy as ref
+from tests.harness import Case, Input, N, OpTests, Raises, fixed, integers, normal, probabilities
+from tests.harness import uniform as evenly
+
+pytestmark = pytest.mark.kernels
+
+
+def case(x: Input, target: Input, weight: Input | None = None, **options: object) -> Case:
+    """C roundings per sample, then one per sample in the mean."""
+    return Case(
+        F.cross_entropy,
+        ref.cross_entropy,
+        x,
+        target.constant(),
+        weight.constant() if weight else None,
+        options=options,
+        n=x.shape[1] + int(np.prod(x.shape)) // x.shape[1] + 16,
+        grad_n=2 * x.shape[1] + 16,
+    )
+
+
+PLAIN = [case(normal(8, 10), integers(0, 10, 8), reduction=r) for r in ("mean", "sum", "none")] + [
+    case(normal(N, 10), integers(0, 10, N), reduction="sum"),
+    case(normal(N, 4, 3, 5), integers(0, 4, N, 3, 5), reduction="none"),
+    case(normal(N, 4), probabilities(N, 4), reduction="sum"),
+    case(normal(900, 40), integers(0, 40, 900)),
+    case(normal(4, 3), fixed([2, -100, 0, -100])),
+    case(normal(4, 3), fixed([2, 1, 0, 1]), ignore_index=1, reduction="none"),
+]
+OPTIONS = [
+    case(
+        normal(5, 7, 2),
+        probabilities(5, 7, 2) if soft else integers(0, 7, 5, 2),
+        evenly(0.2, 2.0, 7) if weighted else None,
+        label_smoothing=smoothing,
+        reduction=reduction,
+    )
+    for soft, weighted, smoothing, reduction in product(
+        (False, True), (False, True), (0.0, 0.1), ("mean", "none")
+    )
+]
+
+
+class TestCrossEntropy(OpTests):
+    cases = PLAIN + OPTIONS
+    errors = [
+        Raises(ValueError, r"expected class indices of shape \(4,\)", F.cross_entropy,
+               normal(4, 3), integers(0, 3, 5)),
+        Raises(ValueError, r"expected probabilities of the input's shape", F.cross_entropy,
+               normal(4, 3), probabilities(4, 2)),
+        Raises(IndexError, r"expected classes from 0 to 2, got 7 at position 1", F.cross_entropy,
+               normal(2, 3), fixed([0, 7]), meta=False),
+        Raises(ValueError, r"expected weight of shape \(3,\)", F.cross_entropy,
+               normal(2, 3), integers(0, 3, 2), normal(4)),
+        Raises(ValueError, r"expected reduction 'mean', 'sum' or 'none', got 'avg'",
+               F.cross_entropy, normal(2, 3), integers(0, 3, 2), options={"reduction": "avg"}),
+        Raises(ValueError, r"expected label_smoothing from 0 to 1", F.cross_entropy,
+               normal(2, 3), integers(0, 3, 2), options={"label_smoothing": 1.5}),
+        Raises(TypeError, r"expected input of dtype float32 or float64", F.cross_entropy,
+               normal(2, 3).typed("int64"), integers(0, 3, 2)),
+    ]  # fmt: skip
+
+
+def test_extreme_logits() -> None:
+    """Stable at 1e4, and exactly zero loss where the model is certain and right."""
+    x = rv.tensor([[1e4, -1e4], [-1e4, 1e4]], requires_grad=True)
+    loss = F.cross_entropy(x, rv.tensor([0, 0]), reduction="none")
+    assert loss.tolist() == [0.0, 2e4]
+    loss.sum().backward()
+    assert x.grad.tolist() == [[0.0, 0.0], [-1.0, 1.0]]
+
+
+def test_all_ignored() -> None:
+    """A mean over nothing is NaN, as in PyTorch; a sum over nothing is 0."""
+    x, t = rv.ones(2, 3), rv.tensor([-100, -100])
+    assert np.isnan(F.cross_entropy(x, t).item())
+    assert F.cross_entropy(x, t, reduction="sum").item() == 0
+
+
+def test_single_sample_without_batch() -> None:
+    """(C,) logits and a scalar class."""
+    x = rv.tensor([-3.44, 1.16, -0.81, 3.91])
+    assert round(F.cross_entropy(x, rv.tensor(1)).item(), 2) == 2.82
+
+
+def test_a_replayed_step_survives_a_wrong_class() -> None:
+    """A replay cannot raise, and must not read outside its memory: it answers NaN."""
+    step = rv.capture(lambda x, t: F.cross_entropy(x, t, reduction="none"))
+    x = rv.ones(2, 3)
+    for _ in range(3):
+        step(x, rv.tensor([0, 1]))
+    assert np.isnan(step(x, rv.tensor([0, 1 << 40])).numpy()).tolist() == [False, True]
+
+
+def test_target_with_gradient_is_refused() -> None:
+    """The loss has no gradient by its target, and says so."""
+    t = rv.tensor([[0.5, 0.5]], requires_grad=True)
+    with pytest.raises(TypeError, match="expected a given target"):
+        F.cross_entropy(rv.ones(1, 2), t)
