@@ -33,7 +33,8 @@ class TestMatmul(OpTests):
         case(normal(3, 1), normal(1, 4)),
         case(normal(3, 0), normal(0, 4)),
         case(normal(130, 67), normal(67, 129)),  # cut among threads by rows
-        case(normal(31, 70), normal(70, 256)),  # and by panels
+        case(normal(31, 70), normal(70, 256)),  # and by columns
+        case(normal(90, 600), normal(600, 270)),  # in unequal shares, and two blocks of k
         case(normal(7, 600), normal(600, 40)),  # more than one block of k
         case(normal(3, 300), normal(300, 700)),  # thin
         case(normal(1, 300), normal(300, 1000)),  # one row, in runs of k
@@ -97,7 +98,17 @@ def test_any_shape_and_layout(m, n, k, dtype, left, right):
 
 @pytest.mark.parametrize(
     ("m", "n", "k"),
-    [(300, 70, 520), (1, 3000, 500), (2000, 1, 70), (300, 64, 600), (16, 100, 999), (257, 320, 65)],
+    [
+        (300, 70, 520),
+        (1, 3000, 500),
+        (2000, 1, 70),
+        (300, 64, 600),
+        (16, 100, 999),
+        (257, 320, 65),
+        (130, 1030, 70),
+        (4200, 30, 40),
+        (1100, 260, 20),
+    ],
 )
 @pytest.mark.parametrize("left", ["rows", "columns", "steps"])
 @pytest.mark.parametrize("right", ["rows", "columns"])
