@@ -34,11 +34,16 @@ struct NormPiece {
   int64_t tail;           // columns of one more row, cut short; 0 when there is none
 };
 
-template <class F>
+// A second pass goes backwards: what the first one read last is still in the cache.
+enum class Order { Forward, Backward };
+
+template <Order kOrder, class F>
 RV_INLINE void for_each_piece(const ChannelNormGeometry& g, const F& f) {
   const int64_t columns = g.fold * g.channels, blocks = (columns + kNormBlock - 1) / kNormBlock;
   const int64_t whole = g.rows / g.fold, rest = g.rows % g.fold * g.channels;
-  parallel_for(g.samples * g.chunks * blocks, [&](int64_t task) {
+  const int64_t tasks = g.samples * g.chunks * blocks;
+  parallel_for(tasks, [&](int64_t index) {
+    int64_t task = kOrder == Order::Forward ? index : tasks - 1 - index;
     NormPiece p;
     int64_t block = task % blocks;
     p.chunk = task / blocks % g.chunks;
@@ -232,7 +237,7 @@ RV_INLINE void channel_stats(const ChannelStatsArgs& args) {
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
   double* partial = data<double>(args.partial);
-  for_each_piece(g, [&](const NormPiece& p) {
+  for_each_piece<Order::Forward>(g, [&](const NormPiece& p) {
     double mean[kNormPadded], m2[kNormPadded];
     piece_moments(data<T>(args.x) + p.start, columns, p, mean, m2);
     double* to = partial + (p.sample * g.chunks + p.chunk) * 2 * columns + p.column;
@@ -305,7 +310,7 @@ RV_INLINE void channel_apply(const ChannelApplyArgs& args) {
       own[2 * columns + c] = static_cast<T>(bias - mean.low * scale);
     });
   });
-  for_each_piece(g, [&](const NormPiece& p) {
+  for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {
     const T* own = coefficients + p.sample * 3 * columns + p.column;
     const T* x = data<T>(args.x) + p.start;
     T* y = data<T>(args.y) + p.start;
@@ -327,7 +332,7 @@ RV_INLINE void channel_sums(const ChannelSumsArgs& args) {
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
   double* partial = data<double>(args.partial);
-  for_each_piece(g, [&](const NormPiece& p) {
+  for_each_piece<Order::Forward>(g, [&](const NormPiece& p) {
     // Sums of dy and of dy (x - high).
     double sum[kNormPadded] = {}, product[kNormPadded] = {};
     T center[kNormPadded];
@@ -419,7 +424,7 @@ RV_INLINE void channel_grad(const ChannelGradArgs& args) {
       own[3 * columns + c] = static_cast<T>(shift);
     });
   });
-  for_each_piece(g, [&](const NormPiece& p) {
+  for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {
     const T* own = coefficients + p.sample * 4 * columns + p.column;
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
     T* dx = data<T>(args.dx) + p.start;
