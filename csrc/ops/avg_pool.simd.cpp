@@ -52,27 +52,22 @@ void pool(const AvgPoolArgs& args) {
 template <class T>
 void spread(const AvgPoolGradArgs& args) {
   const PoolGeometry& g = args.g;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
   const T* dy = data<T>(args.dy);
-  T* dx = data<T>(args.dx);
-  using V = Vec<T>;
-  for_each_pool_row(g.n, d.in, h.in, w.in * g.c, [&](int64_t n, int64_t id, int64_t ih) {
-    for (int64_t iw = 0; iw < w.in; ++iw) {
-      T* to = dx + (((n * d.in + id) * h.in + ih) * w.in + iw) * g.c;
-      for_each_vector<T>(g.c, [&](int64_t c, auto lanes) RV_LAMBDA {
-        V sum = V::zero();
-        windows_over(d, id, [&](int64_t od, int64_t) RV_LAMBDA {
-          windows_over(h, ih, [&](int64_t oh, int64_t) RV_LAMBDA {
-            windows_over(w, iw, [&](int64_t ow, int64_t) RV_LAMBDA {
-              int64_t at = (((n * d.out + od) * h.out + oh) * w.out + ow) * g.c + c;
-              sum += V::load(dy + at, lanes) / V(static_cast<T>(divisor(args, od, oh, ow)));
-            });
-          });
-        });
-        sum.store(to + c, lanes);
+  bool fixed = args.divisor == PoolDivisor::Fixed;
+  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  auto inside = [](const PoolAxis& a) {
+    return a.padding == 0 && (a.out - 1) * a.stride + a.kernel <= a.in;
+  };
+  bool plain = inside(d) && inside(h) && inside(w);
+  // Without padding or overhang every window has the same divisor.
+  T same = static_cast<T>(divisor(args, 0, 0, 0));
+  gather_windows(
+      g, data<T>(args.dx), [&](int64_t at, int64_t, int64_t window, auto lanes) RV_LAMBDA {
+        T by = fixed || plain ? same
+                              : static_cast<T>(divisor(args, window / (w.out * h.out) % d.out,
+                                                       window / w.out % h.out, window % w.out));
+        return Vec<T>::load(dy + at, lanes) / Vec<T>(by);
       });
-    }
-  });
 }
 
 }  // namespace

@@ -607,6 +607,7 @@ void run_thin(const Matrix<T>& a, const Matrix<T>& b, const Sink& sink, int64_t 
 #pragma GCC unroll 4
     for (int d = 0; d < D; ++d) {
       const Vec<T> y = Vec<T>::load(b.at(d, column + i), lanes);
+      prefetch(b.at(d + D, column + i));
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) c[r][0] = fma(x[r][d], y, c[r][0]);
     }
@@ -629,6 +630,35 @@ void multiply_thin(const Matrix<T>& a, int64_t n, int64_t k, const Matrix<T>& b,
       run_thin<R, 1>(Matrix<T>{a.at(0, i), a.row_stride, a.column_stride},
                      Matrix<T>{b.at(i, 0), b.row_stride, 1}, sink, column, end, i == 0, i + 1 == k);
     }
+  });
+}
+
+// One row of A: B is read from its first element to its last, the fastest way through memory. A
+// large B is cut into eight runs of rows; their sums are added in order.
+template <class T, class Sink>
+void multiply_row(const Matrix<T>& a, int64_t n, int64_t k, const Matrix<T>& b, const Sink& sink,
+                  bool parallel) {
+  constexpr int64_t kShares = 8, kLarge = 1 << 18, kWidth = 4096;
+  const auto run = [&](int64_t from, int64_t to, const auto& target) {
+    for (int64_t column = 0; column < n; column += kWidth) {
+      for (int64_t i = from; i < to; ++i) {
+        run_thin<1, 1>(Matrix<T>{a.at(0, i), a.row_stride, a.column_stride},
+                       Matrix<T>{b.at(i, 0), b.row_stride, 1}, target, column,
+                       min(n, column + kWidth), i == from, i + 1 == to);
+      }
+    }
+  };
+  if (n * k < kLarge || k < kShares) return multiply_thin<1>(a, n, k, b, sink, parallel);
+  T* const sums = static_cast<T*>(scratch(kShares * n * sizeof(T)));
+  for_chunks(parallel, kShares, [&](int64_t share) {
+    run(k * share / kShares, k * (share + 1) / kShares, Output<T>{sums + share * n, n});
+  });
+  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+    Vec<T> c[1][1] = {{Vec<T>::load(sums + i, lanes)}};
+    for (int64_t share = 1; share < kShares; ++share) {
+      c[0][0] += Vec<T>::load(sums + share * n + i, lanes);
+    }
+    sink.template store<1, 1>(c, 0, i, min(Vec<T>::N, n - i), true, true);
   });
 }
 
@@ -724,7 +754,7 @@ void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Si
   const Columns<T> columns{a.data, a.column_stride};
   const bool in_rows = a.column_stride == 1, in_columns = a.row_stride == 1;
   if (m <= kThinRows && k > 0 && b.column_stride == 1) {
-    if (m == 1) return multiply_thin<1>(a, n, k, b, sink, parallel);
+    if (m == 1) return multiply_row(a, n, k, b, sink, parallel);
     if (m == 2) return multiply_thin<2>(a, n, k, b, sink, parallel);
     if (m == 3) return multiply_thin<3>(a, n, k, b, sink, parallel);
     return multiply_thin<4>(a, n, k, b, sink, parallel);

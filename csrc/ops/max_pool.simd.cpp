@@ -80,33 +80,16 @@ void pool(const MaxPoolArgs& args) {
 
 template <class T, class S>
 void unpool(const MaxUnpoolArgs& args) {
-  const PoolGeometry& g = args.g;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
   const T* y = data<T>(args.y);
   const S* switches = data<S>(args.switches);
-  T* x = data<T>(args.x);
   using V = Vec<T>;
   using Int = typename V::Int;
-  using I = typename Lane<T>::Int;
-  for_each_pool_row(g.n, d.in, h.in, w.in * g.c, [&](int64_t n, int64_t id, int64_t ih) {
-    for (int64_t iw = 0; iw < w.in; ++iw) {
-      T* to = x + (((n * d.in + id) * h.in + ih) * w.in + iw) * g.c;
-      for_each_vector<T>(g.c, [&](int64_t c, auto lanes) RV_LAMBDA {
-        V sum = V::zero();
-        windows_over(d, id, [&](int64_t od, int64_t i) RV_LAMBDA {
-          windows_over(h, ih, [&](int64_t oh, int64_t j) RV_LAMBDA {
-            windows_over(w, iw, [&](int64_t ow, int64_t k) RV_LAMBDA {
-              int64_t at = (((n * d.out + od) * h.out + oh) * w.out + ow) * g.c + c;
-              Int here = Int(static_cast<I>((i * h.kernel + j) * w.kernel + k));
-              auto chosen = load_switches<S, T>(switches + at, lanes) == here;
-              sum = sum + select(chosen, V::load(y + at, lanes), V::zero());
-            });
-          });
-        });
-        sum.store(to + c, lanes);
-      });
-    }
-  });
+  gather_windows(args.g, data<T>(args.x),
+                 [&](int64_t at, int64_t tap, int64_t, auto lanes) RV_LAMBDA {
+                   Int here = Int(static_cast<typename Lane<T>::Int>(tap));
+                   auto chosen = load_switches<S, T>(switches + at, lanes) == here;
+                   return select(chosen, V::load(y + at, lanes), V::zero());
+                 });
 }
 
 template <class T, class S>

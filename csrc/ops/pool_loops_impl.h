@@ -4,6 +4,10 @@
 #include "core/simd.h"
 #include "ops/pool_impl.h"
 
+namespace ranvier {
+void* scratch(int64_t bytes);  // csrc/core/memory.cpp
+}
+
 namespace ranvier::RV_ISA {
 
 struct TapRange {
@@ -32,7 +36,7 @@ RV_INLINE void windows_over(const PoolAxis& a, int64_t sample, const F& f) {
   }
 }
 
-// f(n, d, h) for rows of `which` ("in" or "out" sizes) in parallel; one chunk is one or more rows.
+// f(n, d, h) for every row of samples or windows, in parallel; one chunk is one or more rows.
 template <class F>
 RV_INLINE void for_each_pool_row(int64_t n, int64_t d, int64_t h, int64_t row_elements,
                                  const F& f) {
@@ -41,6 +45,59 @@ RV_INLINE void for_each_pool_row(int64_t n, int64_t d, int64_t h, int64_t row_el
   parallel_for((rows + per - 1) / per, [&](int64_t chunk) {
     int64_t end = (chunk + 1) * per < rows ? (chunk + 1) * per : rows;
     for (int64_t r = chunk * per; r < end; ++r) f(r / (d * h), r / h % d, r % h);
+  });
+}
+
+// The windows that cover one sample, in ascending order, and the tap that meets it.
+struct Covering {
+  int64_t count;
+  int64_t* window;
+  int64_t* tap;
+
+  RV_ALWAYS_INLINE void find(const PoolAxis& a, int64_t sample) {
+    int64_t n = 0;
+    windows_over(a, sample, [&](int64_t w, int64_t t) RV_LAMBDA {
+      window[n] = w;
+      tap[n++] = t;
+    });
+    count = n;
+  }
+};
+
+// Each input sample, channel by channel, becomes the sum over the windows that cover it, in
+// ascending order: take(offset of the window's value, row-major tap, number of
+// the window, lanes) is what one window gives.
+// Divisions are done once per sample, not once per channel.
+template <class T, class F>
+RV_INLINE void gather_windows(const PoolGeometry& g, T* to, const F& take) {
+  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  for_each_pool_row(g.n, d.in, h.in, w.in * g.c, [&](int64_t n, int64_t id, int64_t ih) {
+    int64_t taps = d.kernel + h.kernel + w.kernel;
+    auto* room = static_cast<int64_t*>(scratch(2 * taps * 8));
+    Covering over_d{0, room, room + d.kernel};
+    room += 2 * d.kernel;
+    Covering over_h{0, room, room + h.kernel};
+    room += 2 * h.kernel;
+    Covering over_w{0, room, room + w.kernel};
+    over_d.find(d, id);
+    over_h.find(h, ih);
+    for (int64_t iw = 0; iw < w.in; ++iw) {
+      over_w.find(w, iw);
+      T* x = to + (((n * d.in + id) * h.in + ih) * w.in + iw) * g.c;
+      for_each_vector<T>(g.c, [&](int64_t c, auto lanes) RV_LAMBDA {
+        Vec<T> sum = Vec<T>::zero();
+        for (int64_t i = 0; i < over_d.count; ++i)
+          for (int64_t j = 0; j < over_h.count; ++j) {
+            int64_t row = ((n * d.out + over_d.window[i]) * h.out + over_h.window[j]) * w.out;
+            int64_t tap = (over_d.tap[i] * h.kernel + over_h.tap[j]) * w.kernel;
+            for (int64_t k = 0; k < over_w.count; ++k) {
+              int64_t window = row + over_w.window[k];
+              sum += take(window * g.c + c, tap + over_w.tap[k], window, lanes);
+            }
+          }
+        sum.store(x + c, lanes);
+      });
+    }
   });
 }
 

@@ -36,6 +36,7 @@ class TestMatmul(OpTests):
         case(normal(31, 70), normal(70, 256)),  # and by panels
         case(normal(7, 600), normal(600, 40)),  # more than one block of k
         case(normal(3, 300), normal(300, 700)),  # thin
+        case(normal(1, 300), normal(300, 1000)),  # one row, in runs of k
         case(normal(9, 8, 33), normal(9, 33, 20)),  # a batch dealt out to threads
         *(
             case(integers(-9, 9, N, 4, 3), integers(-9, 9, 3, 5), dtypes=(dtype,))

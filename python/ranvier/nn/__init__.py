@@ -3,7 +3,14 @@
 from ranvier.nn import init
 from ranvier.nn.activation import Dropout, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from ranvier.nn.containers import ModuleDict, ModuleList, Sequential
-from ranvier.nn.conv import Conv2d
+from ranvier.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from ranvier.nn.linear import Embedding, Flatten, Identity, Linear
 from ranvier.nn.losses import CrossEntropyLoss, MSELoss
 from ranvier.nn.module import Module, Window, observe
@@ -22,12 +29,14 @@ from ranvier.nn.norm import (
 )
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import AvgPool2d, MaxPool2d
+from ranvier.nn.recurrent import GRU, LSTM, RNN, ConvLSTM, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer", "Conv2d",
-    "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GroupNorm", "Identity",
-    "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear",
-    "LocalContrastNorm", "LocalResponseNorm", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
-    "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "Sequential", "Sigmoid", "Softmax",
-    "Tanh", "Window", "init", "observe",
+    "GRU", "LSTM", "RNN", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer",
+    "Conv1d", "Conv2d", "Conv3d", "ConvLSTM", "ConvTranspose1d", "ConvTranspose2d",
+    "ConvTranspose3d", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GRUCell",
+    "GroupNorm", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LSTMCell",
+    "LayerNorm", "LeakyReLU", "Linear", "LocalContrastNorm", "LocalResponseNorm", "LogSoftmax",
+    "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "RNNCell",
+    "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh", "Window", "init", "observe",
 ]  # fmt: skip

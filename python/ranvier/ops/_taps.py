@@ -1,0 +1,106 @@
+"""Which samples a tap of a window meets, and arrays to collect sums in: for composites.
+
+Along one axis, window p holds sample ``p stride + offset`` at a tap, where ``offset = tap dilation
+- padding``. The windows whose tap meets a sample rather than padding are a run ``lo <= p < hi``,
+and their samples a slice: padding is neither stored nor multiplied.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ranvier import _core
+
+Array = _core.Array
+
+
+class Run(NamedTuple):
+    """Windows and the samples that one of their taps meets; both are slices of equal length."""
+
+    windows: slice
+    samples: slice
+    length: int
+
+
+def run(size: int, windows: int, stride: int, offset: int) -> Run:
+    """The windows whose tap lies inside an axis of `size` samples."""
+    lo = max(0, -(offset // stride))
+    hi = max(lo, min(windows, (size - 1 - offset) // stride + 1))
+    start = lo * stride + offset
+    if hi == lo:
+        return Run(slice(0, 0), slice(0, 0), 0)
+    return Run(slice(lo, hi), slice(start, start + (hi - lo - 1) * stride + 1, stride), hi - lo)
+
+
+class Window(NamedTuple):
+    """Windows over some axes: sizes of the axes, one entry for each; padding as (before, after)."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+
+    def outputs(self, op: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """floor((size + padding - dilation (kernel - 1) - 1) / stride) + 1 for each axis.
+
+        Raises:
+            ValueError: steps below 1, negative padding, or a kernel larger than the padded input.
+        """
+        found = []
+        names = ("depth", "height", "width")[-len(sizes) :]
+        for axis, size in enumerate(sizes):
+            taps, step, apart = self.kernel[axis], self.stride[axis], self.dilation[axis]
+            before, after = self.padding[axis]
+            name = names[axis]
+            if taps < 1 or step < 1 or apart < 1:
+                raise ValueError(
+                    f"[{op}] expected kernel, stride and dilation of at least 1 along the {name}, "
+                    f"got {taps}, {step} and {apart}"
+                )
+            if before < 0 or after < 0:
+                raise ValueError(
+                    f"[{op}] expected padding of at least 0 along the {name}, got {before} and "
+                    f"{after} - cut the input with slices instead"
+                )
+            extent, padded = apart * (taps - 1) + 1, size + before + after
+            if extent > padded:
+                raise ValueError(
+                    f"[{op}] expected a kernel no larger than the padded input, got a kernel that "
+                    f"spans {extent} ({taps} taps, dilation {apart}) over {size} + {before} + "
+                    f"{after} along the {name} - use a larger input, a smaller kernel or more "
+                    "padding"
+                )
+            if max(step, padded) >= 1 << 40:
+                raise ValueError(
+                    f"[{op}] expected sizes that a machine can hold along the {name}, got {size} "
+                    f"with padding {before} + {after} and stride {step}"
+                )
+            found.append((padded - extent) // step + 1)
+        return tuple(found)
+
+    def taps(self, sizes: tuple[int, ...], outputs: tuple[int, ...]) -> Iterator[Any]:
+        """(tap, its windows, their samples), row-major, without taps that meet padding only."""
+        for tap in itertools.product(*map(range, self.kernel)):
+            runs = [
+                run(size, out, step, t * apart - sides[0])
+                for t, size, out, step, apart, sides in zip(
+                    tap, sizes, outputs, self.stride, self.dilation, self.padding, strict=True
+                )
+            ]
+            if all(r.length for r in runs):
+                yield tap, tuple([r.windows for r in runs]), tuple([r.samples for r in runs])
+
+
+def view(x: Array, *key: Any) -> Any:
+    """x[key] for integers, slices and None, over the same memory."""
+    return x.index(key)
+
+
+def filled(shape: tuple[int, ...], like: Array, value: Any = 0.0) -> Array:
+    """A new array of `like`'s dtype and device: a number, or an array that broadcasts."""
+    y = _core.empty(shape, like.dtype, like.device)
+    source = value if isinstance(value, Array) else _core.scalar(value, like.dtype, like.device)
+    _core.copy_into(y, source)
+    return y
