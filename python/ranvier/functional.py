@@ -31,11 +31,13 @@ from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
 from ranvier.ops.group_norm import group_norm
+from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.layer_norm import layer_norm
 from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
+from ranvier.ops.locally_connected2d import locally_connected2d
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,

@@ -10,6 +10,7 @@ from ranvier.nn.conv import (
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
+    LocallyConnected2d,
 )
 from ranvier.nn.linear import Embedding, Flatten, Identity, Linear
 from ranvier.nn.losses import CrossEntropyLoss, MSELoss
@@ -35,7 +36,8 @@ __all__ = [
     "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
     "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GroupNorm", "Identity",
     "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear",
-    "LocalContrastNorm", "LocalResponseNorm", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
+    "LocalContrastNorm", "LocalResponseNorm", "LocallyConnected2d",
+    "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
     "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "Sequential", "Sigmoid", "Softmax",
     "Tanh", "Window", "init", "observe",
 ]  # fmt: skip
