@@ -4,6 +4,16 @@ One import line per room; nothing else lives here.
 """
 
 from ranvier.ops import index as _index
+from ranvier.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    global_avg_pool2d,
+    global_max_pool2d,
+)
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
@@ -33,11 +43,13 @@ from ranvier.ops.embedding import embedding
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
+from ranvier.ops.interpolate import interpolate, upsample
 from ranvier.ops.layer_norm import layer_norm
 from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
 from ranvier.ops.locally_connected2d import locally_connected2d
+from ranvier.ops.lp_pool import lp_pool1d, lp_pool2d
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
@@ -50,6 +62,7 @@ from ranvier.ops.max_pool import (
 )
 from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.pad import pad
+from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.shape import (

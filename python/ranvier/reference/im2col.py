@@ -27,8 +27,9 @@ def im2col(
     """
     windows = Windows(x, kernel_size, stride, padding, dilation)
     framed = windows.frame(x)
-    parts = [framed[pixels].reshape(*x.shape[:2], -1) for _, pixels in windows.taps()]
-    return np.stack(parts, axis=2).reshape(len(x), x.shape[1] * len(parts), -1)
+    parts = [framed[pixels] for _, pixels in windows.taps()]
+    shape = len(x), x.shape[1] * len(parts), int(np.prod(windows.output))
+    return np.stack(parts, axis=2).reshape(shape)
 
 
 def im2col_backward(
@@ -54,9 +55,10 @@ def col2im(
     """The sum of all columns in their places: (N, C R S, P Q) as (N, C, H, W)."""
     image = np.empty((len(cols), 1, *output_size))
     windows = Windows(image, kernel_size, stride, padding, dilation)
-    channels = cols.shape[1] // int(np.prod(windows.kernel))
+    taps = int(np.prod(windows.kernel))
+    channels = cols.shape[1] // taps
     framed = windows.frame(np.zeros((len(cols), channels, *output_size), cols.dtype))
-    parts = cols.reshape(len(cols), channels, -1, *windows.output)
+    parts = cols.reshape(len(cols), channels, taps, *windows.output)
     for i, (_, pixels) in enumerate(windows.taps()):
         framed[pixels] += parts[:, :, i]
     return windows.unframe(framed)
