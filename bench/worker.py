@@ -16,7 +16,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-
 from ranvier.bench.suite import find_rows
 
 

@@ -188,6 +188,10 @@ class TestTheRoot:
         with pytest.raises(ValueError, match=r"shape \(2,\), got \(3,\)"):
             (x * x).backward(gradient=rv.ones(3))
 
+    def test_the_gradient_is_a_tensor(self):
+        with pytest.raises(TypeError, match=r"\[backward\] expected .*ndarray.*rv.tensor"):
+            (leaf(1.0) * 2.0).backward(np.ones(1))
+
     def test_a_root_without_history_is_refused(self):
         with pytest.raises(RuntimeError, match="requires_grad"):
             rv.ones(1).backward()

@@ -7,8 +7,11 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ranvier as rv
+import ranvier.functional as F
 
 
 def tensor(*values):
@@ -341,6 +344,63 @@ class TestProgram:
 
         assert step.__name__ == "step"
         assert step.__doc__ == "Doubles."
+
+
+# What a random program may do with square matrices; each returns one.
+INSTRUCTIONS = {
+    "add": lambda a, b: a + b,
+    "multiply": lambda a, b: a * b,
+    "tanh": lambda a, b: F.tanh(a),
+    "product": lambda a, b: F.tanh(a @ b),
+    "turn": lambda a, b: a.T,
+    "fold": lambda a, b: a.sum(dim=0, keepdim=True).expand(4, 4) * 0.25,
+    "choose": lambda a, b: F.where(a > b, a, b),
+    "mix": lambda a, b: F.concat([a[:2], b[2:]]),
+    "flip": lambda a, b: a[::-1],
+    "twice": lambda a, b: F.concat([a, a], dim=1).reshape(8, 4)[1::2],
+}
+
+
+def compute(program, matrices, state):
+    """Runs instructions (name, operand, operand); "keep" changes the state in place."""
+    values = list(matrices)
+    for name, i, j in program:
+        a, b = values[i % len(values)], values[j % len(values)]
+        if name == "keep":
+            with rv.no_grad():
+                state += a.detach()
+                state *= 0.5
+            values.append(state * 1.0)
+        else:
+            values.append(INSTRUCTIONS[name](a, b))
+    return values
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*INSTRUCTIONS, "keep"]), st.integers(0, 20), st.integers(0, 20)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.lists(st.integers(0, 20), min_size=1, max_size=3),
+)
+def test_any_program_gives_eagers_bits(program, returned):
+    weight = rv.tensor(np.linspace(-1, 1, 16, dtype=np.float32).reshape(4, 4), requires_grad=True)
+    states = [rv.zeros(4, 4), rv.zeros(4, 4)]
+
+    def step(x, state):
+        values = compute(program, [x, weight], state)
+        F.sum(values[-1] * weight).backward()
+        gradient, weight.grad = weight.grad, None
+        return [values[i % len(values)] for i in returned] + [gradient]
+
+    captured = rv.capture(lambda x: step(x, states[0]))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x = rv.tensor(rng.standard_normal((4, 4)).astype(np.float32))
+        results, expected = captured(x), step(x, states[1])
+        for ours, eager in zip([*results, states[0]], [*expected, states[1]], strict=True):
+            assert ours.numpy().tobytes() == eager.numpy().tobytes()
 
 
 CHECKED = """

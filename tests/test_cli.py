@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ranvier
 from ranvier import cli, models
 from ranvier.io import load_file, read_header, save_file
 
@@ -425,6 +426,9 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "lenet", "--lr", "nan"], ("optimizer.lr",)),
         (["train", "lenet", "--bogus"], ("--bogus",)),
         (["train", "lenet", "--device", "tpu"], ("device", "tpu")),
+        (["train", "lenet", "--device", "meta"], ("expected cpu, cuda", "meta")),
+        (["train", "mlp", "--data", "one.npz"], ("at least two classes",)),
+        (["train", "mlp", "--data", "real.npz"], ("class numbers", "regression")),
         (["train", "lenet", "--data", "digts"], ("did you mean 'digits'",)),
         (["train", "lenet", "--data", "no/such/folder"], ("no/such/folder",)),
         (["train", "lenet", "--set", "lr=1"], ("did you mean 'optimizer.lr'",)),
@@ -448,6 +452,8 @@ def test_one_clear_line(
 ) -> None:
     Path("bad.toml").write_text("epochs = ")
     Path("odd.toml").write_text("epoch = 3")
+    np.savez("one.npz", x=np.ones((9, 2), np.float32), y=np.zeros(9, int))
+    np.savez("real.npz", x=np.ones((9, 2), np.float32), y=np.zeros(9))
     fails(capsys, *arguments, words=words)
     assert not Path("runs").exists()
 
@@ -478,6 +484,13 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             cli.main([verb, "--help"])
         assert leave.value.code == 0
         assert "usage: ranvier " + verb in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leave:
+        cli.main(["--version"])
+    assert leave.value.code == 0
+    assert capsys.readouterr().out == f"ranvier {ranvier.__version__}\n"
 
 
 def test_models_of_the_command_exist() -> None:

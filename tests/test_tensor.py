@@ -225,8 +225,9 @@ class TestNumPy:
         assert np.asarray(t).tolist() == [1.0, 2.0]
         assert np.asarray(t, dtype=np.float64).dtype == np.float64
         assert np.array(t) is not t.numpy()
-        with pytest.raises(TypeError):
-            _ = np.ones(2) + t
+        for wrong in (lambda: np.ones(2) + t, lambda: t * np.ones(2), lambda: t == np.ones(2)):
+            with pytest.raises(TypeError, match=r"expected a tensor or a number, got .*ndarray"):
+                wrong()
 
     def test_what_cannot_be_shared(self):
         a = np.ones(3)
@@ -401,6 +402,33 @@ class TestInPlace:
         assert t.tolist() == [4, 3, 2, 1, 0]
         t[1:] = t[:-1]
         assert t.tolist() == [4, 4, 3, 2, 1]
+
+    def test_operands_that_overlap_the_target(self):
+        for n in (5, 100):
+            a = np.arange(n * n, dtype=np.float32).reshape(n, n)
+            x, y = rv.tensor(a), rv.tensor(a)
+            x += x.T
+            np.testing.assert_array_equal(x.numpy(), a + a.T)
+            z = rv.tensor(a)
+            z[rv.arange(n)] = z.T
+            np.testing.assert_array_equal(z.numpy(), a.T)
+            tail = y[1:]
+            tail -= y[:-1]
+            np.testing.assert_array_equal(y[1:].numpy(), a[1:] - a[:-1])
+
+    def test_a_target_with_shared_places_is_refused(self):
+        row = rv.zeros(3)
+        many = row.expand(4, 3)
+        for write in (
+            lambda: many.copy_(rv.ones(4, 3)),
+            lambda: many.fill_(1.0),
+            lambda: many.__iadd__(1.0),
+            lambda: many.__setitem__((slice(None), 0), 1.0),
+            lambda: many.__setitem__(rv.tensor([0, 1]), 1.0),
+        ):
+            with pytest.raises(ValueError, match=r"expected a target .*clone"):
+                write()
+        assert row.tolist() == [0.0, 0.0, 0.0]
 
     def test_operators(self):
         t = rv.tensor([4.0, 8.0])

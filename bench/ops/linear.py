@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from ranvier.bench.suite import Row
 
 # samples, inputs, outputs, where from

@@ -129,6 +129,10 @@ class Array {
 
 // dst[...] = src[...] with broadcasting and conversion. Defined by the room `copy`.
 void copy_into(const Array& dst, const Array& src);
+// `src`, or a copy of it where writing `dst` could change what is still to be read.
+Array read_before_write(const Array& dst, const Array& src);
+// Refuses to write where several elements share one place (views made by expand).
+void check_writable(const char* op, const Array& dst);
 
 // Marked references for argument structs.
 void fill_ref(ArrayRef& ref, const Array& a, Access access);

@@ -228,7 +228,11 @@ Operands operands(const char* op, nb::handle ha, nb::handle hb) {
     if (t == DType::Bool) t = DType::Int64;
   } else if (PyIndex_Check(p) || PyFloat_Check(p) || nb::hasattr(number, "__float__")) {
     nb::object f = nb::steal(PyNumber_Float(p));  // NumPy scalars
-    if (!f.is_valid()) throw nb::python_error();
+    if (!f.is_valid()) {
+      PyErr_Clear();
+      fail(op, ErrorKind::Type, "expected a tensor or a number, got ", Py_TYPE(p)->tp_name,
+           " - wrap it in rv.tensor(...)");
+    }
     value = PyFloat_AS_DOUBLE(f.ptr());
     if (!is_floating(t) && !PyIndex_Check(p)) t = DType::Float32;
   } else {

@@ -72,8 +72,9 @@ void compute_into(const Array& a, nb::handle b) {
   RV_CHECK(t == a.dtype(), name, Type, "expected an in-place result of dtype ", a.dtype(), ", got ",
            t, " - write x = x op y, or convert first");
   if (a.size() == 0) return;
+  check_writable(name, a);
   MaybeNoGil nogil(a.size());
-  binary({in(a), in(x.b), out(a), Op});
+  binary({in(a), in(read_before_write(a, x.b)), out(a), Op});
 }
 
 }  // namespace

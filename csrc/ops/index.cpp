@@ -63,7 +63,8 @@ Array read(const Array& x, const Dims& axes, const std::vector<Array>& indices, 
 void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, int place,
            const Array& values, bool add) {
   Plan plan(x, axes, indices, place);
-  Array y = values.cast(x.dtype()).expand(plan.shape, "index");
+  check_writable("index", x);
+  Array y = read_before_write(x, values.cast(x.dtype())).expand(plan.shape, "index");
   if (y.size() > 0 && !x.is_meta())
     index_scatter({in(y.permute(plan.front)), inout(plan.x), plan.span(), add});
 }

@@ -45,7 +45,10 @@ Array apply(UnaryOp op, const Array& x, double parameter) {
            "expected float32, float64 or integers, got ", t, " - convert it with .to(rv.float32)");
   if (!is_floating(t) && !keeps_integers(op)) return apply(op, x.cast(DType::Float32), parameter);
   Array y = Array::empty_like(x);
-  if (y.size() > 0) unary({in(x), out(y), op, parameter});
+  if (y.size() > 0) {
+    MaybeNoGil nogil(y.size());
+    unary({in(x), out(y), op, parameter});
+  }
   return y;
 }
 
@@ -55,8 +58,10 @@ Array compute(const Array& x, int code, double parameter) {
 
 Array compute_backward(const Array& grad, const Array& saved, int code, double parameter) {
   Array dx = Array::empty_like(saved);
-  if (dx.size() > 0)
+  if (dx.size() > 0) {
+    MaybeNoGil nogil(dx.size());
     unary_backward({in(grad), in(saved), out(dx), static_cast<UnaryOp>(code), parameter});
+  }
   return dx;
 }
 
@@ -68,17 +73,17 @@ Array plain(const Array& x) {
 }  // namespace
 
 RV_BIND(m) {
-  m.def("unary", &compute, RV_NOGIL, "x"_a, "op"_a, "parameter"_a);
-  m.def("unary_backward", &compute_backward, RV_NOGIL, "grad"_a, "saved"_a, "op"_a, "parameter"_a);
+  m.def("unary", &compute, "unary(x, code, parameter)");
+  m.def("unary_backward", &compute_backward, "unary_backward(grad, saved, code, parameter)");
   nb::dict table;  // name: (code, what backward needs: "x" or "y")
   for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
     table[kNames[i]] = nb::make_tuple(i, kSaved[i]);
   m.attr("UNARY") = table;
   // For the gradients of other rooms.
-  m.def("exp", &plain<UnaryOp::Exp>, RV_NOGIL);
-  m.def("log", &plain<UnaryOp::Log>, RV_NOGIL);
-  m.def("neg", &plain<UnaryOp::Neg>, RV_NOGIL);
-  m.def("sqrt", &plain<UnaryOp::Sqrt>, RV_NOGIL);
+  m.def("exp", &plain<UnaryOp::Exp>);
+  m.def("log", &plain<UnaryOp::Log>);
+  m.def("neg", &plain<UnaryOp::Neg>);
+  m.def("sqrt", &plain<UnaryOp::Sqrt>);
 }
 
 }  // namespace ranvier

@@ -262,6 +262,11 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
         seed = _core.empty_like(data)
         _core.copy_into(seed, _core.scalar(1.0, data.dtype, data.device))
     else:
+        if not isinstance(gradient, Tensor):
+            raise TypeError(
+                f"[backward] expected gradient= as a tensor, got {type(gradient).__name__} - wrap "
+                "it in rv.tensor"
+            )
         seed = gradient.data
         if seed.shape != data.shape:
             raise ValueError(

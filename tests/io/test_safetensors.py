@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ranvier as rv
-from ranvier.io import load, load_arrays, read_header, save, save_file
+from ranvier.io import load_arrays, load_file, read_header, save_file
 from ranvier.io.safetensors import MAX_HEADER
 
 oracle = pytest.importorskip("safetensors.numpy")
@@ -120,15 +120,15 @@ def test_save_and_load_of_modules_and_tensors(tmp_path: Path) -> None:
         def state_dict(self) -> dict:
             return {"w": np.float32([1, 2])}
 
-    save(Module(), tmp_path / "m", {"a": "b"})
+    save_file(Module(), tmp_path / "m", {"a": "b"})
     assert read_header(tmp_path / "m").metadata == {"a": "b"}
-    loaded = load(tmp_path / "m")["w"]
+    loaded = load_file(tmp_path / "m")["w"]
     assert isinstance(loaded, rv.Tensor)
     assert loaded.tolist() == [1, 2]
-    save({"w": loaded * 2}, tmp_path / "m")
-    assert load(tmp_path / "m")["w"].tolist() == [2, 4]
+    save_file({"w": loaded * 2}, tmp_path / "m")
+    assert load_file(tmp_path / "m")["w"].tolist() == [2, 4]
     with pytest.raises(TypeError, match="give a single tensor a name"):
-        save(loaded, tmp_path / "m")
+        save_file(loaded, tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_tensors_of_every_dtype(tmp_path: Path, dtype: str) -> None:
     kind = getattr(rv, dtype)
     for values in ([[0, 1, 1], [1, 0, 1]], []):
         tensor = rv.tensor(values, dtype=kind)
-        save({"t": tensor}, tmp_path / "t")
-        loaded = load(tmp_path / "t")["t"]
+        save_file({"t": tensor}, tmp_path / "t")
+        loaded = load_file(tmp_path / "t")["t"]
         assert loaded.dtype == tensor.dtype
         assert tuple(loaded.shape) == tuple(tensor.shape)
         assert loaded.to(rv.float64).tolist() == tensor.to(rv.float64).tolist()
@@ -151,8 +151,8 @@ def test_tensors_of_every_dtype(tmp_path: Path, dtype: str) -> None:
 def test_bfloat16_tensor_keeps_its_bits(tmp_path: Path) -> None:
     values = np.float32([1.0, -2.5, 3.0e38, 1e-40, np.inf, 0.333])
     tensor = rv.tensor(values).to(rv.bfloat16)
-    save({"t": tensor}, tmp_path / "t")
-    assert load(tmp_path / "t")["t"].to(rv.float32).tolist() == tensor.to(rv.float32).tolist()
+    save_file({"t": tensor}, tmp_path / "t")
+    assert load_file(tmp_path / "t")["t"].to(rv.float32).tolist() == tensor.to(rv.float32).tolist()
 
 
 def test_same_input_same_bytes(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ class Plain(Optimizer):
 
     def update(self, p, g, hyper, steps, last):
         lr = hyper.index(0).cast(p[0].dtype)
-        _core.add_(steps, 1)
+        _core.add_into(steps, 1)
         for q, d, kept in zip(p, g, last, strict=True):
-            _core.subtract_(q, _core.multiply(d, lr))
+            _core.subtract_into(q, _core.multiply(d, lr))
             _core.copy_into(kept, d)
 
 

@@ -105,6 +105,11 @@ def load(source: str, model: str, size: int | None = None) -> Parts:
             f"[data] expected class numbers below {len(classes)} (the number of classes), got "
             f"{highest} in {source!r}"
         )
+    if len(classes) < 2:
+        raise ValueError(
+            f"[data] expected at least two classes, got only {classes[0]!r} in {source!r} - "
+            "a folder of pictures needs a subfolder for each class"
+        )
     shape = tuple(train.sample_shape)
     kind = "picture" if len(shape) == 3 else "vector"
     name = plain_name(source)

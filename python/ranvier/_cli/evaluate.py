@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-import ranvier as rv
 from ranvier.train.evaluate import Evaluator
 
 from . import datasets, runs
+from .settings import device
 
 
 def main(options: argparse.Namespace) -> int:
@@ -22,11 +22,11 @@ def main(options: argparse.Namespace) -> int:
             f"[evaluate] expected inputs of shape {trained.prepare.input}, got "
             f"{parts.prepare.input} from {source!r} - choose data like those it was trained on"
         )
-    device = rv.device(options.device)
-    trained.model.to(device)
+    where = device(options.device)
+    trained.model.to(where)
     loader = datasets.loader(getattr(parts.splits, options.part), trained.prepare)
     evaluator = Evaluator(trained.model, None, ("accuracy", "confusion_matrix"))
-    values = evaluator.run(loader, device)
+    values = evaluator.run(loader, where)
     counts = values.pop("confusion_matrix")
     total = sum(map(sum, counts))
     if options.json:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import ranvier as rv
 from ranvier.cli import MODELS
 from ranvier.io.config import apply_overrides, from_mapping, load_mapping, update
 
@@ -190,6 +191,18 @@ def checked(settings: Settings) -> Settings:
             f"{list(settings.network.hidden)} - correct the value"
         )
     return settings
+
+
+def device(name: str | None) -> rv.Device:
+    """The device to compute on.
+
+    Raises:
+        TypeError: no device, or one without values.
+    """
+    found = rv.device(name)
+    if found.type == "meta":
+        raise TypeError(f"[device] expected cpu, cuda, cuda:0 or auto, got {name!r}")
+    return found
 
 
 def new_folder(model: str, out: str | None) -> Path:

@@ -20,7 +20,7 @@ from ranvier.train.history import to_json_line
 from ranvier.train.progress import duration
 
 from . import datasets, runs, zoo
-from .settings import Settings, checked, new_folder, old_folder, resolve
+from .settings import Settings, checked, device, new_folder, old_folder, resolve
 
 CHECKPOINT, METRICS, RESULTS = "checkpoint.safetensors", "metrics.jsonl", "results.json"
 
@@ -33,10 +33,11 @@ def main(options: argparse.Namespace) -> int:
         return 0
     say = (lambda *text: None) if options.quiet else print
     logging.getLogger("ranvier").setLevel(logging.WARNING)
+    where = device(settings.device)
     parts = datasets.load(settings.data, settings.model, settings.size)
     rv.manual_seed(settings.seed)
     arguments = zoo.arguments(settings, parts.prepare.input, len(parts.classes))
-    model = zoo.build(settings.model, arguments).to(settings.device)
+    model = zoo.build(settings.model, arguments).to(where)
     _introduce(say, settings, parts, model)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +114,7 @@ def _introduce(say: Any, settings: Settings, parts: datasets.Parts, model: Any) 
     say(
         f"{settings.model} on {parts.prepare.data}: {len(splits.train):,} samples to train, "
         f"{len(splits.validation):,} to validate, {len(splits.test):,} to test, {shape}; "
-        f"{count:,} parameters; {rv.device(settings.device)} ({rv.cpu_level()}), "
+        f"{count:,} parameters; {device(settings.device)} ({rv.cpu_level()}), "
         f"{rv.num_threads()} threads"
     )
 
@@ -135,7 +136,7 @@ def _fit(
         optimizer=_optimizer(settings, model),
         validation=datasets.loader(parts.splits.validation, parts.prepare),
         callbacks=_callbacks(settings, folder),
-        device=settings.device,
+        device=device(settings.device),
         resume=bool(options.resume),
         capture=settings.capture,
         verbose=0 if options.quiet else None,
@@ -188,7 +189,7 @@ def _test(
     """The only look at the test part."""
     loader = datasets.loader(parts.splits.test, parts.prepare)
     evaluator = Evaluator(model, None, ("accuracy", "confusion_matrix"), settings.capture)
-    values = evaluator.run(loader, rv.device(settings.device), "test_")
+    values = evaluator.run(loader, device(settings.device), "test_")
     counts = values.pop("test_confusion_matrix")
     return values, counts
 

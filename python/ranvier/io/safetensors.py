@@ -79,23 +79,25 @@ def _fail(path: str | os.PathLike[str], cause: str) -> NoReturn:
 
 
 def save_file(
-    tensors: Mapping[str, Any],
+    tensors: Any,
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write named tensors to a safetensors file, atomically.
+    """Write named tensors, or the weights of a module, to a safetensors file, atomically.
 
     The data are ordered by descending item size, so that every tensor is aligned in the file; the
     header keeps the order of `tensors`. The same input gives the same bytes.
 
     Args:
         tensors: name -> ranvier Tensor or anything that NumPy makes an array of, of dtype
-            float64, float32, float16, bfloat16, int64, int32, uint8 or bool.
+            float64, float32, float16, bfloat16, int64, int32, uint8 or bool; or a Module, whose
+            `state_dict` is taken.
         path: the file to write; the folder must exist.
         metadata: texts to store beside the tensors.
 
     Raises:
-        TypeError: a name or a metadata value is no text, or a dtype has no place in the format.
+        TypeError: a name or a metadata value is no text, a dtype has no place in the format, or
+            the tensors have no names.
         ValueError: a name is `"__metadata__"` or is no valid Unicode.
 
     Example:
@@ -105,6 +107,13 @@ def save_file(
         >>> {name: array.shape for name, array in load_arrays(path).items()}
         {'a': (2,), 'b': (0, 3)}
     """
+    if hasattr(tensors, "state_dict"):
+        tensors = tensors.state_dict()
+    if not isinstance(tensors, Mapping):
+        raise TypeError(
+            f"[save_file] expected a Module or a dictionary of tensors, got "
+            f"{type(tensors).__name__} - give a single tensor a name: {{'x': tensor}}"
+        )
     blocks = {name: _bits(name, value) for name, value in tensors.items()}
     order = sorted(blocks, key=lambda name: (-blocks[name][1].itemsize, name))
     offsets: dict[str, tuple[int, int]] = {}
@@ -134,28 +143,6 @@ def save_file(
         file.write(text)
         for name in order:
             file.write(np.ascontiguousarray(blocks[name][1]).reshape(-1).view(np.uint8).data)
-
-
-def save(
-    what: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write the weights of a module, or named tensors, to a safetensors file, atomically.
-
-    Args:
-        what: a Module (its `state_dict` is taken) or name -> tensor.
-        path: the file to write; the folder must exist.
-        metadata: texts to store beside the tensors.
-
-    Raises:
-        TypeError: something else; or see `save_file`.
-    """
-    tensors = what.state_dict() if hasattr(what, "state_dict") else what
-    if not isinstance(tensors, Mapping):
-        raise TypeError(
-            f"[save] expected a Module or a dictionary of tensors, got {type(what).__name__} - "
-            "give a single tensor a name: {'x': tensor}"
-        )
-    save_file(tensors, path, metadata)
 
 
 def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -232,6 +219,8 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def load_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a safetensors file into ranvier Tensors on the CPU, in the order of its header.
 
+    A module takes them with `load_state_dict`.
+
     Args:
         path: the file to read.
 
@@ -249,11 +238,6 @@ def load_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         tensor = rv.from_numpy(array)
         result[name] = tensor.to(rv.bfloat16) if dtype == "BF16" else tensor
     return result
-
-
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The same as `load_file`: name -> Tensor. A module takes them by `load_state_dict`."""
-    return load_file(path)
 
 
 def _load(path: str | os.PathLike[str]) -> dict[str, tuple[str, np.ndarray]]:

@@ -30,14 +30,15 @@ from ranvier.nn.norm import (
 )
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import AvgPool2d, MaxPool2d
+from ranvier.nn.recurrent import GRU, LSTM, RNN, ConvLSTM, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer", "Conv1d", "Conv2d",
-    "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GroupNorm", "Identity",
-    "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear",
-    "LocalContrastNorm", "LocalResponseNorm", "LocallyConnected2d",
-    "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
-    "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "ReLU", "Sequential", "Sigmoid", "Softmax",
-    "Tanh", "Window", "init", "observe",
+    "GRU", "LSTM", "RNN", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Buffer",
+    "Conv1d", "Conv2d", "Conv3d", "ConvLSTM", "ConvTranspose1d", "ConvTranspose2d",
+    "ConvTranspose3d", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GRUCell",
+    "GroupNorm", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LSTMCell",
+    "LayerNorm", "LeakyReLU", "Linear", "LocalContrastNorm", "LocalResponseNorm",
+    "LocallyConnected2d", "LogSoftmax",
+    "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "Parameter", "RMSNorm", "RNNCell",
+    "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh", "Window", "init", "observe",
 ]  # fmt: skip

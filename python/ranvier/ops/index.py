@@ -33,15 +33,15 @@ def _view(x: Array, key: Any) -> Any:
 
 
 class _View(Function):
-    def forward(self, x: Array, *, key: Any) -> Array:
+    def forward(self, x: Array, key: Any) -> Array:
         self.like = (x.shape, x.dtype, x.device)
         self.key = key
         return _view(x, key)
 
-    def backward(self, grad: Array) -> Array:
+    def backward(self, grad: Array) -> Any:
         dx = _zeros(self.like)
         _core.copy_into(_view(dx, self.key), grad)
-        return dx
+        return dx, None
 
 
 class _Places(NamedTuple):
@@ -161,7 +161,7 @@ def _parse(x: Array, key: Any) -> _Places:
 @attach("__getitem__")
 def _read(x: Tensor, key: Any) -> Tensor:
     if _view(x.data, key) is not None:
-        return _View.apply(x, key=key)
+        return _View.apply2(x, key)
     return _Gather.apply(x, places=_parse(x.data, key))
 
 

@@ -21,22 +21,25 @@ Dim = int | tuple[int, ...] | list[int] | None
 
 
 class _Sum(Function):
-    def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
+    def forward(self, x: Array, axes: tuple[Dim, bool]) -> Array:
+        dim, keepdim = axes
         self.shape, self.dim = x.shape, dim
         return _core.sum(x, dim, keepdim)
 
-    def backward(self, grad: Array) -> Array:
-        return _core.expand_reduced(grad, self.dim, self.shape)
+    def backward(self, grad: Array) -> Any:
+        return _core.expand_reduced(grad, self.dim, self.shape), None
 
 
 class _Mean(Function):
-    def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
+    def forward(self, x: Array, axes: tuple[Dim, bool]) -> Array:
+        dim, keepdim = axes
         y = _core.mean(x, dim, keepdim)
         self.shape, self.dim, self.count = x.shape, dim, x.size / y.size if x.size else 1.0
         return y
 
-    def backward(self, grad: Array) -> Array:
-        return _core.expand_reduced(_core.divide(grad, self.count), self.dim, self.shape)
+    def backward(self, grad: Array) -> Any:
+        share = _core.divide(grad, self.count)
+        return _core.expand_reduced(share, self.dim, self.shape), None
 
 
 def _freedom(x: Array, grad: Array, correction: float) -> float:
@@ -111,7 +114,7 @@ def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> rv.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0).tolist()
         [4.0, 6.0]
     """
-    return _Sum.apply(x, dim=dim, keepdim=bool(keepdim))
+    return _Sum.apply2(x, (dim, bool(keepdim)))
 
 
 @attach("mean")
@@ -121,7 +124,7 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     Raises:
         TypeError: x is not floating.
     """
-    return _Mean.apply(x, dim=dim, keepdim=bool(keepdim))
+    return _Mean.apply2(x, (dim, bool(keepdim)))
 
 
 @attach("var")

@@ -18,12 +18,12 @@ Array = _core.Array
 
 
 class _Reshape(Function):
-    def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(self, x: Array, shape: tuple[int, ...]) -> Array:
         self.shape = x.shape
         return x.reshape(shape)
 
-    def backward(self, grad: Array) -> Array:
-        return grad.reshape(self.shape)
+    def backward(self, grad: Array) -> Any:
+        return grad.reshape(self.shape), None
 
 
 class _Permute(Function):
@@ -114,7 +114,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
         >>> rv.arange(6).reshape(2, -1).tolist()
         [[0, 1, 2], [3, 4, 5]]
     """
-    return _Reshape.apply(x, shape=shape_of("reshape", shape))
+    return _Reshape.apply2(x, shape_of("reshape", shape))
 
 
 @attach("view")
@@ -124,7 +124,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     Raises:
         ValueError: no strides over the same memory give this shape.
     """
-    y = _Reshape.apply(x, shape=shape_of("view", shape))
+    y = _Reshape.apply2(x, shape_of("view", shape))
     if y.data.storage_id != x.data.storage_id:
         raise ValueError(
             f"[view] expected a shape that strides can express, got {y.shape} for shape {x.shape} "

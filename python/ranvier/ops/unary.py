@@ -9,61 +9,71 @@ Source: Goodfellow, Bengio and Courville, Deep Learning (2016), sections 3.10 an
 
 from __future__ import annotations
 
+from typing import Any
+
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.tensor import Tensor, attach
 
 Array = _core.Array
-_TABLE = _core.UNARY  # name: (code, what backward needs: "x" or "y")
 
 
 class _Unary(Function):
-    def forward(self, x: Array, *, name: str, parameter: float = 0.0) -> Array:
-        self.code, needed = _TABLE[name]
-        self.parameter = parameter
-        y = _core.unary(x, self.code, parameter)
-        self.save(x if needed == "x" else y)
+    def forward(self, x: Array, function: tuple[int, bool, float]) -> Array:
+        self.function = code, saves_x, parameter = function
+        y = _core.unary(x, code, parameter)
+        self.save(x if saves_x else y)
         return y
 
-    def backward(self, grad: Array) -> Array:
-        (saved,) = self.saved
-        return _core.unary_backward(grad, saved, self.code, self.parameter)
+    def backward(self, grad: Array) -> Any:
+        code, _, parameter = self.function
+        return _core.unary_backward(grad, self.saved[0], code, parameter), None
+
+
+def _function(name: str, parameter: float = 0.0) -> tuple[int, bool, float]:
+    """What the kernels know a function by: its number, what backward needs, its parameter."""
+    code, needed = _core.UNARY[name]
+    return code, needed == "x", parameter
+
+
+# Looked up once.
+_FUNCTIONS = {name: _function(name) for name in _core.UNARY}
 
 
 @attach("abs", "__abs__")
 def abs(x: Tensor) -> Tensor:
     """|x|; its derivative is sign(x), 0 at 0."""
-    return _Unary.apply(x, name="abs")
+    return _Unary.apply2(x, _FUNCTIONS["abs"])
 
 
 @attach("acos")
 def acos(x: Tensor) -> Tensor:
     """The angle in [0, pi] with cosine x; derivative -1 / sqrt(1 - x^2)."""
-    return _Unary.apply(x, name="acos")
+    return _Unary.apply2(x, _FUNCTIONS["acos"])
 
 
 @attach("asin")
 def asin(x: Tensor) -> Tensor:
     """The angle in [-pi/2, pi/2] with sine x; derivative 1 / sqrt(1 - x^2)."""
-    return _Unary.apply(x, name="asin")
+    return _Unary.apply2(x, _FUNCTIONS["asin"])
 
 
 @attach("atan")
 def atan(x: Tensor) -> Tensor:
     """The angle in (-pi/2, pi/2) with tangent x; derivative 1 / (1 + x^2)."""
-    return _Unary.apply(x, name="atan")
+    return _Unary.apply2(x, _FUNCTIONS["atan"])
 
 
 @attach("ceil")
 def ceil(x: Tensor) -> Tensor:
     """The smallest whole number >= x; derivative 0."""
-    return _Unary.apply(x, name="ceil")
+    return _Unary.apply2(x, _FUNCTIONS["ceil"])
 
 
 @attach("cos")
 def cos(x: Tensor) -> Tensor:
     """The cosine of x radians; derivative -sin(x)."""
-    return _Unary.apply(x, name="cos")
+    return _Unary.apply2(x, _FUNCTIONS["cos"])
 
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
@@ -72,31 +82,31 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
     exponential linear units", ICLR (2016).
     """
-    return _Unary.apply(x, name="elu", parameter=float(alpha))
+    return _Unary.apply2(x, _function("elu", float(alpha)))
 
 
 @attach("erf")
 def erf(x: Tensor) -> Tensor:
     """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
-    return _Unary.apply(x, name="erf")
+    return _Unary.apply2(x, _FUNCTIONS["erf"])
 
 
 @attach("exp")
 def exp(x: Tensor) -> Tensor:
     """e^x, which is its own derivative."""
-    return _Unary.apply(x, name="exp")
+    return _Unary.apply2(x, _FUNCTIONS["exp"])
 
 
 @attach("expm1")
 def expm1(x: Tensor) -> Tensor:
     """e^x - 1, accurate near 0."""
-    return _Unary.apply(x, name="expm1")
+    return _Unary.apply2(x, _FUNCTIONS["expm1"])
 
 
 @attach("floor")
 def floor(x: Tensor) -> Tensor:
     """The largest whole number <= x; derivative 0."""
-    return _Unary.apply(x, name="floor")
+    return _Unary.apply2(x, _FUNCTIONS["floor"])
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -104,7 +114,7 @@ def gelu(x: Tensor) -> Tensor:
 
     Source: Hendrycks and Gimpel, "Gaussian error linear units" (2016).
     """
-    return _Unary.apply(x, name="gelu")
+    return _Unary.apply2(x, _FUNCTIONS["gelu"])
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -118,43 +128,43 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
         >>> rv.functional.leaky_relu(rv.tensor([-4.0, 4.0]), 0.25).tolist()
         [-1.0, 4.0]
     """
-    return _Unary.apply(x, name="leaky_relu", parameter=float(negative_slope))
+    return _Unary.apply2(x, _function("leaky_relu", float(negative_slope)))
 
 
 @attach("log")
 def log(x: Tensor) -> Tensor:
     """The natural logarithm; -inf at 0, NaN below; derivative 1/x."""
-    return _Unary.apply(x, name="log")
+    return _Unary.apply2(x, _FUNCTIONS["log"])
 
 
 @attach("log10")
 def log10(x: Tensor) -> Tensor:
     """The logarithm to base 10."""
-    return _Unary.apply(x, name="log10")
+    return _Unary.apply2(x, _FUNCTIONS["log10"])
 
 
 @attach("log1p")
 def log1p(x: Tensor) -> Tensor:
     """log(1 + x), accurate near 0."""
-    return _Unary.apply(x, name="log1p")
+    return _Unary.apply2(x, _FUNCTIONS["log1p"])
 
 
 @attach("log2")
 def log2(x: Tensor) -> Tensor:
     """The logarithm to base 2."""
-    return _Unary.apply(x, name="log2")
+    return _Unary.apply2(x, _FUNCTIONS["log2"])
 
 
 @attach("neg", "__neg__")
 def neg(x: Tensor) -> Tensor:
     """-x."""
-    return _Unary.apply(x, name="neg")
+    return _Unary.apply2(x, _FUNCTIONS["neg"])
 
 
 @attach("reciprocal")
 def reciprocal(x: Tensor) -> Tensor:
     """1/x; derivative -1/x^2."""
-    return _Unary.apply(x, name="reciprocal")
+    return _Unary.apply2(x, _FUNCTIONS["reciprocal"])
 
 
 @attach("relu")
@@ -164,31 +174,31 @@ def relu(x: Tensor) -> Tensor:
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML
     (2010).
     """
-    return _Unary.apply(x, name="relu")
+    return _Unary.apply2(x, _FUNCTIONS["relu"])
 
 
 @attach("round", "__round__")
 def round(x: Tensor) -> Tensor:
     """The nearest whole number, ties to the even one; derivative 0."""
-    return _Unary.apply(x, name="round")
+    return _Unary.apply2(x, _FUNCTIONS["round"])
 
 
 @attach("rsqrt")
 def rsqrt(x: Tensor) -> Tensor:
     """1 / sqrt(x)."""
-    return _Unary.apply(x, name="rsqrt")
+    return _Unary.apply2(x, _FUNCTIONS["rsqrt"])
 
 
 @attach("sigmoid")
 def sigmoid(x: Tensor) -> Tensor:
     """The logistic function y = 1 / (1 + e^-x); derivative y (1 - y)."""
-    return _Unary.apply(x, name="sigmoid")
+    return _Unary.apply2(x, _FUNCTIONS["sigmoid"])
 
 
 @attach("sign")
 def sign(x: Tensor) -> Tensor:
     """-1, 0 or 1, as x is below, at or above 0; derivative 0."""
-    return _Unary.apply(x, name="sign")
+    return _Unary.apply2(x, _FUNCTIONS["sign"])
 
 
 def silu(x: Tensor) -> Tensor:
@@ -197,39 +207,39 @@ def silu(x: Tensor) -> Tensor:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", Neural Networks 107 (2018).
     """
-    return _Unary.apply(x, name="silu")
+    return _Unary.apply2(x, _FUNCTIONS["silu"])
 
 
 @attach("sin")
 def sin(x: Tensor) -> Tensor:
     """The sine of x radians; derivative cos(x)."""
-    return _Unary.apply(x, name="sin")
+    return _Unary.apply2(x, _FUNCTIONS["sin"])
 
 
 def softplus(x: Tensor, beta: float = 1.0) -> Tensor:
     """log(1 + e^(beta x)) / beta, a smooth rectifier; derivative sigmoid(beta x)."""
-    return _Unary.apply(x, name="softplus", parameter=float(beta))
+    return _Unary.apply2(x, _function("softplus", float(beta)))
 
 
 @attach("sqrt")
 def sqrt(x: Tensor) -> Tensor:
     """The square root y; NaN below 0; derivative 1 / (2 y)."""
-    return _Unary.apply(x, name="sqrt")
+    return _Unary.apply2(x, _FUNCTIONS["sqrt"])
 
 
 @attach("square")
 def square(x: Tensor) -> Tensor:
     """x^2; derivative 2x."""
-    return _Unary.apply(x, name="square")
+    return _Unary.apply2(x, _FUNCTIONS["square"])
 
 
 @attach("tan")
 def tan(x: Tensor) -> Tensor:
     """The tangent y of x radians; derivative 1 + y^2."""
-    return _Unary.apply(x, name="tan")
+    return _Unary.apply2(x, _FUNCTIONS["tan"])
 
 
 @attach("tanh")
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent y; derivative 1 - y^2."""
-    return _Unary.apply(x, name="tanh")
+    return _Unary.apply2(x, _FUNCTIONS["tanh"])

@@ -53,7 +53,7 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     Example:
         >>> import ranvier as rv
         >>> x = rv.tensor([-1.0, 2.0])
-        >>> rv.where(x > 0, x, 0.0).tolist()
+        >>> rv.functional.where(x > 0, x, 0.0).tolist()
         [0.0, 2.0]
     """
     if not isinstance(condition, Tensor):

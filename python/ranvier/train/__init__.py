@@ -11,8 +11,9 @@ from .callbacks import (
 )
 from .checkpoint import Checkpoint
 from .evaluate import evaluate, predict
-from .fit import Interrupted, NonFiniteLoss, Run, fit
+from .fit import NonFiniteLoss, Run, fit
 from .history import History
+from .interrupts import Interrupted
 from .metrics import Accuracy, ConfusionMatrix, Loss, Metric, TopK
 
 __all__ = [

@@ -4,6 +4,17 @@ A callback is any object derived from `Callback`. The hooks receive the `Run`, w
 (`model`, `optimizer`, `epoch`, `step`, `history` ...) they may read, and which they end by setting
 `run.stop` to the reason. What a callback remembers between epochs goes through `state_dict`, so
 that a resumed run decides as the uninterrupted one would have.
+
+Example:
+    >>> class Tell(Callback):
+    ...     def on_epoch_end(self, run, logs):
+    ...         print(f"epoch {run.epoch + 1} after {run.step} steps")
+    >>> import numpy as np
+    >>> import ranvier as rv
+    >>> data = np.zeros((8, 3), np.float32), np.zeros(8, np.int64)
+    >>> record = rv.train.fit(rv.nn.Linear(3, 2), data, 2, callbacks=[Tell()], verbose=0)
+    epoch 1 after 1 steps
+    epoch 2 after 2 steps
 """
 
 from __future__ import annotations

@@ -36,6 +36,14 @@ def evaluate(
 
     Returns:
         Name -> value; the confusion matrix is a list of lists.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.float32([[1, 0], [0, 1], [2, 1]])
+        >>> evaluate(rv.nn.Identity(), (x, np.array([0, 1, 1])), metrics=("confusion_matrix",))[
+        ...     "confusion_matrix"
+        ... ]
+        [[1, 0], [1, 1]]
     """
     loader = as_loader(data, batch_size, shuffle=False)
     return Evaluator(model, loss, metrics, capture).run(loader, on_device(model, device))

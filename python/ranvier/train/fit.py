@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -17,15 +15,12 @@ from .callbacks import Callback, rates
 from .checkpoint import Checkpoint, restore
 from .evaluate import Evaluator, as_loader, loss_function, on_device
 from .history import History
+from .interrupts import Interrupted, Interrupts
 from .metrics import Meters, Metric
 from .progress import Smoothed, progress
 
 logger = logging.getLogger("ranvier")
 CLASSIFICATION = ("accuracy",)  # the default metrics; left out where the loss is another one
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C came; the step under way was finished and, with a Checkpoint, everything is saved."""
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -82,6 +77,14 @@ def fit(
         NonFiniteLoss: the loss became nan or infinite.
         ValueError: arguments that do not fit; a checkpoint of another run.
         FileNotFoundError: nothing to resume from.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> line = rv.nn.Linear(1, 1)
+        >>> history = fit(line, (x, 2 * x + 1), 40, rv.optim.SGD(line.parameters(), 0.2), verbose=0)
+        >>> round(float(line.weight.item()), 2), history["loss"][-1] < 1e-4
+        (2.0, True)
     """
     run = Run(model, data, epochs, optimizer, loss, metrics, validation, list(callbacks),
               device, seed, capture, verbose, batch_size)  # fmt: skip
@@ -141,7 +144,7 @@ class Run:
         self.epoch = self.batch = self.step = 0
         self.seconds, self.batch_loss = 0.0, math.nan
         self.stop: str | None = None
-        self._interrupted = False
+        self._interrupts = Interrupts()
         self._function: Callable[[Any, Any], Any] | None = None
         # On a GPU a look at the loss waits for all work in flight: look now and then.
         self._look_every = 1 if str(self.device) == "cpu" else 25
@@ -157,7 +160,7 @@ class Run:
 
     def train(self) -> None:
         """Run the epochs that are left."""
-        restore_handler = self._catch_interrupts()
+        self._interrupts.watch()
         started, epochs_before = time.perf_counter(), self.epoch
         try:
             self.display.start(
@@ -181,7 +184,7 @@ class Run:
             self._each("on_train_end")
         finally:
             self.display.close()
-            restore_handler()
+            self._interrupts.release()
             for callback in self.callbacks:
                 callback.close()
 
@@ -282,22 +285,9 @@ class Run:
         self._check_interrupt()
 
     def _check_interrupt(self) -> None:
-        if not self._interrupted:
+        if not self._interrupts.came:
             return
         self._each("on_rest", "interrupt")
         path = self.checkpoint_path()
         saved = f"saved to {path}; go on with resume=True" if path else "nothing was saved"
         raise Interrupted(f"interrupted after step {self.step} (epoch {self.epoch + 1}): {saved}")
-
-    def _catch_interrupts(self) -> Callable[[], Any]:
-        """Let the first Ctrl-C wait for the end of the step; the second one does not wait."""
-        if threading.current_thread() is not threading.main_thread():
-            return lambda: None
-        old = signal.getsignal(signal.SIGINT)
-
-        def note(number: int, frame: Any) -> None:
-            self._interrupted = True
-            signal.signal(signal.SIGINT, old)
-
-        signal.signal(signal.SIGINT, note)
-        return lambda: signal.signal(signal.SIGINT, old)

@@ -109,14 +109,16 @@ def better_is_lower(name: str, mode: str = "auto") -> bool:
 
 
 def format_value(name: str, value: Any) -> str:
-    """A value as people read it: accuracies in per cent, the rest with four useful digits."""
+    """A value as people read it: accuracies in per cent, the rest with four decimals."""
     if value is None:
         return "-"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if "accuracy" in name or "top" in name:
         return f"{100 * value:.2f}%"
-    return f"{value:.4f}" if 0.01 <= abs(value) < 1000 else f"{value:.4g}"
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.4f}"
+    return f"{value:.2e}" if abs(value) < 0.001 else f"{value:.4g}"
 
 
 def to_json_line(record: Mapping[str, Any]) -> str:

@@ -1,0 +1,136 @@
+#include "ops/lstm.h"
+
+#include "core/bind.h"
+#include "core/kernel.h"
+#include "ops/recurrent_check_impl.h"
+
+namespace ranvier {
+
+RV_KERNEL(lstm, LstmArgs);
+RV_KERNEL(lstm_backward, LstmBackwardArgs);
+
+namespace {
+
+using Optional = const Array*;
+
+Recurrent checked(int gates, const Array& x, const Array& weight_ih, const Array& weight_hh,
+                  Optional weight_hr, Optional peephole, Optional h0, Optional c0) {
+  Recurrent s("lstm", gates, x, weight_ih, weight_hh);
+  if (weight_hr) {
+    s.optional("weight_hr", x, weight_hr, {s.width, s.units}, "columns of weight_hh, units");
+  } else {
+    RV_CHECK(s.width == s.units, "lstm", Value, "expected weight_hh of shape ",
+             (Dims{gates * s.units, s.units}), ", got ", weight_hh.shape(),
+             " - a state of another size than the units needs weight_hr, which projects it");
+  }
+  RV_CHECK(!peephole || gates > 1, "lstm", Value,
+           "expected no peephole weights for the basic variant - it has no gates to look through");
+  s.optional("peephole", x, peephole, {gates - 1, s.units}, "gates but the new content's, units");
+  s.state("the initial state h0", x, h0, s.width);
+  s.state("the initial cell state c0", x, c0, s.units);
+  return s;
+}
+
+// y, hn, cn, and what the backward needs: gates and c.
+std::vector<Array> forward(const Array& x, const Array& weight_ih, const Array& weight_hh,
+                           Optional bias_ih, Optional bias_hh, Optional weight_hr,
+                           Optional peephole, Optional h0, Optional c0, Optional lengths, int gates,
+                           bool reverse) {
+  const Recurrent s = checked(gates, x, weight_ih, weight_hh, weight_hr, peephole, h0, c0);
+  s.bias("bias_ih", x, bias_ih);
+  s.bias("bias_hh", x, bias_hh);
+  const Array steps = s.lengths(x, lengths);
+  const Array y = empty_if(true, {s.steps, s.rows, s.width}, x);
+  const Array hn = empty_if(true, {s.rows, s.width}, x);
+  const Array cn = empty_if(true, {s.rows, s.units}, x);
+  const Array activated = empty_if(true, {s.steps, s.rows, gates, s.units}, x);
+  const Array c = empty_if(true, {s.steps, s.rows, s.units}, x);
+  if (y.size() > 0) {
+    const Array workspace = empty_if(true, {lstm_workspace(s.rows, s.units, s.width, gates)}, x);
+    lstm({in(x.contiguous()), in(weight_ih.contiguous()), in(weight_hh.contiguous()),
+          in(given(bias_ih)), in(given(bias_hh)), in(given(weight_hr)), in(given(peephole)),
+          in(given(h0)), in(given(c0)), in(steps), out(y), out(hn), out(cn), out(activated), out(c),
+          out(workspace), gates, reverse});
+  }
+  return {y, hn, cn, activated, c};
+}
+
+// The forward's checks alone.
+void check(const Array& x, const Array& weight_ih, const Array& weight_hh, Optional bias_ih,
+           Optional bias_hh, Optional weight_hr, Optional peephole, Optional h0, Optional c0,
+           Optional lengths, int gates) {
+  const Recurrent s = checked(gates, x, weight_ih, weight_hh, weight_hr, peephole, h0, c0);
+  s.bias("bias_ih", x, bias_ih);
+  s.bias("bias_hh", x, bias_hh);
+  s.lengths(x, lengths);
+}
+
+// Gradients of x, weight_ih, weight_hh, a bias, weight_hr, peephole, h0 and c0; None for what is
+// not wanted.
+std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional dcn, const Array& x,
+                                           const Array& weight_ih, const Array& weight_hh,
+                                           Optional weight_hr, Optional peephole, Optional h0,
+                                           Optional c0, Optional lengths, const Array& y,
+                                           const Array& activated, const Array& c, int gates,
+                                           bool reverse, const std::vector<bool>& wanted) {
+  const Recurrent s = checked(gates, x, weight_ih, weight_hh, weight_hr, peephole, h0, c0);
+  s.gradient("the gradient of y", x, dy, y.shape());
+  s.gradient("the gradient of hn", x, dhn, {s.rows, s.width});
+  s.gradient("the gradient of cn", x, dcn, {s.rows, s.units});
+  const Array dx = empty_if(wanted[0], x.shape(), x);
+  const Array dweight_ih = empty_if(wanted[1], weight_ih.shape(), x);
+  const Array dweight_hh = empty_if(wanted[2], weight_hh.shape(), x);
+  const Array dbias = empty_if(wanted[3], {gates * s.units}, x);
+  const Array dweight_hr = empty_if(weight_hr && wanted[4], {s.width, s.units}, x);
+  const Array dpeephole = empty_if(peephole && wanted[5], {gates - 1, s.units}, x);
+  const Array dh0 = empty_if(wanted[6], {s.rows, s.width}, x);
+  const Array dc0 = empty_if(true, {s.rows, s.units}, x);  // carries dL/dc_t through the steps
+  const Array dgates = empty_if(true, activated.shape(), x);
+  const Array dh = empty_if(weight_hr, y.shape(), x);
+  const Array hidden = empty_if(dweight_hr.defined(), c.shape(), x);
+  const Array workspace = empty_if(true, {lstm_workspace(s.rows, s.units, s.width, gates)}, x);
+  lstm_backward({in(given(dy)),
+                 in(given(dhn)),
+                 in(given(dcn)),
+                 in(x.contiguous()),
+                 in(weight_ih.contiguous()),
+                 in(weight_hh.contiguous()),
+                 in(given(weight_hr)),
+                 in(given(peephole)),
+                 in(given(h0)),
+                 in(given(c0)),
+                 in(s.lengths(x, lengths)),
+                 in(y.contiguous()),
+                 in(activated),
+                 in(c),
+                 out(dx),
+                 out(dweight_ih),
+                 out(dweight_hh),
+                 out(dbias),
+                 out(dweight_hr),
+                 out(dpeephole),
+                 out(dh0),
+                 out(dc0),
+                 out(dgates),
+                 out(dh),
+                 out(hidden),
+                 out(workspace),
+                 gates,
+                 reverse});
+  return {result(dx),         result(dweight_ih), result(dweight_hh), result(dbias),
+          result(dweight_hr), result(dpeephole),  result(dh0),        result(dc0)};
+}
+
+}  // namespace
+
+RV_BIND(m) {
+  const auto none = nb::arg().none();
+  const auto some = nb::arg();
+  m.def("lstm", &forward, RV_NOGIL, some, some, some, none, none, none, none, none, none, none,
+        some, some);
+  m.def("lstm_check", &check, some, some, some, none, none, none, none, none, none, none, some);
+  m.def("lstm_backward", &backward, RV_NOGIL, none, none, none, some, some, some, none, none, none,
+        none, none, some, some, some, some, some, some);
+}
+
+}  // namespace ranvier

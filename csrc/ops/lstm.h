@@ -1,0 +1,72 @@
+// hot
+// LSTM over a whole sequence. T time, N batch, I input size, H units, R size of the output state
+// (R = H unless projected), G gates per unit:
+//
+//   full (G = 4: i f g o), Gers et al. 2000; original (G = 3: i g o) and basic (G = 1: g),
+//   Hochreiter and Schmidhuber 1997 c_t = f c_(t-1) + i g             f = 1 unless full; i = o = 1
+//   if basic h_t = o tanh(c_t), or W_hr of that i, f, o = sigmoid, g = tanh of the gate's row of
+//   W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, plus p_i c_(t-1), p_f c_(t-1), p_o c_t with peepholes
+//   (Gers and Schmidhuber 2000)
+//
+// The backward needs the activated gates, the cell states c, the outputs y and the arguments;
+// nothing else is kept. Gradients overwrite; those without memory are not computed. Rows of
+// `lengths` past T count as T.
+#pragma once
+
+#include "core/args.h"
+
+namespace ranvier {
+
+struct LstmArgs {
+  In x;           // (T, N, I), contiguous, as all arrays here
+  In weight_ih;   // (G H, I), gate by gate
+  In weight_hh;   // (G H, R)
+  In bias_ih;     // (G H), optional
+  In bias_hh;     // (G H), optional
+  In weight_hr;   // (R, H), optional: no projection
+  In peephole;    // (3, H): p_i, p_f, p_o; (2, H) without f; optional
+  In h0;          // (N, R), optional: zeros
+  In c0;          // (N, H), optional: zeros
+  In lengths;     // (N) int64, optional: T for every row
+  Out y;          // (T, N, R); zero past a row's end
+  Out hn;         // (N, R): the state after each row's last step
+  Out cn;         // (N, H)
+  Out gates;      // (T, N, G, H): activated; undefined past a row's end
+  Out c;          // (T, N, H); past a row's end, the state that waits there
+  Out workspace;  // lstm_workspace elements
+  int64_t gate_count;
+  bool reverse;  // from each row's last step to its first
+  static constexpr int kArrays = 16, kSpans = 0;
+};
+RV_DECLARE_KERNEL(lstm, LstmArgs)
+
+struct LstmBackwardArgs {
+  In dy;   // (T, N, R), optional, as dhn and dcn
+  In dhn;  // (N, R)
+  In dcn;  // (N, H)
+  In x, weight_ih, weight_hh, weight_hr, peephole, h0, c0, lengths;  // as above
+  In y, gates, c;                                                    // as the forward left them
+  Out dx;          // (T, N, I), optional, as all outputs down to dh0
+  Out dweight_ih;  // (G H, I)
+  Out dweight_hh;  // (G H, R)
+  Out dbias;       // (G H), of either bias
+  Out dweight_hr;  // (R, H)
+  Out dpeephole;   // as peephole
+  Out dh0;         // (N, R)
+  Out dc0;         // (N, H)
+  Out dgates;      // (T, N, G, H): gradient of what the gates' functions are applied to
+  Out dh;          // (T, N, R): of the projected states; only with weight_hr
+  Out hidden;      // (T, N, H): what was projected; only with dweight_hr
+  Out workspace;   // lstm_workspace elements
+  int64_t gate_count;
+  bool reverse;
+  static constexpr int kArrays = 26, kSpans = 0;
+};
+RV_DECLARE_KERNEL(lstm_backward, LstmBackwardArgs)
+
+// Both packed weights, biases or gathered gradients, a hidden state and two output states.
+static constexpr int64_t lstm_workspace(int64_t n, int64_t h, int64_t r, int64_t gates) {
+  return gates * (h + 16) * (r + 17) + (r + 16) * (h + 16) + n * (gates * h + h + 2 * r) + 128;
+}
+
+}  // namespace ranvier

@@ -1,0 +1,374 @@
+// What the whole-sequence kernels of rooms rnn, gru and lstm share. For `*.simd.cpp` files.
+//
+// A layer walks over T steps. The products of all inputs are one large product beforehand, those
+// of all weight gradients large products afterwards; in between, a step is a product of the state
+// with the recurrent weights, packed once per call, whose tiles end with the cell: the sums of a
+// few rows and units are still in registers when their gates are activated, and never travel.
+//
+// Rows (samples) do not meet inside a walk, and neither do units inside a step. So a batch of a
+// dozen rows or more is cut into groups of rows that threads walk through without ever waiting for
+// each other; smaller batches share the units of each step. Every sum is one chain in the order of
+// its terms, whatever the cut, the tiles and the other rows: a row has the bits that it would have
+// alone.
+//
+// Packing the recurrent weights and ending its tiles with the cell: Appleyard, Kocisky and Blunsom,
+// "Optimizing performance of recurrent neural networks on GPUs" (2016), carried over to registers.
+#pragma once
+
+#include "core/simd_math.h"
+#include "ops/gemm_impl.h"
+
+namespace ranvier::RV_ISA::recurrent {
+
+using gemm::Block;
+using gemm::ceil_div;
+using gemm::Columns;
+using gemm::for_chunks;
+using gemm::Matrix;
+using gemm::min;
+using gemm::Output;
+using gemm::Rows;
+
+// The first element, or nullptr where an optional array was not given.
+template <class T>
+RV_INLINE T* pointer(const ArrayRef& array) {
+  return array.storage ? data<T>(array) : nullptr;
+}
+
+// Parts of one workspace, one after the other, each aligned to 16 elements.
+template <class T>
+struct Workspace {
+  T* next;
+  RV_ALWAYS_INLINE T* take(int64_t count) {
+    T* const part = next;
+    next += ceil_div(count, 16) * 16;
+    return part;
+  }
+};
+
+template <class T>
+RV_INLINE Vec<T> load_or_zero(const T* p, int64_t i, All) {
+  return p ? Vec<T>::load(p + i) : Vec<T>::zero();
+}
+template <class T>
+RV_INLINE Vec<T> load_or_zero(const T* p, int64_t i, int64_t lanes) {
+  return p ? Vec<T>::load(p + i, lanes) : Vec<T>::zero();
+}
+
+template <class T>
+void fill_zero(T* to, int64_t count) {
+  for_each_vector<T>(count,
+                     [&](int64_t i, auto lanes) RV_LAMBDA { Vec<T>::zero().store(to + i, lanes); });
+}
+
+// Copies, or fills with zeros where there is nothing to copy.
+template <class T>
+void copy_or_zero(T* to, const T* from, int64_t count) {
+  for_each_vector<T>(count, [&](int64_t i, auto lanes)
+                                RV_LAMBDA { load_or_zero(from, i, lanes).store(to + i, lanes); });
+}
+
+// ---- Steps -------------------------------------------------------------------------------
+
+// The order of the steps, and which rows take part in each. Row n has steps 0 to lengths[n] - 1;
+// in a reversed walk the others come first, and leave the state as it is.
+struct Walk {
+  int64_t steps;  // T
+  bool reverse;
+  const int64_t* lengths;  // nullptr: every row has all steps
+
+  RV_ALWAYS_INLINE int64_t time(int64_t step) const { return reverse ? steps - 1 - step : step; }
+  RV_ALWAYS_INLINE bool takes_part(int64_t row, int64_t time) const {
+    return !lengths || time < lengths[row];
+  }
+  RV_ALWAYS_INLINE int64_t length(int64_t row) const {
+    if (!lengths) return steps;
+    const int64_t n = lengths[row];
+    return n < 0 ? 0 : n > steps ? steps : n;
+  }
+  // The times of a row's first and last step; -1 for an empty row.
+  RV_ALWAYS_INLINE int64_t first(int64_t row) const {
+    const int64_t n = length(row);
+    return n == 0 ? -1 : reverse ? n - 1 : 0;
+  }
+  RV_ALWAYS_INLINE int64_t last(int64_t row) const {
+    const int64_t n = length(row);
+    return n == 0 ? -1 : reverse ? 0 : n - 1;
+  }
+};
+
+// Calls walk(row, rows, parallel) for groups of rows. `work` is the number of multiply-adds of a
+// row in one step.
+template <class F>
+RV_INLINE void for_row_groups(int64_t rows, int64_t steps, int64_t work, const F& walk) {
+  constexpr int64_t kGroup = 16;              // rows that share one passage of the weights
+  constexpr int64_t kWorthWaiting = 500'000;  // multiply-adds that pay for meeting at their end
+  if (rows >= kGroup / 2 && rows * steps * work >= gemm::kParallelWork) {
+    const int64_t groups = 2 * ceil_div(rows, 2 * kGroup);
+    parallel_for(groups, [&](int64_t i) {
+      const int64_t row = rows * i / groups;
+      walk(row, rows * (i + 1) / groups - row, false);
+    });
+  } else {
+    walk(int64_t{0}, rows, rows * work >= kWorthWaiting);
+  }
+}
+
+// The last states: the output of each row's last step, or the initial state of an empty row.
+template <class T>
+void gather_last(const Walk& walk, const T* y, const T* h0, int64_t rows, int64_t width, T* to) {
+  for (int64_t n = 0; n < rows; ++n) {
+    const int64_t t = walk.last(n);
+    const T* const from = t >= 0 ? y + (t * rows + n) * width : h0 ? h0 + n * width : nullptr;
+    copy_or_zero(to + n * width, from, width);
+  }
+}
+
+// ---- Panels of recurrent weights -----------------------------------------------------------
+
+// Rows of a tile of V vectors, as gemm::max_rows, for any V.
+constexpr int tile_rows(int v) {
+#if defined(__AVX512F__)
+  return v == 1 ? 12 : v == 2 ? 12 : v == 3 ? 8 : 6;
+#else
+  return v == 1 ? 10 : v == 2 ? 5 : v == 3 ? 3 : 2;
+#endif
+}
+
+template <int V, class T, class Sink>
+void run_panel(const Rows<T>& left, const T* b, const Sink& sink, const Block& block) {
+  constexpr int kRows = tile_rows(V);
+  const int64_t ldb = V * Vec<T>::N;
+  const int64_t tiles = ceil_div(block.rows, kRows);
+  if (tiles == 0) return;
+  const int64_t height = block.rows / tiles, taller = block.rows % tiles;
+  if (taller > 0) {
+    gemm::run_tiles_of<kRows, V>(height + 1, left, b, ldb, sink, block, block.row, taller);
+  }
+  gemm::run_tiles_of<kRows, V>(height, left, b, ldb, sink, block, block.row + taller * (height + 1),
+                               tiles - taller);
+}
+
+// The weights (G * units, width) of G gates against states (rows, width): one panel is one vector
+// of units, its G gates side by side, so that a tile holds all gates of its units.
+template <class T, int G>
+struct GatePanels {
+  static constexpr int64_t kN = Vec<T>::N;
+  T* packed;
+  int64_t units, width;
+
+  RV_ALWAYS_INLINE int64_t count() const { return ceil_div(units, kN); }
+
+  void pack(const T* weight) const {
+    for_chunks(units * width >= 16384, count(), [&](int64_t i) {
+      const int64_t unit = i * kN;
+      for (int64_t g = 0; g < G; ++g) {
+        const Matrix<T> part{weight + (g * units + unit) * width, 1, width};
+        gemm::pack_vector(packed + i * G * kN * width + g * kN, G * kN, part, width,
+                          min(kN, units - unit));
+      }
+    });
+  }
+
+  // cell(row, unit, lanes, sums): sums[g * N + lane] for all rows of the group.
+  template <class Cell>
+  void run(const T* state, int64_t row, int64_t rows, bool parallel, const Cell& cell) const;
+};
+
+// Weights (depth, width), as they lie, against gradients (rows, depth): a panel is a few vectors of
+// columns.
+template <class T>
+struct ColumnPanels {
+  T* packed;
+  int64_t depth, width;
+
+  RV_ALWAYS_INLINE int64_t count() const {
+    constexpr int64_t kWidth = gemm::kVectors * Vec<T>::N;
+    const int64_t rest = width % kWidth;
+    return width / kWidth + (rest == 0 ? 0 : ceil_div(rest, Vec<T>::N) == 3 ? 2 : 1);
+  }
+
+  // weight[k, column] at weight[k * row_stride + column * column_stride].
+  void pack(const Matrix<T>& weight) const {
+    for_chunks(depth * width >= 16384, count(), [&](int64_t i) {
+      int64_t column, vectors, columns;
+      gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
+      const Matrix<T> part{weight.at(0, column), weight.row_stride, weight.column_stride};
+      gemm::pack_panel(packed + column * depth, part, vectors, depth, columns);
+    });
+  }
+
+  // cell(row, column, lanes, sum) for all rows of the group; without a left the sums are zero.
+  template <class Cell>
+  void run(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
+           const Cell& cell) const;
+};
+
+// The end of a tile: its sums leave the registers for the cache, and the cell takes them from there
+// vector by vector. Unrolling the cell over a whole tile would be faster by nothing and larger by
+// far.
+template <class T, class Cell>
+struct GateSink {
+  const Cell& cell;
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t unit, int64_t units, bool,
+                              bool) const {
+    constexpr int64_t kN = Vec<T>::N;
+    alignas(64) T sums[R * V * kN];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) x[r][v].store(sums + (r * V + v) * kN);
+    }
+#pragma GCC unroll 1
+    for (int r = 0; r < R; ++r) {
+      if (units == kN) {
+        cell(row + r, unit, All(), static_cast<const T*>(sums + r * V * kN));
+      } else {
+        cell(row + r, unit, units, static_cast<const T*>(sums + r * V * kN));
+      }
+    }
+  }
+};
+
+template <class T, class Cell>
+struct ColumnSink {
+  const Cell& cell;
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t column, int64_t columns, bool,
+                              bool) const {
+    constexpr int64_t kN = Vec<T>::N;
+    alignas(64) T sums[R * V * kN];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) x[r][v].store(sums + (r * V + v) * kN);
+    }
+#pragma GCC unroll 1
+    for (int r = 0; r < R; ++r) {
+      const T* const from = sums + r * V * kN;
+      int64_t i = 0;
+      for (; i + kN <= columns; i += kN) cell(row + r, column + i, All(), Vec<T>::load(from + i));
+      if (i < columns) cell(row + r, column + i, columns - i, Vec<T>::load(from + i));
+    }
+  }
+};
+
+template <class T, int G>
+template <class Cell>
+void GatePanels<T, G>::run(const T* state, int64_t row, int64_t rows, bool parallel,
+                           const Cell& cell) const {
+  const GateSink<T, Cell> sink{cell};
+  const int64_t depth = state ? width : 0;
+  for_chunks(parallel, count(), [&](int64_t i) {
+    const int64_t unit = i * kN;
+    run_panel<G>(Rows<T>{state ? state : packed, width}, packed + i * G * kN * width, sink,
+                 Block{row, rows, unit, min(kN, units - unit), 0, depth, true, true});
+  });
+}
+
+template <class T>
+template <class Cell>
+void ColumnPanels<T>::run(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
+                          const Cell& cell) const {
+  const ColumnSink<T, Cell> sink{cell};
+  for_chunks(parallel, count(), [&](int64_t i) {
+    int64_t column, vectors, columns;
+    gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
+    const Block block{row, rows, column, columns, 0, left ? depth : 0, true, true};
+    gemm::run_panel_of(vectors, Rows<T>{left ? left : packed, stride}, packed + column * depth,
+                       vectors * Vec<T>::N, sink, block);
+  });
+}
+
+// ---- Products over all steps -----------------------------------------------------------------
+
+// to[rows, gates] = x[rows, inputs] weight' + bias, with `stride` elements from row to row.
+// Not gemm::product, whose order of sums depends on how many rows there are.
+template <class T>
+void input_product(const T* x, int64_t rows, int64_t inputs, const T* weight, int64_t gates,
+                   const T* bias, T* to, int64_t stride) {
+  gemm::multiply<T>(Rows<T>{x, inputs}, rows, gates, inputs, Matrix<T>{weight, 1, inputs},
+                    Output<T, gemm::ColumnBias<T>>{to, stride, false, {bias}}, true);
+}
+
+// dx[rows, inputs] (+)= dg[rows, gates] weight
+template <class T>
+void input_gradient(const T* dg, int64_t stride, int64_t rows, int64_t gates, const T* weight,
+                    int64_t inputs, T* dx, bool accumulate) {
+  gemm::multiply<T>(Rows<T>{dg, stride}, rows, inputs, gates, Matrix<T>{weight, inputs, 1},
+                    Output<T>{dx, inputs, accumulate}, true);
+}
+
+// dw[gates, inputs] (+)= dg[rows, gates]' x[rows, inputs]
+template <class T>
+void weight_gradient(const T* dg, int64_t stride, int64_t rows, int64_t gates, const T* x,
+                     int64_t inputs, T* dw, bool accumulate) {
+  if (rows == 0) {
+    if (!accumulate) fill_zero(dw, gates * inputs);
+    return;
+  }
+  gemm::product<T>(gates, inputs, rows, Matrix<T>{dg, 1, stride}, Matrix<T>{x, inputs, 1},
+                   Output<T>{dw, inputs, accumulate});
+}
+
+// dw[gates, width] = sum over the steps of dg' times the state before the step: the output of the
+// step before, or h0. `gathered` holds rows * gates elements.
+template <class T>
+void recurrent_gradient(const Walk& walk, const T* dg, int64_t stride, int64_t rows, int64_t gates,
+                        const T* y, const T* h0, int64_t width, T* gathered, T* dw) {
+  const int64_t inner = (walk.steps - 1) * rows;
+  const T* const shifted = walk.reverse ? dg : dg + rows * stride;
+  weight_gradient(shifted, stride, inner, gates, walk.reverse ? y + rows * width : y, width, dw,
+                  false);
+  if (!h0) return;
+  // Outputs past a row's end are zero, so the product above passed over the rows that start there.
+  for (int64_t n = 0; n < rows; ++n) {
+    const int64_t t = walk.first(n);
+    copy_or_zero(gathered + n * gates, t >= 0 ? dg + (t * rows + n) * stride : nullptr, gates);
+  }
+  weight_gradient(gathered, gates, rows, gates, h0, width, dw, true);
+}
+
+// to[column] = sum over the rows of f(row, column, lanes), in runs of 64 rows that are added in
+// order: short sums keep the rounding errors small.
+template <class T, class F>
+void column_sums(int64_t rows, int64_t columns, T* to, const F& f) {
+  constexpr int64_t kN = Vec<T>::N, kRun = 64;
+  for_chunks(rows * columns >= 32768, ceil_div(columns, kN), [&](int64_t i) {
+    const int64_t column = i * kN, lanes = min(kN, columns - column);
+    Vec<T> total = Vec<T>::zero();
+    for (int64_t first = 0; first < rows; first += kRun) {
+      Vec<T> part = Vec<T>::zero();
+      for (int64_t row = first; row < min(rows, first + kRun); ++row) part += f(row, column, lanes);
+      total += part;
+    }
+    total.store(to + column, lanes);
+  });
+}
+
+// The column sums of a matrix: the gradient of a bias.
+template <class T>
+void bias_gradient(const T* dg, int64_t stride, int64_t rows, int64_t columns, T* to) {
+  column_sums(rows, columns, to, [&](int64_t row, int64_t column, int64_t lanes) RV_LAMBDA {
+    return Vec<T>::load(dg + row * stride + column, lanes);
+  });
+}
+
+// to = a + b, either of which may be missing.
+template <class T>
+void add_biases(const T* a, const T* b, int64_t count, T* to) {
+  for_each_vector<T>(count, [&](int64_t i, auto lanes) RV_LAMBDA {
+    (load_or_zero(a, i, lanes) + load_or_zero(b, i, lanes)).store(to + i, lanes);
+  });
+}
+
+}  // namespace ranvier::RV_ISA::recurrent
