@@ -30,8 +30,9 @@ def full(
         t.code,
         as_device(device).code,
     )
-    _core.copy_into(array, _core.scalar(float(value), t.code, array.device))
-    return Tensor(array).requires_grad_(requires_grad)
+    result = Tensor(array)
+    result.fill_(value)
+    return result.requires_grad_(requires_grad)
 
 
 def zeros(

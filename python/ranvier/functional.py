@@ -4,6 +4,16 @@ One import line per room; nothing else lives here.
 """
 
 from ranvier.ops import index as _index
+from ranvier.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    global_avg_pool2d,
+    global_max_pool2d,
+)
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
@@ -28,16 +38,20 @@ from ranvier.ops.conv2d import conv2d
 from ranvier.ops.conv3d import conv3d, conv_transpose3d
 from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
 from ranvier.ops.cross_entropy import cross_entropy
-from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
 from ranvier.ops.group_norm import group_norm
+from ranvier.ops.gru import gru, gru_cell
+from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
+from ranvier.ops.interpolate import interpolate, upsample
 from ranvier.ops.layer_norm import layer_norm
 from ranvier.ops.linear import linear
-from ranvier.ops.lstm import lstm, lstm_cell
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
+from ranvier.ops.locally_connected2d import locally_connected2d
+from ranvier.ops.lp_pool import lp_pool1d, lp_pool2d
+from ranvier.ops.lstm import lstm, lstm_cell
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
@@ -50,9 +64,10 @@ from ranvier.ops.max_pool import (
 )
 from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.pad import pad
+from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
-from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.rms_norm import rms_norm
+from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.shape import (
     broadcast_to,
     channels_last,

@@ -310,7 +310,7 @@ def _rebuild(cls: Any, values: np.ndarray, dtype: DType, device: str, grad: bool
 
 def _as_array(value: Any, like: Array) -> Array:
     """An Array of `value`; numbers take the dtype of `like`."""
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, (bool, int, float)) and abs(value) <= 2**53:  # exact as a double
         return _core.scalar(float(value), like.dtype, like.device)
     return from_host(value)
 

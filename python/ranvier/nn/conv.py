@@ -11,6 +11,7 @@ from ranvier.nn import init
 from ranvier.nn.linear import positive
 from ranvier.nn.module import Module, Window
 from ranvier.nn.parameter import Parameter
+from ranvier.ops._taps import Window as Taps
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
 
@@ -287,6 +288,86 @@ class ConvTranspose3d(_ConvTranspose):
     """
 
     axes, image, op = 3, "D, H, W", staticmethod(F.conv_transpose3d)
+
+
+class LocallyConnected2d(Module):
+    """A convolution whose filters differ from place to place; see `functional.locally_connected2d`.
+
+    Args:
+        in_channels: C, channels of the input.
+        out_channels: K, filters at each place.
+        image_size: (H, W) of the input, which the layer is made for.
+        kernel_size: filter size, a number or (height, width).
+        stride: step between positions.
+        padding: zeros around the image, a number or (vertical, horizontal).
+        dilation: step between the taps of a filter.
+        bias: whether each unit has a bias.
+
+    Shapes:
+        x (N, C, H, W) -> y (N, K, P, Q); weight (P, Q, K, C, R, S); bias (K, P, Q).
+
+    Raises:
+        ValueError: sizes below 1, or a kernel larger than the padded image.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        image_size: Sizes,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        bias: bool = True,
+    ) -> None:
+        layer = "LocallyConnected2d"
+        positive(layer, in_channels=in_channels, out_channels=out_channels)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.image_size = per_axis(layer, "image_size", image_size, 2)
+        self.kernel_size = per_axis(layer, "kernel_size", kernel_size, 2)
+        self.stride = per_axis(layer, "stride", stride, 2)
+        self.padding = per_axis(layer, "padding", padding, 2)
+        self.dilation = per_axis(layer, "dilation", dilation, 2)
+        sides = tuple([(p, p) for p in self.padding])
+        taps = Taps(self.kernel_size, self.stride, self.dilation, sides)
+        places = taps.outputs(layer, self.image_size)
+        filters = (out_channels, in_channels, *self.kernel_size)
+        self.weight = Parameter(empty(*places, *filters))
+        self.bias = Parameter(empty(out_channels, *places)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws new initial values: U(-b, b), b = 1 / sqrt(C R S), as for `Conv2d`."""
+        bound = 1.0 / math.sqrt(self.in_channels * math.prod(self.kernel_size))
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The filtered images."""
+        return F.locally_connected2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation
+        )
+
+    def mult_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """in_channels * R * S per output element."""
+        return output.size * self.in_channels * math.prod(self.kernel_size)
+
+    def window(self) -> Window:
+        """The geometry."""
+        sides = tuple([(p, p) for p in self.padding])
+        return Window(self.kernel_size, self.stride, self.dilation, sides)
+
+    def extra_repr(self) -> str:
+        """The sizes, and whatever differs from the defaults."""
+        parts = [f"{self.in_channels}, {self.out_channels}"]
+        parts += [short("image_size", self.image_size), short("kernel_size", self.kernel_size)]
+        parts += [short("stride", self.stride)] if self.stride != (1, 1) else []
+        parts += [short("padding", self.padding)] if any(self.padding) else []
+        parts += [short("dilation", self.dilation)] if self.dilation != (1, 1) else []
+        parts += ["bias=False"] if self.bias is None else []
+        return ", ".join(parts)
 
 
 def short(name: str, value: Any) -> str:

@@ -11,7 +11,11 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.dtypes import Device
 
 Array = _core.Array
 
@@ -104,3 +108,55 @@ def filled(shape: tuple[int, ...], like: Array, value: Any = 0.0) -> Array:
     source = value if isinstance(value, Array) else _core.scalar(value, like.dtype, like.device)
     _core.copy_into(y, source)
     return y
+
+
+def filled_as(shape: tuple[int, ...], like: Array, value: float = 0.0) -> Array:
+    """A new array filled with a number, physically channels-last where `like` is."""
+    if _is_channels_last(like):
+        return filled((shape[0], *shape[2:], shape[1]), like, value).permute((0, 3, 1, 2))
+    return filled(shape, like, value)
+
+
+def constant(values: np.ndarray, like: Array) -> Array:
+    """Numbers that depend on shapes only, so that a captured step may hold them."""
+    y = _core.import_array(values)
+    if y.device == like.device:
+        return y
+    moved = _core.empty(y.shape, y.dtype, like.device)
+    if Device(like.device).type != "meta":
+        _core.copy_into(moved, y)
+    return moved
+
+
+def read_axis(x: Array, axis: int, places: Array) -> Array:
+    """x with one axis read at these places, in x's layout."""
+    if _is_channels_last(x):
+        moved = (0, 3, 1, 2)[axis]
+        y = _core.index(x.permute((0, 2, 3, 1)), (moved,), [places], moved)
+        return y.permute((0, 3, 1, 2))
+    return _core.index(x, (axis,), [places], axis)
+
+
+def add_axis(dx: Array, axis: int, places: Array, grad: Array) -> None:
+    """The transpose of `read_axis`: adds into dx, in the order of the places."""
+    _core.index_put(dx, (axis,), [places], axis, grad, True)
+
+
+def _is_channels_last(x: Array) -> bool:
+    return x.ndim == 4 and x.is_channels_last and not x.is_contiguous
+
+
+class ReadAxis(Function):
+    """Reads one axis at a list of places; the gradient adds into them, in order."""
+
+    def forward(self, x: Array, *, axis: int, places: np.ndarray) -> Array:
+        self.shape, self.axis = x.shape, axis
+        index = constant(places.astype(np.int64), x)
+        self.save(index)
+        return read_axis(x, axis, index)
+
+    def backward(self, grad: Array) -> Array:
+        (index,) = self.saved
+        dx = filled_as(self.shape, grad)
+        add_axis(dx, self.axis, index, grad)
+        return dx

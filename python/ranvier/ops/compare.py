@@ -13,6 +13,8 @@ from ranvier.tensor import Tensor, attach
 
 
 def _plain(x: Any) -> Any:
+    if x is None:
+        raise TypeError("[compare] expected a tensor or a number, got None - write `x is None`")
     return x.data if isinstance(x, Tensor) else x
 
 

@@ -1,0 +1,38 @@
+"""Layers that change sizes: they hand their arguments to the right function."""
+
+import numpy as np
+import pytest
+
+import ranvier as rv
+from ranvier import functional as F
+from ranvier import nn
+
+
+def same(a, b):
+    assert a.shape == b.shape
+    assert (a.numpy() == b.numpy()).all()
+
+
+def test_they_call_their_functions():
+    x = rv.tensor(np.random.default_rng(0).standard_normal((2, 4, 6, 8)).astype("f"))
+    same(nn.Upsample(scale_factor=2)(x), F.interpolate(x, scale_factor=2))
+    same(nn.Upsample((5, 9), mode="bilinear", align_corners=True)(x),
+         F.interpolate(x, (5, 9), None, "bilinear", True))  # fmt: skip
+    same(nn.PixelShuffle(2)(x), F.pixel_shuffle(x, 2))
+    same(nn.PixelUnshuffle(2)(x), F.pixel_unshuffle(x, 2))
+    same(nn.AdaptiveAvgPool2d((3, 5))(x), F.adaptive_avg_pool2d(x, (3, 5)))
+    same(nn.AdaptiveMaxPool2d(4)(x), F.adaptive_max_pool2d(x, 4))
+    same(nn.AdaptiveAvgPool1d(3)(x[:, :, 0]), F.adaptive_avg_pool1d(x[:, :, 0], 3))
+    same(nn.AdaptiveMaxPool1d(3)(x[:, :, 0]), F.adaptive_max_pool1d(x[:, :, 0], 3))
+    same(nn.LPPool2d(2, 3, 2)(x), F.lp_pool2d(x, 2, 3, 2))
+
+
+def test_text_and_errors():
+    assert repr(nn.Upsample(scale_factor=2, mode="bilinear")) == (
+        "Upsample(scale_factor=2, mode='bilinear')"
+    )
+    assert repr(nn.AdaptiveAvgPool2d((1, 1))) == "AdaptiveAvgPool2d((1, 1))"
+    assert repr(nn.LPPool2d(2, 3)) == "LPPool2d(2, kernel_size=3)"
+    assert repr(nn.PixelShuffle(2)) == "PixelShuffle(2)"
+    with pytest.raises(ValueError, match=r"\[Upsample\] expected either size or scale_factor"):
+        nn.Upsample()
