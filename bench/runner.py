@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+
 from ranvier.bench.suite import Row
 
 PAUSE = 0.03  # seconds between peers: OpenMP's workers spin for a while after each region

@@ -16,6 +16,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+
 from ranvier.bench.suite import find_rows
 
 

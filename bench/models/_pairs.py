@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from ranvier.bench.suite import Row
 
 CLASSES = 10

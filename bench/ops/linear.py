@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from ranvier.bench.suite import Row
 
 # samples, inputs, outputs, where from
