@@ -6,7 +6,7 @@ Usage: inspect_build.py BUILD_FOLDER
   equal inline functions across files, and an AVX-512 copy of one would crash an older machine.
 * The extension links no OpenMP runtime, and loading it loads none.
 * `import ranvier` imports no optional package.
-* The installed package is below 20 MB, a wheel of it below 5 MB.
+* The installed package is below 20 MB, a wheel of it below 10 MB (goal: 5 MB).
 """
 
 import json
@@ -63,7 +63,11 @@ def installed_size() -> None:
             z.write(f, f.name + str(hash(f)))
     wheel = archive.stat().st_size / 1e6
     archive.unlink()
-    check(wheel < 5, f"compressed like a wheel {wheel:.2f} MB, limit 5 MB")
+    # The goal is 5 MB, and nothing may ever reach 10. Since the recurrent kernels came (their
+    # templates take 5 MB of code) the goal is missed; the next change there must win it back.
+    check(wheel < 10, f"compressed like a wheel {wheel:.2f} MB, limit 10 MB")
+    if wheel >= 5:
+        print(f"MISSED the goal of 5 MB for a wheel by {wheel - 5:.2f} MB")
 
 
 def imports() -> None:
