@@ -40,6 +40,18 @@ from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
 from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
+from ranvier.ops.gather import (
+    bincount,
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    nonzero,
+    one_hot,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
@@ -68,6 +80,7 @@ from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
+from ranvier.ops.scan import cumprod, cumsum
 from ranvier.ops.shape import (
     broadcast_to,
     channels_last,
