@@ -8,6 +8,18 @@
 namespace ranvier {
 namespace {
 
+constexpr int64_t kBlock = 256;
+
+// Where in a lane of n elements each index points.
+template <class T>
+void resolve(const T* index, int64_t step, int64_t count, int64_t n, int64_t stride,
+             int64_t* offsets) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t v = index[i * step];
+    offsets[i] = (v < 0 ? v + n : v) * stride;
+  }
+}
+
 // f(x element, y element) for each place, lane by lane in order.
 template <class T, class F>
 void each_pair(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, const F& f) {
@@ -18,9 +30,14 @@ void each_pair(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, cons
       int64_t at[3];
       lanes::begin(index, {&x, &index, &y}, lane, at);
       T *xl = lanes::data<T>(x) + at[0], *yl = lanes::data<T>(y) + at[2];
-      for (int64_t i = 0; i < m; ++i) {
-        const int64_t v = gather::value(index, at[1] + i * is);
-        f(xl[(v < 0 ? v + n : v) * xs], yl[i * ys]);
+      int64_t offsets[kBlock];
+      for (int64_t i = 0; i < m; i += kBlock) {
+        const int64_t count = std::min(kBlock, m - i);
+        const int64_t from = at[1] + i * is;
+        index.dtype == DType::Int32
+            ? resolve(lanes::data<int32_t>(index) + from, is, count, n, xs, offsets)
+            : resolve(lanes::data<int64_t>(index) + from, is, count, n, xs, offsets);
+        for (int64_t j = 0; j < count; ++j) f(xl[offsets[j]], yl[(i + j) * ys]);
       }
     }
   });

@@ -35,6 +35,21 @@ void keys(const T* x, int64_t step, int64_t n, bool descending, Item* items) {
   for (int64_t i = 0; i < n; ++i) items[i] = {key_of(static_cast<Wide>(x[i * step])) ^ flip, i};
 }
 
+// The k first of many, for small k: most items are behind the last of those found so far.
+template <class T, class Wide>
+void pick(const T* x, int64_t step, int64_t n, int64_t k, bool descending, Item* found) {
+  keys<T, Wide>(x, step, k, descending, found);
+  std::sort(found, found + k);
+  const uint64_t flip = descending ? ~uint64_t{0} : 0;
+  for (int64_t i = k; i < n; ++i) {
+    const uint64_t key = key_of(static_cast<Wide>(x[i * step])) ^ flip;
+    if (key >= found[k - 1].key) continue;  // of equal keys the first is here already
+    int64_t at = k - 1;
+    for (; at > 0 && key < found[at - 1].key; --at) found[at] = found[at - 1];
+    found[at] = {key, i};
+  }
+}
+
 // From the last digit to the first; a digit that all keys share is passed over.
 void sort_by_digits(std::vector<Item>& items, std::vector<Item>& other) {
   const auto n = static_cast<int64_t>(items.size());
@@ -67,15 +82,17 @@ void sort_lanes(const SortArgs& args) {
       int64_t at[3];
       lanes::begin(args.values, {&args.x, &args.values, &args.places}, lane, at);
       const T* x = lanes::data<T>(args.x) + at[0];
-      keys<T, Wide>(x, step, n, args.descending, items.data());
-      if (k < n) {
-        std::nth_element(items.begin(), items.begin() + (k - 1), items.end());
-        std::sort(items.begin(), items.begin() + k);
-      } else if (n < 512) {
-        std::sort(items.begin(), items.end());
+      if (k < n && k <= 32) {
+        pick<T, Wide>(x, step, n, k, args.descending, items.data());
       } else {
-        other.resize(items.size());
-        sort_by_digits(items, other);
+        keys<T, Wide>(x, step, n, args.descending, items.data());
+        if (k < n) std::nth_element(items.begin(), items.begin() + (k - 1), items.end());
+        if (k < n || n < 512) {
+          std::sort(items.begin(), items.begin() + k);
+        } else {
+          other.resize(items.size());
+          sort_by_digits(items, other);
+        }
       }
       T* values = lanes::data<T>(args.values) + at[1];
       int64_t* places = lanes::data<int64_t>(args.places) + at[2];

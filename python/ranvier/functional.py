@@ -99,6 +99,7 @@ from ranvier.ops.shape import (
     view,
 )
 from ranvier.ops.softmax import log_softmax, softmax
+from ranvier.ops.sort import argsort, kthvalue, median, sort, topk, unique
 from ranvier.ops.unary import (
     abs,
     acos,
