@@ -79,18 +79,19 @@ Array nonzero(const Array& x) {
   const int64_t n = x.size();
   int64_t found = 0;
   for (int64_t i = 0; i < n; ++i) found += t[i] != 0;
-  Array y = Array::empty({found, x.ndim()}, DType::Int64, x.device(), "nonzero");
+  // The indices of one axis lie side by side: each is an index array of its own.
+  Array y = Array::empty({x.ndim(), found}, DType::Int64, x.device(), "nonzero");
   auto* out = y.data<int64_t>();
   for (int64_t i = 0; i < n; ++i) {
     if (!t[i]) continue;
     int64_t rest = i;
     for (int a = x.ndim() - 1; a >= 0; --a) {
-      out[a] = rest % x.shape(a);
+      out[a * found] = rest % x.shape(a);
       rest /= x.shape(a);
     }
-    out += x.ndim();
+    ++out;
   }
-  return y;
+  return y.transpose(0, 1);
 }
 
 }  // namespace

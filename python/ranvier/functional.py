@@ -38,7 +38,20 @@ from ranvier.ops.conv2d import conv2d
 from ranvier.ops.conv3d import conv3d, conv_transpose3d
 from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
 from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
 from ranvier.ops.dropout import dropout
+from ranvier.ops.einsum import (
+    addmm,
+    baddbmm,
+    bmm,
+    dot,
+    einsum,
+    inner,
+    mm,
+    mv,
+    outer,
+    tensordot,
+)
 from ranvier.ops.embedding import embedding
 from ranvier.ops.gather import (
     bincount,

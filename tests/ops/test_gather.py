@@ -34,7 +34,9 @@ def distinct_index(*shape: int, size: int) -> Input:
     """No index twice in a lane along the last axis."""
 
     def draw(rng: np.random.Generator, s: tuple[int, ...]) -> np.ndarray:
-        return rng.permuted(np.broadcast_to(np.arange(size), (*s[:-1], size)), axis=-1)[..., : s[-1]]
+        return rng.permuted(np.broadcast_to(np.arange(size), (*s[:-1], size)), axis=-1)[
+            ..., : s[-1]
+        ]
 
     return Input(shape, draw, "int64", gradient=False)
 

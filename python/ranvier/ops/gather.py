@@ -327,4 +327,3 @@ def bincount(x: Tensor, minlength: int = 0) -> Tensor:
     counts = Tensor(_zeros((size,), 4, x.data.device))
     ones = _core.scalar(1.0, 4, x.data.device).expand(index.shape)
     return scatter_add(counts, 0, index, Tensor(ones))
-

@@ -106,7 +106,7 @@ def _positions(mask: Array, shape: tuple[int, ...], axis: int) -> list[Array]:
             f"[index] expected a mask of shape {over} at axis {axis} of shape {shape}, got "
             f"{mask.shape}"
         )
-    places = _core.nonzero(mask)
+    places: Any = _core.nonzero(mask)
     return [places.index((slice(None), i)) for i in range(mask.ndim)]
 
 

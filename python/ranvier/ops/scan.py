@@ -1,7 +1,8 @@
 """Running sums and products along an axis.
 
     cumsum:   y_k = x_0 + ... + x_k        dx_i = g_i + ... + g_{n-1}
-    cumprod:  y_k = x_0 x_1 ... x_k        dx_i = (x_0 ... x_{i-1}) s_i,  s_i = g_i + x_{i+1} s_{i+1}
+    cumprod:  y_k = x_0 x_1 ... x_k        dx_i = (x_0 ... x_{i-1}) s_i
+                                           with s_i = g_i + x_{i+1} s_{i+1}
 
 float32 is accumulated in float64, integers and bool in int64. The gradient of the product divides
 by nothing, so zeros in x are right.

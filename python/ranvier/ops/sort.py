@@ -157,7 +157,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         return Ordered(x, Tensor(places))
     middle = (x.shape[dim] - 1) // 2
     key = (*[slice(None)] * (dim % x.ndim), slice(middle, middle + 1))
-    place = places.index(key)
+    place: Any = places.index(key)
     if x.dtype.is_floating_point:  # NaN comes last in order; its first one is what argmax gives
         numbers = x.data.cast(0) if x.dtype.itemsize == 2 else x.data
         broken = _core.any(_core.isnan(numbers), dim, True)
@@ -191,12 +191,9 @@ def unique(
     """
     flat = x.detach().flatten()
     values, places = sort(flat, 0)
-    first = _core.empty(values.shape, 7, x.data.device)
+    mask = Tensor(_core.empty(values.shape, 7, x.data.device)).fill_(True)
     if flat.size:
-        _core.copy_into(first.index(slice(0, 1)), _core.scalar(1.0, 7, x.data.device))
-        new = _core.not_equal(values[1:].data, values[:-1].data)
-        _core.copy_into(first.index(slice(1, None)), new)
-    mask = Tensor(first)
+        mask[1:] = values[1:] != values[:-1]
     result = [values[mask]]
     if return_inverse:
         number = mask.cumsum(0) - 1

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def _places(
-    index: np.ndarray, dim: int
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+def _places(index: np.ndarray, dim: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Pairs (position in the index, position in x)."""
     for at in np.ndindex(*index.shape):
         there = list(at)
@@ -37,13 +35,12 @@ def gather_backward(
     return by_x, None, None
 
 
-def scatter(
-    x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray | float
-) -> np.ndarray:
+def scatter(x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray | float) -> np.ndarray:
     """A copy of x with y[..., index[..., i, ...], ...] = src[..., i, ...]; the last one wins."""
-    y, src = x.copy(), np.broadcast_to(src, index.shape) if np.ndim(src) == 0 else src
+    y = x.copy()
+    values = np.broadcast_to(src, index.shape) if np.ndim(src) == 0 else np.asarray(src)
     for at, there in _places(index, dim):
-        y[there] = src[at]
+        y[there] = values[at]
     return y
 
 

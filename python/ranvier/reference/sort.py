@@ -25,9 +25,7 @@ def _back(grad: np.ndarray, x: np.ndarray, places: np.ndarray, dim: int) -> np.n
     return by_x
 
 
-def sort(
-    x: np.ndarray, dim: int = -1, descending: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def sort(x: np.ndarray, dim: int = -1, descending: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The elements in order, and their positions."""
     places = argsort(x, dim, descending)
     return _at(x, places, dim), places
