@@ -25,16 +25,22 @@ def _plain(function: Callable[[Tensor], Tensor], *names: str) -> None:
 
 _plain(F.abs, "Abs")
 _plain(F.acos, "Acos")
+_plain(F.acosh, "Acosh")
 _plain(F.asin, "Asin")
+_plain(F.asinh, "Asinh")
 _plain(F.atan, "Atan")
+_plain(F.atanh, "Atanh")
 _plain(F.ceil, "Ceil")
 _plain(F.cos, "Cos")
+_plain(F.cosh, "Cosh")
 _plain(F.erf, "Erf")
 _plain(F.exp, "Exp")
 _plain(F.floor, "Floor")
+_plain(F.hardswish, "HardSwish")
 _plain(F.isnan, "IsNaN")
 _plain(F.log, "Log")
 _plain(F.logical_not, "Not")
+_plain(F.mish, "Mish")
 _plain(F.neg, "Neg")
 _plain(F.reciprocal, "Reciprocal")
 _plain(F.relu, "Relu")
@@ -42,7 +48,9 @@ _plain(F.round, "Round")
 _plain(F.sigmoid, "Sigmoid")
 _plain(F.sign, "Sign")
 _plain(F.sin, "Sin")
+_plain(F.sinh, "Sinh")
 _plain(F.softplus, "Softplus")
+_plain(F.softsign, "Softsign")
 _plain(F.sqrt, "Sqrt")
 _plain(F.tan, "Tan")
 _plain(F.tanh, "Tanh")
@@ -63,9 +71,25 @@ def _elu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
 
 @node("Gelu")
 def _gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
-    if approximate != "none":
-        raise Unsupported(f"Gelu by {approximate}")
-    return F.gelu(x)
+    return F.gelu(x, approximate)
+
+
+@node("Celu")
+def _celu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
+    return F.celu(x, alpha)
+
+
+@node("Selu")
+def _selu(x: Tensor, *, alpha: float | None = None, gamma: float | None = None) -> Tensor:
+    if alpha is None and gamma is None:
+        return F.selu(x)
+    own = 1.67326319217681884765625 if alpha is None else alpha
+    return F.elu(x, own) * (1.05070102214813232421875 if gamma is None else gamma)
+
+
+@node("HardSigmoid")
+def _hardsigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
+    return F.hardsigmoid(x, alpha, beta)
 
 
 @node("Swish")
