@@ -30,18 +30,24 @@ RV_INLINE int64_t item_bytes(DType t) {
 
 constexpr int64_t kLoopGrain = 32768;  // elements; 128 KB of float32 per operand
 
+// A statement that keeps the compiler from making vectors of the loop around it, and several
+// versions of that loop for the strides it might have.
+RV_INLINE void keep_scalar() { __asm__ volatile(""); }
+
 template <int Bytes>
 RV_ONE_COPY void move_items(char* to, int64_t to_stride, const char* from, int64_t from_stride,
                             int64_t n) {
+#pragma GCC unroll 4
   for (int64_t i = 0; i < n; ++i, to += to_stride, from += from_stride) {
     __builtin_memcpy(to, from, Bytes);
+    keep_scalar();
   }
 }
 
 // Moves n elements of `item` bytes each, from one stride in bytes to another.
 RV_INLINE void move_elements(char* to, int64_t to_stride, const char* from, int64_t from_stride,
                              int64_t n, int64_t item) {
-  if (to_stride == item && from_stride == item) {
+  if (n >= 32 && to_stride == item && from_stride == item) {
     __builtin_memcpy(to, from, static_cast<size_t>(n * item));
   } else if (item == 8) {
     move_items<8>(to, to_stride, from, from_stride, n);
@@ -116,8 +122,7 @@ struct Loop {
   // of 16: the end of a row is filled up with zeros, and what f makes of them is dropped.
   template <bool Whole = false, class F>
   RV_ALWAYS_INLINE void run_dense(const F& f, int64_t grain = kLoopGrain) const {
-    const Dense dense{item, dense_of<F>, &f, Whole};
-    run_rows(dense_row, &dense, grain);
+    run_blocks({item, dense_of<F>, &f, Whole}, grain);
   }
 
  private:
@@ -131,25 +136,28 @@ struct Loop {
   static constexpr int64_t kBlock = 512;  // elements
   struct Dense {
     const int64_t* item;
-    void (*call)(const void* f, int64_t n, char* const* p);
+    RowOf call;  // takes no strides
     const void* f;
     bool whole;
   };
   template <class F>
-  static RV_ONE_COPY void dense_of(const void* f, int64_t n, char* const* p) {
+  static RV_ONE_COPY void dense_of(const void* f, int64_t n, char* const* p, const int64_t*) {
     (*static_cast<const F*>(f))(n, p);
+  }
+  RV_ONE_COPY void run_blocks(const Dense& dense, int64_t grain) const {
+    bool direct = !dense.whole || (shape[ndim - 1] % 16 == 0 && grain % 16 == 0);
+    for (int k = 0; k < K; ++k) direct &= stride[k][ndim - 1] == item[k];
+    if (direct) return run_rows(dense.call, dense.f, grain);
+    run_rows(dense_row, &dense, grain);
   }
   static RV_ONE_COPY void dense_row(const void* dense, int64_t n, char* const* p,
                                     const int64_t* stride) {
     const Dense& rows = *static_cast<const Dense*>(dense);
     bool all = true;
     for (int k = 0; k < K; ++k) all &= stride[k] == rows.item[k];
-    int64_t first = 0;
-    if (all) {
-      first = rows.whole ? n / 16 * 16 : n;
-      if (first > 0) rows.call(rows.f, first, p);
-    }
-    alignas(64) char block[K][kBlock * 8];
+    const int64_t first = !all ? 0 : rows.whole ? n / 16 * 16 : n;
+    if (first > 0) rows.call(rows.f, first, p, nullptr);
+    alignas(64) char block[K][(kBlock + 16) * 8];
     for (int64_t i = first; i < n; i += kBlock) {
       const int64_t count = n - i < kBlock ? n - i : kBlock;
       const int64_t filled = rows.whole ? (count + 15) / 16 * 16 : count;
@@ -163,12 +171,13 @@ struct Loop {
         at[k] = block[k];
         if (k == 0 || (stride[k] == 0 && i > first)) continue;  // one value for all: still there
         move_elements(block[k], bytes, p[k] + i * stride[k], stride[k], count, bytes);
-        __builtin_memset(block[k] + count * bytes, 0,
-                         static_cast<size_t>((filled - count) * bytes));
+        __builtin_memset(block[k] + count * bytes, 0, 128);
       }
-      rows.call(rows.f, filled, at);
-      if (at[0] == block[0])
-        move_elements(p[0] + i * stride[0], stride[0], block[0], rows.item[0], count, rows.item[0]);
+      rows.call(rows.f, filled, at, nullptr);
+      if (at[0] == block[0]) {
+        const int64_t bytes = rows.item[0];
+        move_elements(p[0] + i * stride[0], stride[0], block[0], bytes, count, bytes);
+      }
     }
   }
 

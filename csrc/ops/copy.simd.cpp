@@ -109,14 +109,20 @@ struct Convert<Boolean> {
   }
 };
 
-// Sixteen at a time: the compiler makes vectors of the inner loop.
 template <class To, class From>
 void convert_rows(const CopyArgs& a) {
-  Loop<2>({&a.dst, &a.src}).run_dense<true>([](int64_t n, char* const* p) {
-    auto* __restrict y = reinterpret_cast<To*>(p[0]);
-    auto* __restrict x = reinterpret_cast<const From*>(p[1]);
-    for (int64_t i = 0; i < n; i += 16) {
-      for (int64_t j = i; j < i + 16; ++j) y[j] = Convert<To>::from(widen(x[j]));
+  Loop<2>({&a.dst, &a.src}).run([](int64_t n, char* const* p, const int64_t* stride) {
+    const Row<To> to(p[0], stride[0]);
+    const Row<From> from(p[1], stride[1]);
+    int64_t i = 0;
+    if (to.dense() && from.dense()) {  // the compiler makes vectors of this, without a rest
+      auto* __restrict y = reinterpret_cast<To*>(p[0]);
+      auto* __restrict x = reinterpret_cast<const From*>(p[1]);
+      for (const int64_t whole = n & -64; i < whole; ++i) y[i] = Convert<To>::from(widen(x[i]));
+    }
+    for (; i < n; ++i) {
+      to[i] = Convert<To>::from(widen(from[i]));
+      keep_scalar();
     }
   });
 }

@@ -334,7 +334,7 @@ struct Place {  // of one output
   char* y;
   const char* c;
 };
-RV_ONE_COPY Place place(const Axes& kept, int axes, int64_t i, Place p) {
+RV_INLINE Place place(const Axes& kept, int axes, int64_t i, Place p) {
   for (int a = axes - 1; a >= 0; --a) {
     int64_t at = a == 0 ? i : i % kept.shape[a];
     if (a > 0) i /= kept.shape[a];
@@ -389,33 +389,29 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   const int64_t outputs = kept.count, count = reduced.count;
   const int64_t pieces = pieces_of(outputs, outputs, count);
   const int64_t step = reduced.x[reduced.n - 1];
-  auto accumulate = [&](Place p, int64_t begin, int64_t end) RV_ONE_COPY {
-    Run run;
-    double center = 0;
-    if constexpr (Op::kCenter) center = *reinterpret_cast<const double*>(p.c);
-    each_run(reduced, p.x, begin, end, [&](const char* x, int64_t n, int64_t flat) RV_LAMBDA {
-      run.add(x, step, n, center, flat);
-    });
-    return run.result();
-  };
-  if (pieces == 1) {
-    int64_t group = count < kGrain ? kGrain / (count + 16) + 1 : 1;
-    parallel_for(divide_up(outputs, group), [&](int64_t chunk) {
-      int64_t last = least(outputs, (chunk + 1) * group);
-      for (int64_t i = chunk * group; i < last; ++i) {
-        Place p = place(kept, kept.n, i, base);
-        finish(p.y, args.y.dtype, accumulate(p, 0, count), args.divisor);
-      }
-    });
-    return;
-  }
   A partial[kMaxPartials];
-  int64_t share = divide_up(count, pieces);
-  parallel_for(outputs * pieces, [&](int64_t chunk) {
-    int64_t begin = chunk % pieces * share;
-    partial[chunk] =
-        accumulate(place(kept, kept.n, chunk / pieces, base), begin, least(count, begin + share));
+  const int64_t share = divide_up(count, pieces);
+  const int64_t group = pieces == 1 && count < kGrain ? kGrain / (count + 16) + 1 : 1;
+  parallel_for(divide_up(outputs * pieces, group), [&](int64_t chunk) {
+    const int64_t last = least(outputs * pieces, (chunk + 1) * group);
+    for (int64_t i = chunk * group; i < last; ++i) {
+      const int64_t output = pieces == 1 ? i : i / pieces;
+      const int64_t begin = (i - output * pieces) * share, end = least(count, begin + share);
+      const Place p = place(kept, kept.n, output, base);
+      Run run;
+      double center = 0;
+      if constexpr (Op::kCenter) center = *reinterpret_cast<const double*>(p.c);
+      each_run(reduced, p.x, begin, end, [&](const char* x, int64_t n, int64_t flat) RV_LAMBDA {
+        run.add(x, step, n, center, flat);
+      });
+      if (pieces == 1) {
+        finish(p.y, args.y.dtype, run.result(), args.divisor);
+      } else {
+        partial[i] = run.result();
+      }
+    }
   });
+  if (pieces == 1) return;
   for (int64_t i = 0; i < outputs; ++i) {
     A acc = partial[i * pieces];
     for (int64_t k = 1; k < pieces; ++k) acc = Op::merge(acc, partial[i * pieces + k]);
