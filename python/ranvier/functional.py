@@ -62,9 +62,19 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
-from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from ranvier.ops.pointwise_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    half_squared_error,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    multilabel_soft_margin_loss,
+    smooth_l1_loss,
+    weighted_mse_loss,
+)
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
