@@ -16,7 +16,17 @@ from ranvier.ops.adaptive_pool import (
 )
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.batch_norm import batch_norm
-from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
+from ranvier.ops.binary import (
+    add,
+    divide,
+    log_base,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    root,
+    subtract,
+)
 from ranvier.ops.clip import clamp, clip
 from ranvier.ops.compare import (
     equal,
