@@ -47,9 +47,10 @@ from ranvier.ops.conv1d import conv1d
 from ranvier.ops.conv2d import conv2d
 from ranvier.ops.conv3d import conv3d, conv_transpose3d
 from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
-from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.cross_entropy import cross_entropy, nll_loss
 from ranvier.ops.dropout import dropout
 from ranvier.ops.embedding import embedding
+from ranvier.ops.glu import glu
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
@@ -85,6 +86,7 @@ from ranvier.ops.pointwise_loss import (
     smooth_l1_loss,
     weighted_mse_loss,
 )
+from ranvier.ops.prelu import prelu
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
@@ -105,7 +107,8 @@ from ranvier.ops.shape import (
     unsqueeze,
     view,
 )
-from ranvier.ops.softmax import log_softmax, softmax
+from ranvier.ops.softmax import log_softmax, softmax, softmin
+from ranvier.ops.swish import swish
 from ranvier.ops.unary import (
     abs,
     acos,
