@@ -48,7 +48,6 @@ from ranvier.ops.conv2d import conv2d
 from ranvier.ops.conv3d import conv3d, conv_transpose3d
 from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
 from ranvier.ops.cross_entropy import cross_entropy, nll_loss
-from ranvier.ops.cross_entropy import cross_entropy
 from ranvier.ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
 from ranvier.ops.dropout import dropout
 from ranvier.ops.einsum import (
@@ -64,7 +63,6 @@ from ranvier.ops.einsum import (
     tensordot,
 )
 from ranvier.ops.embedding import embedding
-from ranvier.ops.glu import glu
 from ranvier.ops.gather import (
     bincount,
     gather,
@@ -77,6 +75,7 @@ from ranvier.ops.gather import (
     scatter_add,
     take_along_dim,
 )
+from ranvier.ops.glu import glu
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
@@ -135,9 +134,8 @@ from ranvier.ops.shape import (
     view,
 )
 from ranvier.ops.softmax import log_softmax, softmax, softmin
-from ranvier.ops.swish import swish
-from ranvier.ops.softmax import log_softmax, softmax
 from ranvier.ops.sort import argsort, kthvalue, median, sort, topk, unique
+from ranvier.ops.swish import swish
 from ranvier.ops.unary import (
     abs,
     acos,

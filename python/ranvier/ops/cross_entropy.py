@@ -22,7 +22,10 @@ Array = _core.Array
 
 class _CrossEntropy(Function):
     def forward(self, x: Array, *, target: Array, weight: Any, options: tuple[Any, ...]) -> Array:
-        value, scale, dx = _core.cross_entropy(x, target, weight, *options, self.needs[0])
+        ignore_index, reduction, smoothing, logarithms = options
+        value, scale, dx = _core.cross_entropy(
+            x, target, weight, ignore_index, reduction, smoothing, logarithms, self.needs[0]
+        )
         if self.needs[0]:
             self.save(dx, scale)
         self.per_sample = value.ndim > 0
