@@ -97,6 +97,11 @@ def _swish(x: Tensor, *, alpha: float = 1.0) -> Tensor:
     return F.silu(x) if alpha == 1 else x * F.sigmoid(x * alpha)
 
 
+@node("SwiGLU")
+def _swiglu(gate: Tensor, x: Tensor, *, alpha: float = 1.0) -> Tensor:
+    return _swish(gate, alpha=alpha) * x
+
+
 @node("Shrink")
 def _shrink(x: Tensor, *, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     inner = F.where(x < -lambd, x + bias, zeros_like(x))
