@@ -1,6 +1,6 @@
 """Every differentiable operation, under the name and argument order that PyTorch users know.
 
-One import line per room; nothing else lives here.
+One import line per room; nothing else lives here. Each is also there as `ranvier.NAME`.
 """
 
 from ranvier.ops import index as _index

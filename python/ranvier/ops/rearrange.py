@@ -127,7 +127,7 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: Any = None) -> Tensor:
     """
     if dims is None:
         return roll(x.flatten(), shifts, 0).reshape(x.shape)
-    given = list(shifts) if isinstance(shifts, (tuple, list)) else [shifts]
+    given: list[Any] = list(shifts) if isinstance(shifts, (tuple, list)) else [shifts]
     axes = [d for one in (dims if isinstance(dims, (tuple, list)) else [dims])
             for d in _axes("roll", one, x.ndim)]  # fmt: skip
     if len(given) != len(axes):

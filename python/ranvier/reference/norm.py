@@ -11,9 +11,7 @@ def _axes(x: np.ndarray, dim: Any) -> tuple[int, ...]:
     return tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
 
 
-def norm(
-    x: np.ndarray, p: Any = "fro", dim: Any = None, keepdim: bool = False
-) -> np.ndarray:
+def norm(x: np.ndarray, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> np.ndarray:
     """(sum |x|^p)^(1/p); the largest or smallest |x| for p = inf, -inf; how many for p = 0."""
     axes, a = _axes(x, dim), np.abs(x)
     p = 2 if p == "fro" else p
@@ -50,9 +48,7 @@ def norm_backward(
     return np.where((y == 0) | (x == 0), 0.0, slope) * g
 
 
-def normalize(
-    x: np.ndarray, p: float = 2.0, dim: Any = 1, eps: float = 1e-12
-) -> np.ndarray:
+def normalize(x: np.ndarray, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> np.ndarray:
     """x / max(norm, eps)."""
     return x / np.maximum(norm(x, p, dim, True), eps)
 
