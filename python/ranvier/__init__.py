@@ -36,6 +36,7 @@ from ranvier.dtypes import (
 from ranvier.dtypes import (
     bool_ as bool,
 )
+from ranvier.precision import get_matmul_precision, set_matmul_precision
 from ranvier.random import (
     bernoulli,
     get_rng_state,
