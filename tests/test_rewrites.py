@@ -60,7 +60,7 @@ class TestDroppedCopies:
                     z = y.clone()  # then y changes
                     y += 1.0
                     state.copy_(z)
-                    state.mul_(3.0) if hasattr(state, "mul_") else state.__imul__(3.0)
+                    state.copy_(state * 3.0)
                 return y, z, state * 1.0
 
             return step

@@ -53,14 +53,16 @@ class Kernel : public KernelBase {
 
 // RV_FLOPS(conv2d, Conv2dArgs, [](const Conv2dArgs& a) { return ...; }) in the op's .cpp tells
 // programs how many operations a call does, multiplications and additions counted apart.
-template <class Args, class F>
+template <class Args>
 struct FlopsOf {
+  template <class F>
   FlopsOf(KernelBase& kernel, F) {
-    kernel.flops = [](const void* args) { return double(F{}(*static_cast<const Args*>(args))); };
+    kernel.flops = [](const void* args) {
+      return static_cast<double>(F{}(*static_cast<const Args*>(args)));
+    };
   }
 };
-#define RV_FLOPS(name, Args, ...) \
-  static ::ranvier::FlopsOf<Args, decltype(__VA_ARGS__)> name##_flops(name, __VA_ARGS__)
+#define RV_FLOPS(name, Args, ...) static ::ranvier::FlopsOf<Args> name##_flops(name, __VA_ARGS__)
 
 template <class Args, void (*F)(const Args&)>
 void kernel_thunk(const void* args) {
