@@ -129,6 +129,7 @@ from ranvier.ops.rearrange import (
     tile,
 )
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.remainder import floor_divide, fmod, remainder, trunc_divide
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.scan import cumprod, cumsum
