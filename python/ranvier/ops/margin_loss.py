@@ -48,10 +48,10 @@ def perceptron_loss(input: Tensor, target: Tensor, reduction: str = "sum") -> Te
 
     Example:
         >>> import ranvier as rv
-        >>> x = rv.tensor([2.0, -0.5, 0.0], requires_grad=True)
-        >>> rv.functional.perceptron_loss(x, rv.ones(3)).backward()
+        >>> x = rv.tensor([-0.5, 0.0], requires_grad=True)
+        >>> rv.functional.perceptron_loss(x, rv.ones(2)).backward()
         >>> x.grad.tolist()
-        [0.0, -1.0, -1.0]
+        [-1.0, -1.0]
     """
     product = _agreement("perceptron_loss", input, target, reduction)
     return reduced((-product).masked_fill(product > 0, 0.0), reduction)
