@@ -249,8 +249,8 @@ def test_likelihoods_and_margins(oracle):
     weight = rng.uniform(0.5, 2.0, 4)
 
     def given(function, *rest):
-        """A loss of which only the first argument learns."""
-        return lambda a, **k: function(a, *map(oracle.torch.tensor, rest), **k)
+        """A loss whose last arguments are given, not learned."""
+        return lambda *a, **k: function(*a, *map(oracle.torch.tensor, rest), **k)
 
     def agree(name, room, arrays, rest=(), **options):
         ours, backward = getattr(room, name), getattr(room, f"{name}_backward")
@@ -278,7 +278,9 @@ def test_likelihoods_and_margins(oracle):
             agree("multi_margin_loss", margin_loss, [x], [classes], p=p, margin=0.7, **r)
         agree("nll_loss", cross_entropy, [x], [classes, weight], **r)
     agree("kl_div", likelihood_loss, [x, positive], reduction="batchmean")
-    agree("cosine_similarity", margin_loss, [x, y], dim=0)
+    for margin in (0.0, 0.3):
+        agree("cosine_embedding_loss", margin_loss, [x, y], [signs[:, 0]], margin=margin)
+        agree("margin_ranking_loss", margin_loss, [x, y], [signs], margin=margin)
 
 
 @pytest.mark.external

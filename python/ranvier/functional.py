@@ -1,6 +1,6 @@
 """Every differentiable operation, under the name and argument order that PyTorch users know.
 
-One import line per room; nothing else lives here.
+One import line per room; nothing else lives here. Each is also there as `ranvier.NAME`.
 """
 
 from ranvier.ops import index as _index
@@ -87,11 +87,11 @@ from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
 from ranvier.ops.locally_connected2d import locally_connected2d
+from ranvier.ops.logsumexp import logsumexp
 from ranvier.ops.lp_pool import lp_pool1d, lp_pool2d
 from ranvier.ops.lstm import lstm, lstm_cell
 from ranvier.ops.margin_loss import (
     cosine_embedding_loss,
-    cosine_similarity,
     hinge_embedding_loss,
     hinge_loss,
     margin_ranking_loss,
@@ -109,6 +109,7 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.pointwise_loss import (
@@ -123,6 +124,18 @@ from ranvier.ops.pointwise_loss import (
     weighted_mse_loss,
 )
 from ranvier.ops.prelu import prelu
+from ranvier.ops.rearrange import (
+    diff,
+    flip,
+    fliplr,
+    flipud,
+    meshgrid,
+    repeat,
+    repeat_interleave,
+    roll,
+    rot90,
+    tile,
+)
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell

@@ -98,7 +98,6 @@ REASONS = {
     "no op for ai.onnx.preview.training.Adam": _OPTIMIZER,
     "no op for ai.onnx.preview.training.Gradient": "gradients are taken by backward()",
     "no op for ai.onnx.preview.training.Momentum": _OPTIMIZER,
-    "no op for NegativeLogLikelihoodLoss": "no op yet",
     "Unique along an axis": "unique numbers only",
     "scatter by max": "scatter writes and adds",
     "scatter by min": "scatter writes and adds",

@@ -66,8 +66,6 @@ class TestMarginLoss(OpTests):
         ),
         case("multi_margin_loss", distinct(6, 5), integers(0, 5, 6), 1, 0.28),
         case("multi_margin_loss", distinct(5), fixed(np.array(2)), 1, 0.28),
-        case("cosine_similarity", nonzero(N, 5), nonzero(N, 5)),
-        case("cosine_similarity", nonzero(4, N, 5), nonzero(4, N, 5), dim=0),
         *(
             case("cosine_embedding_loss", nonzero(N, 4), nonzero(N, 4),
                  uniform(t, t, N).constant(), margin, reduction="none")
@@ -94,8 +92,8 @@ class TestMarginLoss(OpTests):
                meta=False),
         Raises(ValueError, r"\[cosine_embedding_loss\] expected vectors \(N, D\) with targets",
                F.cosine_embedding_loss, normal(4, 3), normal(4, 3), normal(3)),
-        Raises(TypeError, r"\[cosine_similarity\] expected x2 of dtype", F.cosine_similarity,
-               normal(4, 3), integers(0, 3, 4, 3)),
+        Raises(TypeError, r"\[cosine_embedding_loss\] expected input2 of dtype",
+               F.cosine_embedding_loss, normal(4, 3), integers(0, 3, 4, 3), normal(4)),
     ]  # fmt: skip
 
 
@@ -139,7 +137,7 @@ def test_extremes_and_nan():
 
 def test_vectors_of_no_length_have_no_direction():
     a = rv.zeros(2, 3, requires_grad=True)
-    y = F.cosine_similarity(a, rv.ones(2, 3))
-    y.sum().backward()
-    assert y.tolist() == [0.0, 0.0]
+    loss = F.cosine_embedding_loss(a, rv.ones(2, 3), rv.ones(2), reduction="none")
+    loss.sum().backward()
+    assert loss.tolist() == [1.0, 1.0]
     assert np.isfinite(host(a.grad)).all()

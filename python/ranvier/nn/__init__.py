@@ -1,6 +1,6 @@
 """Networks: modules of plain attributes, layers, losses and initial values."""
 
-from ranvier.nn import init
+from ranvier.nn import init, utils
 from ranvier.nn.activation import (
     CELU,
     ELU,
@@ -193,4 +193,5 @@ __all__ = [
     "Window",
     "init",
     "observe",
+    "utils",
 ]  # fmt: skip

@@ -204,27 +204,10 @@ def multi_margin_loss(
     return reduced(losses, reduction)
 
 
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors: a.b / (max(|a|, eps) max(|b|, eps)).
-
-    Args:
-        x1: vectors along an axis; the shapes broadcast.
-        x2: vectors along the same axis.
-        dim: that axis.
-        eps: the shortest length that is divided by; below it the gradient knows no lengths.
-
-    Returns:
-        The broadcast shape without the axis.
-
-    Raises:
-        TypeError: not floating.
-    """
-    op = "cosine_similarity"
-    check_tensors(op, x1=x1, x2=x2)
-    check_floating(op, x1=x1, x2=x2)
-    squares = float(eps) ** 2
-    a, b = (x / x.square().sum(dim, keepdim=True).clip(squares).sqrt() for x in (x1, x2))
-    cosine: Tensor = (a * b).sum(dim)
+def _cosine(x1: Tensor, x2: Tensor) -> Tensor:
+    """Along the last axis; vectors shorter than 1e-8 count as that long."""
+    a, b = (x / x.square().sum(-1, keepdim=True).clip(1e-16).sqrt() for x in (x1, x2))
+    cosine: Tensor = (a * b).sum(-1)
     return cosine
 
 
@@ -250,12 +233,13 @@ def cosine_embedding_loss(
     op = "cosine_embedding_loss"
     check_tensors(op, input1=input1, input2=input2, target=target)
     check_same_shape(op, input1, input2)
+    check_floating(op, input1=input1, input2=input2)
     check_reduction(op, reduction)
     if input1.ndim not in (1, 2) or input1.shape[:-1] != target.shape:
         raise ValueError(
             f"[{op}] expected vectors (N, D) with targets (N,), or (D,) with (), got "
             f"{input1.shape} with {target.shape}"
         )
-    cosine = cosine_similarity(input1, input2, -1)
+    cosine = _cosine(input1, input2)
     losses = (1.0 - cosine).where(target == 1, (cosine - float(margin)).relu())
     return reduced(losses, reduction)

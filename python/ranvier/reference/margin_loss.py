@@ -7,6 +7,8 @@ kernel-based vector machines (2001).
 
 import numpy as np
 
+from .norm import cosine_similarity, cosine_similarity_backward
+
 
 def _reduce(losses: np.ndarray, reduction: str) -> np.ndarray:
     if reduction == "none":
@@ -156,24 +158,6 @@ def multi_margin_loss_backward(
     right = np.arange(input.shape[-1]) == target[..., None]
     slopes = np.where(right, -slopes.sum(axis=-1, keepdims=True), slopes)
     return _share(grad, target.shape, reduction)[..., None] * slopes, None
-
-
-def cosine_similarity(
-    x1: np.ndarray, x2: np.ndarray, dim: int = 1, eps: float = 1e-8
-) -> np.ndarray:
-    """``a.b / (max(|a|, eps) max(|b|, eps))`` along an axis."""
-    a, b = (np.maximum(np.sqrt((x**2).sum(axis=dim)), eps) for x in (x1, x2))
-    return (x1 * x2).sum(axis=dim) / (a * b)
-
-
-def cosine_similarity_backward(
-    grad: np.ndarray, x1: np.ndarray, x2: np.ndarray, dim: int = 1, eps: float = 1e-8
-) -> tuple[np.ndarray, np.ndarray]:
-    """``(b / |b| - cos a / |a|) / |a|`` by a; by b the same with both exchanged."""
-    cosine = np.expand_dims(cosine_similarity(x1, x2, dim, eps), dim)
-    a, b = (np.sqrt((x**2).sum(axis=dim, keepdims=True)) for x in (x1, x2))
-    g = np.expand_dims(grad, dim)
-    return g * (x2 / b - cosine * x1 / a) / a, g * (x1 / a - cosine * x2 / b) / b
 
 
 def cosine_embedding_loss(
