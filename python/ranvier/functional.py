@@ -73,6 +73,7 @@ from ranvier.ops.gather import (
     one_hot,
     scatter,
     scatter_add,
+    scatter_reduce,
     take_along_dim,
 )
 from ranvier.ops.glu import glu
@@ -137,6 +138,7 @@ from ranvier.ops.rearrange import (
     tile,
 )
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.remainder import floor_divide, fmod, remainder, trunc_divide
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.scan import cumprod, cumsum
