@@ -113,7 +113,6 @@ from ranvier.ops.pointwise_loss import (
     weighted_mse_loss,
 )
 from ranvier.ops.prelu import prelu
-from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
