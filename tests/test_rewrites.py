@@ -1,4 +1,4 @@
-"""Rewrite rules of captured steps: each applies where it should, nowhere else, and keeps the bits."""
+"""Rewrite rules of captured steps: each applies where it should and keeps the bits."""
 
 import numpy as np
 import pytest
