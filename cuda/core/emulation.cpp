@@ -20,6 +20,7 @@
 
 #include "core/check.h"
 #include "core/device_abi.h"
+#include "cuda/core/async.h"
 #include "cuda/core/backend.h"
 
 uint3 threadIdx, blockIdx;
@@ -92,6 +93,12 @@ void prepare(Context& c, char* stack, size_t bytes, void (*entry)()) {
 
 enum class State : uint8_t { Fresh, Ready, Barrier, Warp, Done };
 
+struct Pending {  // a copy that has not landed
+  const Segment* segment;
+  int64_t at, count;
+  const void* from;  // null: zeros
+};
+
 struct Fiber {
   Context context;
   char* stack = nullptr;
@@ -100,6 +107,8 @@ struct Fiber {
   Site site{};
   uint32_t mask = 0;
   Exchange* exchange = nullptr;  // of the collective it is in, or was in last
+  std::vector<Pending> open;     // of the group that is not closed yet
+  std::vector<std::vector<Pending>> groups;
 };
 
 struct Warp {
@@ -501,6 +510,46 @@ void note_write(const Segment& s, int64_t i) {
   t.writer = m.current;
   t.write_block = m.block_epoch;
   t.write_warp = m.warps[static_cast<size_t>(warp)].epoch;
+}
+
+// ---- Asynchronous copies ------------------------------------------------------------------------
+
+static void land(const Pending& p) {
+  for (int64_t i = 0; i < p.count; ++i) note_write(*p.segment, p.at + i);
+  char* to = p.segment->data + p.at * p.segment->item;
+  const auto bytes = static_cast<size_t>(p.count * p.segment->item);
+  if (p.from)
+    memcpy(to, p.from, bytes);
+  else
+    memset(to, 0, bytes);
+}
+
+void copy_later(const Segment& s, int64_t i, const void* from, int64_t count) {
+  Machine& m = machine();
+  trace(s, i + count - 1, "a copy");
+  const Pending p{&s, i, count, from};
+  if (!g_late_copies) return land(p);
+  // Until it lands nobody may read what was there, nor anything else.
+  for (int64_t k = i; k < i + count; ++k) {
+    note_write(s, k);
+    s.traces[k].writer = -1;
+  }
+  memset(s.data + i * s.item, 0xff, static_cast<size_t>(count * s.item));
+  m.fibers[static_cast<size_t>(m.current)].open.push_back(p);
+}
+
+void close_group() {
+  Fiber& f = machine().fibers[static_cast<size_t>(machine().current)];
+  f.groups.push_back(std::move(f.open));
+  f.open.clear();
+}
+
+void wait_groups(int newest) {
+  Fiber& f = machine().fibers[static_cast<size_t>(machine().current)];
+  while (static_cast<int>(f.groups.size()) > newest) {
+    for (const Pending& p : f.groups.front()) land(p);
+    f.groups.erase(f.groups.begin());
+  }
 }
 
 void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context) {
