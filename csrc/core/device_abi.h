@@ -38,8 +38,9 @@ struct DeviceLibrary {
   // when the host's side is done with.
   int (*copy)(int device, void* to, const void* from, int64_t bytes);
   int (*synchronize)(int device);
-  int (*option)(const char* name, const char* value);  // of the emulation: see cuda/core/emulation.h
-  const char* (*error)(void);                          // of this thread's last failure
+  int (*option)(const char* name,
+                const char* value);  // of the emulation: see cuda/core/emulation.h
+  const char* (*error)(void);        // of this thread's last failure
 };
 
 }  // namespace ranvier

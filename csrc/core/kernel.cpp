@@ -34,8 +34,7 @@ std::string describe(const KernelBase& k, const void* args) {
          text(marks[static_cast<int>(refs[i].access)], refs[i].dtype, shape);
   }
   auto* spans = reinterpret_cast<const Span*>(refs + k.arrays);
-  for (int i = 0; i < k.spans; ++i)
-    s += (s.empty() ? "" : ", ") + text("span of ", spans[i].count);
+  for (int i = 0; i < k.spans; ++i) s += (s.empty() ? "" : ", ") + text("span of ", spans[i].count);
   return s;
 }
 

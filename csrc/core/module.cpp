@@ -113,7 +113,8 @@ nb::object item(const Array& tensor) {
   check_host_read(".item()");
   RV_CHECK(tensor.size() == 1, "item", Value, "expected a tensor of one element, got shape ",
            tensor.shape(), " - use .numpy() for arrays");
-  RV_CHECK(!tensor.is_meta(), "item", Type, "expected a tensor with values, got one on device meta");
+  RV_CHECK(!tensor.is_meta(), "item", Type,
+           "expected a tensor with values, got one on device meta");
   const Array a = to_host(tensor);
   switch (a.dtype()) {
     case DType::Float32:

@@ -3,7 +3,8 @@
 //
 //   cp_async(tile, i, from, inside);   // 16 bytes to tile[i...]; zeros where not inside
 //   cp_async_commit();                 // closes a group
-//   cp_async_wait<1>();                // all groups but the newest one have landed: for this thread
+//   cp_async_wait<1>();                // all groups but the newest one have landed: for this
+//   thread
 //   __syncthreads();                   // and for the others
 //
 // Emulated, a copy lands at once ("early") or only when it is waited for ("late", its target unset

@@ -39,8 +39,8 @@ int g_process = 0;  // a child of fork cannot use its parent's context
 }  // namespace
 
 const char* const kFlavor = "cuda";
-const char* const kBuilt =
-    "CUDA " RV_TEXT(__CUDACC_VER_MAJOR__) "." RV_TEXT(__CUDACC_VER_MINOR__) " for " RV_ARCHITECTURES;
+const char* const kBuilt = "CUDA " RV_TEXT(__CUDACC_VER_MAJOR__) "." RV_TEXT(
+    __CUDACC_VER_MINOR__) " for " RV_ARCHITECTURES;
 const bool kExact = false;
 
 int devices() {
@@ -126,7 +126,8 @@ void synchronize(const Place& p) {
 IndexFlag* index_flag() {
   static IndexFlag* flag = [] {
     void* p = nullptr;
-    check(cudaHostAlloc(&p, sizeof(IndexFlag), cudaHostAllocMapped | cudaHostAllocPortable), "cuda");
+    check(cudaHostAlloc(&p, sizeof(IndexFlag), cudaHostAllocMapped | cudaHostAllocPortable),
+          "cuda");
     return new (p) IndexFlag{};
   }();
   return flag;

@@ -30,9 +30,9 @@ struct Layout {
     for (int a = ndim - 1; a >= 0; --a) {
       int64_t index = i;
       if (a > 0) {
-        const int64_t rest = small ? static_cast<int64_t>(static_cast<uint32_t>(i) /
-                                                          static_cast<uint32_t>(shape[a]))
-                                   : i / shape[a];
+        const int64_t rest =
+            small ? static_cast<int64_t>(static_cast<uint32_t>(i) / static_cast<uint32_t>(shape[a]))
+                  : i / shape[a];
         index = i - rest * shape[a];
         i = rest;
       }

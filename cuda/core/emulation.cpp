@@ -112,7 +112,7 @@ struct Fiber {
 };
 
 struct Warp {
-  uint32_t epoch = 0;     // __syncwarp calls
+  uint32_t epoch = 0;      // __syncwarp calls
   uint64_t last_sync = 0;  // serial of the last one
 };
 
@@ -128,9 +128,9 @@ struct Machine {
   Context scheduler;
   uint32_t block_epoch = 0;
   uint64_t serial = 0;
-  std::vector<char*> stacks;           // free ones
-  std::vector<Exchange*> exchanges;    // free ones
-  std::vector<Segment> segments;       // of the block
+  std::vector<char*> stacks;         // free ones
+  std::vector<Exchange*> exchanges;  // free ones
+  std::vector<Segment> segments;     // of the block
   std::vector<std::vector<Trace>> traces;
   std::vector<char> arena;
   size_t arena_used = 0;
@@ -149,8 +149,8 @@ uint64_t g_seed = 0;
 bool g_late_copies = false;
 
 std::string where(const Machine& m) {
-  std::string s = text("kernel ", m.kernel, ", block (", blockIdx.x, ", ", blockIdx.y, ", ",
-                       blockIdx.z, ")");
+  std::string s =
+      text("kernel ", m.kernel, ", block (", blockIdx.x, ", ", blockIdx.y, ", ", blockIdx.z, ")");
   if (m.current >= 0) {
     const uint3& t = m.fibers[static_cast<size_t>(m.current)].index;
     s += text(", thread (", t.x, ", ", t.y, ", ", t.z, ")");
@@ -287,19 +287,20 @@ void run_block(Machine& m) {
   }
 }
 
-// ---- Device memory -------------------------------------------------------------------------------
+// ---- Device memory
+// -------------------------------------------------------------------------------
 
 // Device addresses lie in a reserved range that nobody can touch; `kSpan` bytes above each lies the
-// memory itself, which only kernels and copies look for. A block ends where its last page ends, with
-// an unreadable page behind it.
+// memory itself, which only kernels and copies look for. A block ends where its last page ends,
+// with an unreadable page behind it.
 constexpr int64_t kSpan = int64_t{1} << 40;
 
 struct Heap {
   std::mutex lock;
   char* base = nullptr;
   int64_t used = 0;
-  std::map<int64_t, int64_t> live;                  // offset of the data -> bytes
-  std::map<int64_t, std::vector<int64_t>> free;     // pages -> offsets of the first page
+  std::map<int64_t, int64_t> live;               // offset of the data -> bytes
+  std::map<int64_t, std::vector<int64_t>> free;  // pages -> offsets of the first page
 };
 Heap& heap() {
   static auto* h = new Heap;
@@ -331,7 +332,7 @@ std::string about(const void* address) {
 void on_fault(int signal, siginfo_t* info, void*) {
   Machine& m = machine();
   if (m.current < 0) {  // not ours
-    struct sigaction usual {};
+    struct sigaction usual{};
     usual.sa_handler = SIG_DFL;
     sigaction(signal, &usual, nullptr);
     return;
@@ -349,7 +350,7 @@ class FaultGuard {
     own.ss_sp = stack;
     own.ss_size = sizeof stack;
     sigaltstack(&own, &old_stack_);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = &on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigaction(SIGSEGV, &action, &old_);
@@ -360,7 +361,7 @@ class FaultGuard {
   }
 
  private:
-  struct sigaction old_ {};
+  struct sigaction old_{};
   stack_t old_stack_{};
 };
 
@@ -378,9 +379,7 @@ void stop(const char* format, ...) {
   __builtin_unreachable();
 }
 
-int lane() {
-  return machine().current % warpSize;
-}
+int lane() { return machine().current % warpSize; }
 
 void barrier(Site site) {
   Machine& m = machine();
@@ -476,8 +475,9 @@ void note_read(const Segment& s, int64_t i) {
     stop("a read of element %lld of the shared array at %s, which nobody wrote",
          static_cast<long long>(i), name_of(s.site).c_str());
   if (unordered(m, t.writer, t.write_block, t.write_warp))
-    stop("element %lld of the shared array at %s is read without a barrier after thread %d wrote it",
-         static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
+    stop(
+        "element %lld of the shared array at %s is read without a barrier after thread %d wrote it",
+        static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
   const int warp = m.current / warpSize;
   if (t.read_block != m.block_epoch || t.reader == -1) {
     t.reader = m.current;
@@ -493,9 +493,10 @@ void note_write(const Segment& s, int64_t i) {
   Machine& m = machine();
   Trace& t = trace(s, i, "a write");
   if (t.writer != -1 && unordered(m, t.writer, t.write_block, t.write_warp))
-    stop("element %lld of the shared array at %s is written without a barrier after thread %d "
-         "wrote it",
-         static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
+    stop(
+        "element %lld of the shared array at %s is written without a barrier after thread %d "
+        "wrote it",
+        static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
   const int warp = m.current / warpSize;
   bool raced = false;
   if (t.reader != -1 && t.read_block == m.block_epoch) {
@@ -621,7 +622,8 @@ uint32_t __ballot_sync(uint32_t mask, int predicate, const char* file, int line)
   return votes;
 }
 
-// ---- What the library offers ---------------------------------------------------------------------
+// ---- What the library offers
+// ---------------------------------------------------------------------
 
 namespace ranvier::backend {
 using emulation::heap;
@@ -644,7 +646,8 @@ void* allocate(int, int64_t bytes) {
   emulation::Heap& h = heap();
   std::lock_guard guard(h.lock);
   if (!h.base) {
-    void* p = mmap(nullptr, 2 * kSpan, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p =
+        mmap(nullptr, 2 * kSpan, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     RV_CHECK(p != MAP_FAILED, "emulation", Memory, "2 TB of addresses could not be reserved");
     h.base = static_cast<char*>(p);
   }

@@ -1,7 +1,7 @@
 // CUDA's words for the host compiler: the same .cu sources become a library that runs on any
-// machine, slowly and suspiciously. Each thread of a block is a fiber, which runs until a collective
-// (barrier, shuffle, vote, matrix product) and parks there; blocks run one after another. What it
-// finds, as an error that names kernel, block, thread and place:
+// machine, slowly and suspiciously. Each thread of a block is a fiber, which runs until a
+// collective (barrier, shuffle, vote, matrix product) and parks there; blocks run one after
+// another. What it finds, as an error that names kernel, block, thread and place:
 //
 //   * an access beyond the end of a device array, or to one that was freed (guard pages; device
 //     addresses are no host addresses, so host code that follows one faults as on a GPU);
@@ -81,11 +81,13 @@ T shuffle(uint32_t mask, T mine, int from, Site site) {
   return lane_value<T>(e, from);
 }
 
-// ---- Shared memory -------------------------------------------------------------------------------
+// ---- Shared memory
+// -------------------------------------------------------------------------------
 
 // Who touched an element last, and when. Times count barriers of the block and of the warp.
 struct Trace {
-  int32_t writer = -1, reader = -1;  // threads; reader -2: several of one warp, -3: of several warps
+  int32_t writer = -1,
+          reader = -1;  // threads; reader -2: several of one warp, -3: of several warps
   uint32_t write_block = 0, write_warp = 0, read_block = 0, read_warp = 0;
 };
 
@@ -143,7 +145,8 @@ Shared<T, N> shared(const char* file, int line) {
   return Shared<T, N>(segment(N, sizeof(T), {file, line}));
 }
 
-// ---- Launches ------------------------------------------------------------------------------------
+// ---- Launches
+// ------------------------------------------------------------------------------------
 
 // Runs body(context) for every thread of every block.
 void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context);
@@ -153,7 +156,8 @@ void* reach(void* device_address);
 
 }  // namespace ranvier::emulation
 
-// ---- CUDA's words --------------------------------------------------------------------------------
+// ---- CUDA's words
+// --------------------------------------------------------------------------------
 
 inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   ranvier::emulation::barrier({file, line});

@@ -35,8 +35,8 @@ void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parame
 #if defined(__CUDACC__)
   kernel<<<grid, block, 0, static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
   const cudaError_t code = cudaPeekAtLastError();
-  RV_CHECK(code == cudaSuccess, context.kernel, Runtime, "the launch failed: ",
-           cudaGetErrorString(code));
+  RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
+           "the launch failed: ", cudaGetErrorString(code));
 #else
   auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
   emulation::run(

@@ -15,7 +15,7 @@ namespace {
 thread_local std::string t_error;
 
 int code_of(ErrorKind kind) {
-  return kind == ErrorKind::Memory ? kDeviceMemory
+  return kind == ErrorKind::Memory  ? kDeviceMemory
          : kind == ErrorKind::Index ? kDeviceIndex
                                     : kDeviceRuntime;
 }

@@ -89,8 +89,8 @@ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 inline void mma_bfloat16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                          emulation::Site site = emulation::Site::here()) {
   emulation::multiply<2>(
-      d, a, b, [](uint32_t r, int half) { return __uint_as_float(half ? r & 0xffff0000u : r << 16); },
-      site);
+      d, a, b,
+      [](uint32_t r, int half) { return __uint_as_float(half ? r & 0xffff0000u : r << 16); }, site);
 }
 
 #endif

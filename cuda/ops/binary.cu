@@ -75,9 +75,9 @@ struct Integers {
 
 template <class T>
 void floats(const BinaryArgs& args, const Context& c) {
-  each<3>(c, {&args.y, &args.a, &args.b},
-          Floats<T>{device_data<T>(args.y), device_data<T>(args.a), device_data<T>(args.b),
-                    args.op});
+  each<3>(
+      c, {&args.y, &args.a, &args.b},
+      Floats<T>{device_data<T>(args.y), device_data<T>(args.a), device_data<T>(args.b), args.op});
 }
 template <class T>
 void integers(const BinaryArgs& args, const Context& c) {
