@@ -99,6 +99,7 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.pointwise_loss import (
@@ -113,10 +114,6 @@ from ranvier.ops.pointwise_loss import (
     weighted_mse_loss,
 )
 from ranvier.ops.prelu import prelu
-from ranvier.ops.mse_loss import mse_loss
-from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
-from ranvier.ops.pad import pad
-from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.rearrange import (
     diff,
     flip,

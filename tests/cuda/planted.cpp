@@ -117,7 +117,9 @@ __global__ void shuffles(float* y) {
 __global__ void last_one_wins(float* y) { y[0] = static_cast<float>(threadIdx.x); }
 
 // ---- Matrix products: 16 x 8 from 16 x K and K x 8 ----
-__device__ float entry(int i, int j) { return static_cast<float>((3 * i * i + 5 * j + i * j) % 7 - 3); }
+__device__ float entry(int i, int j) {
+  return static_cast<float>((3 * i * i + 5 * j + i * j) % 7 - 3);
+}
 
 __global__ void product_tf32(float* y, bool swapped) {
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
