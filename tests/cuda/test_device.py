@@ -24,8 +24,8 @@ TO_COME = {
     "instance_norm_stats", "instance_norm_sums", "layer_norm", "layer_norm_grad",
     "local_response_norm", "local_response_norm_grad", "lstm", "lstm_backward", "max_pool",
     "max_unpool", "max_unpool_grad", "multinomial", "pointwise_loss", "pointwise_loss_backward",
-    "put_along", "random", "rms_norm", "rms_norm_grad", "rnn", "rnn_backward", "scan", "sgd_step",
-    "sort", "take_along",
+    "put_along", "random", "remainder", "rms_norm", "rms_norm_grad", "rnn", "rnn_backward",
+    "scan", "sgd_step", "sort", "take_along",
 }  # fmt: skip
 
 
