@@ -41,8 +41,8 @@ NEEDS = {Path("io/onnx"): ("onnx", "ml_dtypes")}
 
 # Hot ops whose CUDA variant is still to be written.
 CUDA_TO_COME = {
-    "adam", "avg_pool", "batch_norm", "conv2d", "cross_entropy", "gru", "layer_norm", "lstm",
-    "max_pool", "pointwise_loss", "rnn", "sgd",
+    "adam", "avg_pool", "batch_norm", "conv2d", "cross_entropy", "gru", "interpolate",
+    "layer_norm", "lstm", "max_pool", "pointwise_loss", "rnn", "sgd",
 }  # fmt: skip
 INCLUDE = re.compile(r'^\s*#include\s+([<"])([^>"]+)', re.MULTILINE)
 
