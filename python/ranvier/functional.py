@@ -73,6 +73,7 @@ from ranvier.ops.gather import (
     one_hot,
     scatter,
     scatter_add,
+    scatter_reduce,
     take_along_dim,
 )
 from ranvier.ops.glu import glu
@@ -82,6 +83,7 @@ from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.interpolate import interpolate, upsample
 from ranvier.ops.layer_norm import layer_norm
+from ranvier.ops.likelihood_loss import gaussian_nll_loss, kl_div, poisson_nll_loss
 from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
@@ -89,6 +91,15 @@ from ranvier.ops.locally_connected2d import locally_connected2d
 from ranvier.ops.logsumexp import logsumexp
 from ranvier.ops.lp_pool import lp_pool1d, lp_pool2d
 from ranvier.ops.lstm import lstm, lstm_cell
+from ranvier.ops.margin_loss import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    perceptron_loss,
+    soft_margin_loss,
+)
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,
@@ -99,6 +110,7 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.pointwise_loss import (
@@ -113,9 +125,6 @@ from ranvier.ops.pointwise_loss import (
     weighted_mse_loss,
 )
 from ranvier.ops.prelu import prelu
-from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
-from ranvier.ops.pad import pad
-from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.rearrange import (
     diff,
     flip,
@@ -129,6 +138,7 @@ from ranvier.ops.rearrange import (
     tile,
 )
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.remainder import floor_divide, fmod, remainder, trunc_divide
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.scan import cumprod, cumsum

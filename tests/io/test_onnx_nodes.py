@@ -31,6 +31,7 @@ def model_of(nodes, inputs, outputs, initializers=(), opset=22, **options):
     reason=f"the table is of onnx {onnx_cases.committed_version()}",
 )
 class TestNodes:
+    @pytest.mark.kernels
     @pytest.mark.parametrize("row", onnx_cases.rows())
     def test_row(self, row):
         outcome = onnx_cases.run(row)
@@ -83,6 +84,12 @@ class TestBackend:
         (again,) = prepared.run({"x": x})
         assert again.tolist() == y.tolist()
         assert x.tolist() == [[1, -2], [3, 4]]
+        model.graph.input.append(helper.make_tensor_value_info("w", F32, None))
+        (doubled,) = backend.run_model(model, [x, 2 * np.float32([[1, 0], [1, 1]])])
+        assert doubled.tolist() == [[0, 0], [14, 8]]
+        for wrong in ([], [x, x], {"y": x}):
+            with pytest.raises(ValueError, match=r"\[onnx\] expected inputs x, got"):
+                prepared.run(wrong)
 
     def test_node(self):
         node = helper.make_node("Clip", ["x", "", "high"], ["y"])
