@@ -13,7 +13,7 @@
 //
 // Memory: beside the transformed weights (or the private gradients, below), which do not grow with
 // the image, each thread copies windows of bounded size. Volumes, and padding that is not zeros, go
-// through these kernels slab by slab: about 6 MB at most (python/ranvier/ops/_slabs.py).
+// through these kernels slab by slab: about 8 MB at most (python/ranvier/ops/_slabs.py).
 //
 // Every gradient is overwritten, not accumulated. An array that was not given has no storage.
 #pragma once

@@ -207,8 +207,8 @@ def test_workspace_is_small(shape: tuple[int, ...], mode: str) -> None:
     y.backward(grad)
     backward = _core.memory_stats()[2] - before
     copy = size if axes == 1 else 0  # a leaf copies a gradient that comes through a view
-    assert size <= forward <= size + (6 << 20)
-    assert 2 * size <= backward <= 2 * size + copy + (6 << 20)
+    assert size <= forward <= size + (8 << 20)
+    assert 2 * size <= backward <= 2 * size + copy + (8 << 20)
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
