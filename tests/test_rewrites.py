@@ -1,4 +1,4 @@
-"""Rewrite rules of captured steps: each applies where it should, nowhere else, and keeps the bits."""
+"""Rewrite rules of captured steps: each applies where it should and keeps the bits."""
 
 import numpy as np
 import pytest
@@ -137,6 +137,61 @@ class TestNormRelu:
         r = np.zeros_like(x)
         r.flat[5:8] = [np.nan, np.inf, -np.inf]
         rewritten(make, rv.tensor(x), rv.tensor(r))
+
+
+class TestProductRelu:
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            lambda: rv.nn.Conv2d(16, 24, 3, padding=1),  # Winograd
+            lambda: rv.nn.Conv2d(16, 24, 3, padding=1, bias=False),
+            lambda: rv.nn.Conv2d(16, 24, (5, 2), stride=2, padding=3),  # channels in the lanes
+            lambda: rv.nn.Conv2d(16, 40, 1),
+            lambda: rv.nn.Conv2d(16, 3, 3),  # pixels in the lanes
+            lambda: rv.nn.Conv2d(16, 16, 3, groups=16),  # depthwise
+            lambda: rv.nn.Conv2d(16, 8, 3, groups=4),
+            lambda: rv.nn.Conv2d(16, 600, 32, padding=15),  # several cuts of the reduction
+            lambda: rv.nn.Linear(32, 10),
+            lambda: rv.nn.Linear(32, 10, bias=False),
+            lambda: rv.nn.Linear(32, 1),
+        ],
+    )
+    def test_takes_in_the_relu(self, layer):
+        def make():
+            rv.manual_seed(2)
+            net = layer()
+
+            def step(x):
+                y = F.relu(net(x))
+                y.sum().backward()
+                gradients = [p.grad for p in net.parameters()]
+                for p in net.parameters():
+                    p.grad = None
+                return [y, *gradients]
+
+            return step
+
+        x = images(18, (2, 16, 9, 32) if "600" not in str(layer()) else (1, 16, 4, 4))
+        program = rewritten(make, x)
+        assert program.rewrites["product_relu"] == 1
+        assert "unary  " not in str(program)
+
+    def test_a_single_row(self):
+        net = rv.nn.Linear(700, 900)
+        program = rewritten(lambda: lambda x: F.relu(net(x)), images(19, (1, 700)))
+        assert program.rewrites["product_relu"] == 1
+
+    def test_stands_back_where_the_sum_is_needed(self):
+        net = rv.nn.Linear(8, 8)
+
+        def make():
+            def step(x):
+                y = net(x)
+                return F.relu(y), F.tanh(y)
+
+            return step
+
+        assert rewritten(make, images(20, (5, 8))).rewrites["product_relu"] == 0
 
 
 class TestChains:

@@ -32,6 +32,7 @@ struct Conv2dArgs {
   Out y, workspace;    // (N,K,P,Q)
   Conv2dShape shape;
   int64_t winograd;  // not 0: by F(4x4, 3x3), where the device has it
+  bool relu;         // of the sum, in the same pass: captured steps ask for it
   static constexpr int kArrays = 5, kSpans = 0;
 };
 struct Conv2dDataArgs {

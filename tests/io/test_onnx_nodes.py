@@ -31,6 +31,7 @@ def model_of(nodes, inputs, outputs, initializers=(), opset=22, **options):
     reason=f"the table is of onnx {onnx_cases.committed_version()}",
 )
 class TestNodes:
+    @pytest.mark.kernels
     @pytest.mark.parametrize("row", onnx_cases.rows())
     def test_row(self, row):
         outcome = onnx_cases.run(row)

@@ -13,8 +13,6 @@ from ranvier.dtypes import float32, int64, uint8
 from ranvier.io.onnx.graph import Unsupported, node, numbers
 from ranvier.io.onnx.nodes.convolution import CONVOLUTIONS, sides
 from ranvier.ops._conv import sides as same_sides
-from ranvier.ops.max_pool import Switches
-from ranvier.ops.max_pool import _Window as MaxWindow
 from ranvier.tensor import Tensor, tensor
 
 MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -86,6 +84,8 @@ def _max_pool(
     y = y.to(dtype)
     if outputs == 1:
         return y
+    if window.plain and not storage_order:
+        return y, tensor(switches.onnx_indices())
     at = [c - b for c, b in zip(switches.coordinates(), before, strict=True)]
     spatial = shape[2:]
     if storage_order:  # column-major: the first spatial axis is the fastest
@@ -102,7 +102,8 @@ def _max_unpool(
 ) -> Tensor:  # fmt: skip
     """Puts values where flat indices say; a larger output_shape adds zeros at the ends.
 
-    The indices become the switches of the pooling that made them.
+    The indices become the switches of the pooling that made them. They count over the output
+    without output_shape, as in ONNX's own reference (issue 2398 of its repository).
     """
     n = x.ndim - 2
     steps = tuple(strides or [1] * n)
@@ -115,18 +116,11 @@ def _max_unpool(
             for q, s, k, (b, a) in zip(x.shape[2:], steps, kernel_shape, around, strict=True)
         ]
     )
-    at = np.unravel_index(indices.numpy() % math.prod(spatial), spatial)
-    taps = []
-    for i, (coordinate, s, (b, _)) in enumerate(zip(at, steps, around, strict=True)):
-        first = np.arange(x.shape[2 + i]) * s - b  # sample of each window
-        taps.append(coordinate - first.reshape(-1, *[1] * (n - 1 - i)))
-    position = np.ravel_multi_index(tuple(taps), tuple(kernel_shape))
-    kind = np.uint8 if math.prod(kernel_shape) <= 256 else np.int32
-    window = MaxWindow(
-        tuple(kernel_shape), steps, tuple([b for b, _ in around]), (1,) * n, ceil_mode=False
-    )
     shape = (*x.shape[:2], *spatial)
-    y = UNPOOL[n](x, Switches(tensor(position.astype(kind)), shape, window))
+    switches = F.Switches.from_indices(
+        indices, shape, tuple(kernel_shape), steps, tuple([b for b, _ in around])
+    )
+    y = UNPOOL[n](x, switches)
     if output_shape is None:
         return y
     more = [w - h for w, h in zip(numbers(output_shape), shape, strict=True)]
