@@ -241,7 +241,7 @@ def _held(g: Array, grad: Any, back: tuple[Any, ...], node: Function) -> bool:
         for other in node.saved:
             if other is g:
                 return True
-    return grad.__class__ is list and any([other is g for other in grad])
+    return grad.__class__ is list and any(other is g for other in grad)
 
 
 def _accumulate(leaf: Tensor, grad: Array) -> None:
