@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "core/device.h"
 #include "core/kernel.h"
 #include "core/program.h"
 #include "core/threads.h"
@@ -279,7 +280,7 @@ bool has_nan(const Array& x) {
   check_host_read("the search for NaN");
   Array values = x.dtype() == DType::Float64 ? x : x.cast(DType::Float32);
   Array found = run(ReduceOp::AnyNaN, values, (1u << x.ndim()) - 1, DType::Bool);
-  return *found.data<uint8_t>() != 0;
+  return *to_host(found).data<uint8_t>() != 0;
 }
 
 // A view of a reduced result with its axes back at size 1.

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
+#include "core/loops.h"
 #include "core/simd_math.h"
-#include "ops/blocks_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -166,8 +166,8 @@ void integers(const UnaryArgs& args) {
   });
 }
 
-// A function's own code is a loop over dense numbers and nothing else; everything around it is
-// there once per dtype, and calls it by its address.
+// A function's own code is a loop over whole vectors of dense numbers and nothing else; everything
+// around it is there once per dtype, and calls it by its address.
 template <class T>
 using Values = void (*)(int64_t n, const T* x, T* y, const UnaryParameters& parameters);
 template <class T>
@@ -177,48 +177,30 @@ using Gradients = void (*)(int64_t n, const T* g, const T* s, T* dx,
 template <class T, class F>
 void values(int64_t n, const T* x, T* y, const UnaryParameters& parameters) {
   const Parameters<T> p(parameters);
-  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-    F::template of<T>(Vec<T>::load(x + i, lanes), p).store(y + i, lanes);
-  });
+  for (int64_t i = 0; i < n; i += Vec<T>::N) {
+    F::template of<T>(Vec<T>::load(x + i), p).store(y + i);
+  }
 }
 template <class T, class F>
 void gradients(int64_t n, const T* g, const T* s, T* dx, const UnaryParameters& parameters) {
   const Parameters<T> p(parameters);
-  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-    F::template back<T>(Vec<T>::load(g + i, lanes), Vec<T>::load(s + i, lanes), p)
-        .store(dx + i, lanes);
-  });
+  for (int64_t i = 0; i < n; i += Vec<T>::N) {
+    F::template back<T>(Vec<T>::load(g + i), Vec<T>::load(s + i), p).store(dx + i);
+  }
 }
 
 template <class T>
 void forward(const UnaryArgs& args, Values<T> function) {
-  Loop<2> loop({&args.y, &args.x});
-  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
-    Row<T> y(at[0], stride[0]), x(at[1], stride[1]);
-    T x_block[kBlock], y_block[kBlock];
-    const int64_t step = y.dense() && x.dense() ? n : kBlock;
-    for (int64_t begin = 0; begin < n; begin += step) {
-      const int64_t count = n - begin < step ? n - begin : step;
-      function(count, dense_in(x, begin, count, x_block), dense_out(y, begin, y_block),
-               args.parameters);
-      scatter_out(y, begin, count, y_block);
-    }
+  Loop<2>({&args.y, &args.x}).run_dense<true>([&](int64_t n, char* const* p) {
+    function(n, reinterpret_cast<const T*>(p[1]), reinterpret_cast<T*>(p[0]), args.parameters);
   });
 }
 
 template <class T>
 void backward(const UnaryBackwardArgs& args, Gradients<T> function) {
-  Loop<3> loop({&args.dx, &args.grad, &args.saved});
-  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
-    Row<T> dx(at[0], stride[0]), g(at[1], stride[1]), s(at[2], stride[2]);
-    T g_block[kBlock], s_block[kBlock], dx_block[kBlock];
-    const int64_t step = dx.dense() && g.dense() && s.dense() ? n : kBlock;
-    for (int64_t begin = 0; begin < n; begin += step) {
-      const int64_t count = n - begin < step ? n - begin : step;
-      function(count, dense_in(g, begin, count, g_block), dense_in(s, begin, count, s_block),
-               dense_out(dx, begin, dx_block), args.parameters);
-      scatter_out(dx, begin, count, dx_block);
-    }
+  Loop<3>({&args.dx, &args.grad, &args.saved}).run_dense<true>([&](int64_t n, char* const* p) {
+    function(n, reinterpret_cast<const T*>(p[1]), reinterpret_cast<const T*>(p[2]),
+             reinterpret_cast<T*>(p[0]), args.parameters);
   });
 }
 
