@@ -153,7 +153,9 @@ def _contracted(a: _Term, b: _Term, keep: set[str], sizes: dict[str, int]) -> _T
         z = x.reshape(*lead, prod(down), summed).matmul(y.reshape(*lead, summed, prod(across)))
         z = z.reshape(*lead, *down, *across)
     else:
-        z = x.reshape(*lead, *down, *[1] * len(across)) * y.reshape(*lead, *[1] * len(down), *across)
+        z = x.reshape(*lead, *down, *[1] * len(across)) * y.reshape(
+            *lead, *[1] * len(down), *across
+        )
     return _Term(z, batch + rows + columns)
 
 
