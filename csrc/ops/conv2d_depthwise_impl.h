@@ -76,6 +76,18 @@ constexpr int kNear = 7;  // divides the usual widths: 7, 14, 28, 56 ...
 constexpr int kNear = 4;
 #endif
 
+// Keeps a vector in its register: gcc would rather load it again for each of its uses.
+template <class T>
+RV_INLINE void hold(Vec<T>& x) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(x.v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(x.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x.v));
+#endif
+}
+
 template <class T>
 bool depthwise_near(const Correlation<T>& p) {
   const int64_t beyond = p.cols + p.from_w + 2 - p.width;  // columns past the right edge
@@ -108,6 +120,8 @@ struct NearColumns {
 #pragma GCC unroll 8
     for (int j = 0; j < kNear; ++j) x[j + 1] = Vec<T>::load(from + j * pixel, lanes);
     x[kNear + 1] = Vec<T>::load(last + r * last_row + k, lanes);
+#pragma GCC unroll 16
+    for (int j = 0; j < kNear + 2; ++j) hold(x[j]);
   }
 };
 
@@ -141,11 +155,14 @@ void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* 
   }
 }
 
-// sums[tap][k] += the products of one row of dy with its windows.
+// From one tap to the next in the sums of a row: whole pages would be one cache set.
+RV_INLINE int64_t near_stride(int64_t K) { return round_up(K, 16) + 16; }
+
+// sums[tap * near_stride + k] += the products of one row of dy with its windows.
 template <class T>
 void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const T* dy, T* sums,
                            const T* zeros) {
-  const int64_t h = p.row_of(i), K = p.K;
+  const int64_t h = p.row_of(i), K = p.K, stride = near_stride(K);
   const Range rows = inside(h, 1, 3, p.height);
   for (int64_t next = 0; next < p.cols; next += kNear) {
     const int64_t j = min(next, p.cols - kNear);
@@ -161,7 +178,7 @@ void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const 
         columns.load(x, r, k, lanes);
 #pragma GCC unroll 3
         for (int s = 0; s < 3; ++s) {
-          T* sum = sums + (r * 3 + s) * K + k;
+          T* sum = sums + (r * 3 + s) * stride + k;
           Vec<T> a = Vec<T>::load(sum, lanes), b = x[s] * y[0];
 #pragma GCC unroll 8
           for (int t = 1; t < kNear; ++t) {
@@ -241,15 +258,20 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
 // sums[(r * S + s) * K + k] = the gradient of one piece.
 template <class T>
 void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
-  __builtin_memset(sums, 0, sizeof(T) * p.R * p.S * p.K);
   if (depthwise_near(p)) {
-    T* zeros = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * p.K));
-    __builtin_memset(zeros, 0, sizeof(T) * p.K);
+    const int64_t stride = near_stride(p.K), size = 9 * stride + p.K;
+    T* buffer = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * size));
+    __builtin_memset(buffer, 0, sizeof(T) * size);
     for (int64_t row = 0; row < p.images * p.rows; ++row) {
-      depthwise_near_weight(p, row / p.rows, row % p.rows, dy + row * p.cols * p.K, sums, zeros);
+      depthwise_near_weight(p, row / p.rows, row % p.rows, dy + row * p.cols * p.K, buffer,
+                            buffer + 9 * stride);
+    }
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      __builtin_memcpy(sums + tap * p.K, buffer + tap * stride, sizeof(T) * p.K);
     }
     return;
   }
+  __builtin_memset(sums, 0, sizeof(T) * p.R * p.S * p.K);
   auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
   fill_offsets(p, offset);
   const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
