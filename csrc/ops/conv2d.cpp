@@ -13,6 +13,15 @@ namespace ranvier {
 RV_KERNEL(conv2d, Conv2dArgs);
 RV_KERNEL(conv2d_data, Conv2dDataArgs);
 RV_KERNEL(conv2d_weight, Conv2dWeightArgs);
+// All taps are counted, those in the padding too.
+static double useful_operations(const Conv2dShape& s) {
+  return 2.0 * s.N * s.K * s.P * s.Q * (s.C / s.groups) * s.R * s.S;
+}
+RV_FLOPS(conv2d, Conv2dArgs, [](const Conv2dArgs& a) { return useful_operations(a.shape); });
+RV_FLOPS(conv2d_data, Conv2dDataArgs,
+         [](const Conv2dDataArgs& a) { return useful_operations(a.shape); });
+RV_FLOPS(conv2d_weight, Conv2dWeightArgs,
+         [](const Conv2dWeightArgs& a) { return useful_operations(a.shape); });
 
 namespace {
 
@@ -139,7 +148,8 @@ Array forward(const Array& x, const Array& w, const std::optional<Array>& bias, 
   if (y.size() == 0) return y;
   const bool winograd = may_use_winograd(x) && conv2d_prefers_minimal(s);
   const Array workspace = Array::empty({conv2d_workspace(s, winograd)}, x.dtype(), x.device(), op);
-  conv2d({in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd});
+  conv2d(
+      {in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd, false});
   return y;
 }
 

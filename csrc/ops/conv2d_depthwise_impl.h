@@ -150,7 +150,10 @@ void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* 
         }
       }
 #pragma GCC unroll 8
-      for (int t = 0; t < kNear; ++t) y[t].store(out + t * p.out_pixel + k, lanes);
+      for (int t = 0; t < kNear; ++t) {
+        const Vec<T> z = p.relu ? max(Vec<T>::zero(), y[t]) : y[t];
+        z.store(out + t * p.out_pixel + k, lanes);
+      }
     });
   }
 }
@@ -222,6 +225,8 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
     const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
     const int64_t out_pixel = p.out_pixel, channels = p.K;
     const T* bias = p.bias;
+    const bool relu = p.relu;
+    const auto clamped = [relu](Vec<T> y) RV_LAMBDA { return relu ? max(Vec<T>::zero(), y) : y; };
     for (int64_t row = row0; row < row1; ++row) {
       const int64_t n = row / p.rows, i = row % p.rows;
       const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
@@ -235,7 +240,7 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
             depthwise_sum<T, 4>(y, taps, x + k, packed + k, r.begin * taps.S, r.end * taps.S,
                                 lanes);
 #pragma GCC unroll 4
-            for (int t = 0; t < 4; ++t) y[t].store(out + t * out_pixel + k, lanes);
+            for (int t = 0; t < 4; ++t) clamped(y[t]).store(out + t * out_pixel + k, lanes);
           });
           j += 4;
         } else {
@@ -246,7 +251,7 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
               depthwise_sum<T, 1>(y, taps, x + k, packed + k, a * taps.S + s.begin,
                                   a * taps.S + s.end, lanes);
             }
-            y[0].store(out + k, lanes);
+            clamped(y[0]).store(out + k, lanes);
           });
           ++j;
         }

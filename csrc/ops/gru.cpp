@@ -8,6 +8,15 @@ namespace ranvier {
 
 RV_KERNEL(gru, GruArgs);
 RV_KERNEL(gru_backward, GruBackwardArgs);
+// The products with both weights; a backward makes two of each.
+RV_FLOPS(gru, GruArgs, [](const GruArgs& a) {
+  return 2.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
+RV_FLOPS(gru_backward, GruBackwardArgs, [](const GruBackwardArgs& a) {
+  return 4.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
 
 namespace {
 
@@ -19,6 +28,15 @@ Recurrent checked(const Array& x, const Array& weight_ih, const Array& weight_hh
            (Dims{3 * s.units, s.units}), ", got ", weight_hh.shape());
   s.state("the initial state h0", x, h0, s.width);
   return s;
+}
+
+// The forward's checks alone.
+void check(const Array& x, const Array& weight_ih, const Array& weight_hh, Optional bias_ih,
+           Optional bias_hh, Optional h0, Optional lengths) {
+  const Recurrent s = checked(x, weight_ih, weight_hh, h0);
+  s.bias("bias_ih", x, bias_ih);
+  s.bias("bias_hh", x, bias_hh);
+  s.lengths(x, lengths);
 }
 
 // y, hn, and what the backward needs: r, z, n and q.
@@ -72,6 +90,7 @@ RV_BIND(m) {
   const auto none = nb::arg().none();
   const auto some = nb::arg();
   m.def("gru", &forward, RV_NOGIL, some, some, some, none, none, none, none, some);
+  m.def("gru_check", &check, some, some, some, none, none, none, none);
   m.def("gru_backward", &backward, RV_NOGIL, none, none, some, some, some, none, none, some, some,
         some, some);
 }

@@ -8,6 +8,14 @@ namespace ranvier {
 RV_KERNEL(linear, LinearArgs);
 RV_KERNEL(linear_grad_input, LinearGradInputArgs);
 RV_KERNEL(linear_grad_weight, LinearGradWeightArgs);
+RV_FLOPS(linear, LinearArgs,
+         [](const LinearArgs& a) { return 2.0 * a.y.shape[0] * a.y.shape[1] * a.x.shape[1]; });
+RV_FLOPS(linear_grad_input, LinearGradInputArgs, [](const LinearGradInputArgs& a) {
+  return 2.0 * a.dx.shape[0] * a.dx.shape[1] * a.dy.shape[1];
+});
+RV_FLOPS(linear_grad_weight, LinearGradWeightArgs, [](const LinearGradWeightArgs& a) {
+  return a.dweight.storage ? 2.0 * a.dy.shape[0] * a.dy.shape[1] * a.x.shape[1] : 0.0;
+});
 
 namespace {
 
@@ -45,7 +53,7 @@ Array forward(const Array& x, const Array& weight, const Array* bias) {
   Array y = Array::empty(with_last(x.shape(), outputs), x.dtype(), x.device(), "linear");
   if (y.size() > 0) {
     linear({in(x.reshape({rows, x.shape(-1)}, "linear")), in(weight), in(b),
-            out(y.with({rows, outputs}, {outputs, 1}))});
+            out(y.with({rows, outputs}, {outputs, 1})), false});
   }
   return y;
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, inliner
 from onnx.backend.base import Backend, BackendRep
 from onnx.defs import onnx_opset_version
 
@@ -15,6 +15,29 @@ from ranvier.io.onnx import nodes  # noqa: F401  (registers what runs each node)
 from ranvier.io.onnx.graph import Graph, Step, Unsupported, Value, from_host, to_host
 
 __all__ = ["Model", "RanvierBackend", "Unsupported"]
+
+
+# Nodes that ONNX defines by simpler ones, and that run as their definition.
+DEFINED = [
+    ("", "AffineGrid"),
+    ("", "Attention"),
+    ("", "CausalConvWithState"),
+    ("", "LinearAttention"),
+    ("", "RotaryEmbedding"),
+    ("ai.onnx.preview", "FlexAttention"),
+]
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """The model with its own functions, and the nodes of `DEFINED`, written out."""
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    if any((n.domain, n.op_type) in DEFINED for n in model.graph.node):
+        try:
+            return inliner.inline_selected_functions(model, DEFINED, inline_schema_functions=True)
+        except RuntimeError:  # it cannot where a node leaves inputs out; then the node has no op
+            return model
+    return model
 
 
 class Model(BackendRep):
@@ -28,8 +51,7 @@ class Model(BackendRep):
     """
 
     def __init__(self, model: ModelProto) -> None:
-        if model.functions:
-            raise Unsupported("functions of a model's own")
+        model = _inlined(model)
         self.opsets = {o.domain: o.version for o in model.opset_import}
         self.graph = Graph(model.graph, self.opsets)
 
@@ -42,8 +64,19 @@ class Model(BackendRep):
 
         Raises:
             Unsupported: a value or an option that no op takes.
+            ValueError: other inputs than the graph has.
         """
-        given = inputs if isinstance(inputs, dict) else dict(zip(self.graph.inputs, inputs))  # noqa: B905
+        names = [name for name in self.graph.inputs if name not in self.graph.constants]
+        if isinstance(inputs, dict):
+            given = inputs
+        else:
+            every = len(inputs) > len(names)  # weights too, in place of the model's own
+            given = dict(zip(self.graph.inputs if every else names, inputs, strict=False))
+        if set(names) - set(given) or len(inputs) > len(self.graph.inputs):
+            raise ValueError(
+                f"[onnx] expected inputs {', '.join(names)}, got "
+                f"{', '.join(inputs) if isinstance(inputs, dict) else len(inputs)}"
+            )
         with no_grad():
             values = {name: from_host(value) for name, value in given.items()}
             return tuple([to_host(v) for v in self.graph.run(values)])
@@ -51,6 +84,15 @@ class Model(BackendRep):
 
 class RanvierBackend(Backend):
     """ONNX's interface to whatever runs its models."""
+
+    @classmethod
+    def is_compatible(cls, model: ModelProto, device: str = "CPU", **_: Any) -> bool:
+        """Whether every node of the model has an op."""
+        try:
+            cls.prepare(model, device)
+        except Unsupported:
+            return False
+        return True
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **_: Any) -> Model:

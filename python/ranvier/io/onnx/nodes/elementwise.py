@@ -9,7 +9,6 @@ from typing import Any
 
 import ranvier.functional as F
 from ranvier.creation import zeros_like
-from ranvier.dtypes import float64
 from ranvier.io.onnx.graph import Unsupported, dtype_of, node
 from ranvier.tensor import Tensor
 
@@ -94,7 +93,12 @@ def _hardsigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
 
 @node("Swish")
 def _swish(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return F.silu(x) if alpha == 1 else x * F.sigmoid(x * alpha)
+    return F.swish(x, alpha)
+
+
+@node("SwiGLU")
+def _swiglu(gate: Tensor, x: Tensor, *, alpha: float = 1.0) -> Tensor:
+    return _swish(gate, alpha=alpha) * x
 
 
 @node("Shrink")
@@ -153,13 +157,7 @@ def _pairwise(function: Callable[[Any, Any], Tensor], name: str) -> None:
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
-    if a.dtype.is_floating_point:
-        return F.divide(a, b)
-    return _towards_zero(a.to(float64) / b.to(float64)).to(a.dtype)  # exact below 2^53
-
-
-def _towards_zero(x: Tensor) -> Tensor:
-    return F.where(x < 0, F.ceil(x), F.floor(x))
+    return F.divide(a, b) if a.dtype.is_floating_point else F.trunc_divide(a, b)
 
 
 _pairwise(F.add, "Add")
@@ -183,18 +181,20 @@ def _pow(a: Tensor, b: Tensor, *, broadcast: int = 0, axis: int | None = None) -
 
 @node("Mod")
 def _mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
-    x, y = (a, b) if a.dtype.is_floating_point else (a.to(float64), b.to(float64))
-    whole = _towards_zero(x / y)
-    rest = F.where(F.equal(whole, 0.0), x, x - y * whole)  # of the sign of x; x itself by infinity
-    if not fmod:  # of the sign of y
-        rest = F.where(F.logical_and(F.not_equal(rest, 0.0), (rest < 0) != (y < 0)), rest + y, rest)
-    return rest.to(a.dtype)
+    return F.fmod(a, b) if fmod else F.remainder(a, b)
 
 
 @node("PRelu")
 def _prelu(x: Tensor, slope: Tensor, *, opset: int) -> Tensor:
-    if opset < 7 and slope.size > 1:  # one number for each channel
-        slope = slope.reshape(-1, *[1] * (x.ndim - 2))
+    """By our op where the slopes are one number or one for each channel."""
+    each = (x.shape[1],) if x.ndim > 1 else ()
+    if opset < 7 and slope.shape == each:
+        return F.prelu(x, slope)
+    aligned = (1,) * (x.ndim - slope.ndim) + slope.shape
+    if x.dtype.is_floating_point and (
+        slope.size == 1 or aligned[:1] + aligned[2:] == (1,) * (x.ndim - 1)
+    ):
+        return F.prelu(x, slope.reshape(() if slope.size == 1 else each))
     return F.where(x > 0, x, x * slope)
 
 

@@ -145,18 +145,13 @@ def _slice(
 
 @node("Tile", halves=True)
 def _tile(x: Tensor, repeats: Tensor) -> Tensor:
-    pairs = [(r, n) for r, n in zip(numbers(repeats), x.shape, strict=True)]
-    wide = x.reshape(tuple([m for _, n in pairs for m in (1, n)]))
-    wide = wide.expand(tuple([m for pair in pairs for m in pair]))
-    return wide.reshape(tuple([r * n for r, n in pairs]))
+    return F.tile(x, *numbers(repeats))
 
 
 @node("Trilu", halves=True)
 def _trilu(x: Tensor, diagonal: Tensor | None = None, *, upper: int = 1) -> Tensor:
     k = 0 if diagonal is None else int(diagonal.item())
-    rows, columns = arange(x.shape[-2]).unsqueeze(1) + k, arange(x.shape[-1])
-    kept = F.greater_equal(columns, rows) if upper else F.less_equal(columns, rows)
-    return F.where(kept, x, full((), 0, dtype=x.dtype))
+    return F.triu(x, k) if upper else F.tril(x, k)
 
 
 # ---- Padding ----
