@@ -30,10 +30,18 @@ RV_INLINE Vec<T> silu_slope(Vec<T> x, Vec<T> beta) {
   const Vec<T> y = sigmoid(x * beta);
   return y * fma(x * beta, Vec<T>(T(1)) - y, Vec<T>(T(1)));
 }
+// With e = e^x and n = e (e + 2): tanh(log(1 + e)) = n / (n + 2), one exp and one division. From 20
+// on it is 1, and e^2 stays in range.
 template <class T>
-RV_INLINE Vec<T> mish_slope(Vec<T> x) {
-  const Vec<T> y = tanh(softplus(x));
-  return fma(x * sigmoid(x), fnma(y, y, Vec<T>(T(1))), y);
+RV_INLINE Vec<T> mish(Vec<T> x) {
+  const Vec<T> two(T(2)), e = exp(min(Vec<T>(T(20)), x)), n = e * (e + two);
+  return x * (n / (n + two));
+}
+template <class T>
+RV_INLINE Vec<T> mish_slope(Vec<T> x) {  // t + x sigmoid(x) (1 - t^2) = (n + 4 x e (e + 1) / m) / m
+  const Vec<T> one(T(1)), two(T(2)), four(T(4)), e = exp(min(Vec<T>(T(20)), x));
+  const Vec<T> n = e * (e + two), m = n + two;
+  return select(x > Vec<T>(T(20)), one, (n + four * x * e * (e + one) / m) / m);
 }
 
 // The argument of gelu_tanh's logistic function, 2 sqrt(2 / pi) (x + 0.044715 x^3) = x (k + q x^2).
@@ -113,7 +121,7 @@ RV_LINE(Log, log(x), g / s)
 RV_LINE(Log10, log(x) * V(0.434294481903251828), g / (s * V(2.30258509299404568)))
 RV_LINE(Log1p, log1p(x), g / (s + V(1)))
 RV_LINE(Log2, log(x) * V(1.44269504088896341), g / (s * V(0.693147180559945309)))
-RV_LINE(Mish, x * tanh(softplus(x)), g * mish_slope(s))
+RV_LINE(Mish, mish(x), g * mish_slope(s))
 RV_LINE(Neg, -x, -g)
 RV_LINE(Ramp, min(P(d), max(P(c), fma(x, P(a), P(b)))),
         g * ramp_slope(s, P(a), P(b), P(c), P(d)))
