@@ -124,12 +124,21 @@ class TestBackend:
             (helper.make_node("Det", ["x"], ["y"]), "no op for Det"),
             (helper.make_node("Relu", ["x"], ["y"], slope=1.0), "Relu with attribute slope"),
             (helper.make_node("Relu", ["x"], ["y"], domain="mine"), "no op for mine.Relu"),
+            (helper.make_node("Relu", ["x"], ["y"], x=1.0), "Relu with attribute x"),
+            (helper.make_node("Relu", ["x", "x"], ["y"]), "Relu with 2 inputs"),
             (helper.make_node("Relu", ["x"], ["y", "z"]), "output 1 of Relu"),
         ],
     )
     def test_what_has_no_op(self, node, text):
         with pytest.raises(backend.Unsupported, match=text):
-            backend.run_node(node, [np.ones((2, 2), np.float32)])
+            backend.run_node(node, [np.ones((2, 2), np.float32)] * len(node.input))
+
+    def test_compatible_models(self):
+        yes, no = (
+            model_of([helper.make_node(op, ["x"], ["y"])], ["x"], ["y"]) for op in ("Abs", "Det")
+        )
+        assert backend.RanvierBackend.is_compatible(yes)
+        assert not backend.RanvierBackend.is_compatible(no)
 
     def test_dtype_that_ranvier_lacks(self):
         node = helper.make_node("Relu", ["x"], ["y"])
