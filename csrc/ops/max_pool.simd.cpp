@@ -131,20 +131,19 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x
   });
 }
 
-template <class T, class S>
-void pool(const MaxPoolArgs& args) {
-  const PoolGeometry& g = args.g;
+// f(taps, count, run, x, y) for runs of windows with the same taps inside: x is the offset of tap 0
+// of the first window, y that of its value.
+template <class F>
+RV_INLINE void for_each_window_run(const PoolGeometry& g, const F& f) {
   const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  const T* x = data<T>(args.x);
-  T* y = data<T>(args.y);
-  S* switches = data<S>(args.switches);
   const int64_t line = w.in * g.c;
   const TapRange whole = whole_windows(w);
   for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
     const TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
     auto* taps = static_cast<PoolTap*>(scratch(16 * d.kernel * h.kernel * w.kernel));
-    // Offsets count from sample (0, 0) of the plane where the windows' tap 0 lies.
-    auto list = [&](TapRange tw) {
+    const int64_t x = ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;
+    const int64_t y = ((n * d.out + od) * h.out + oh) * w.out * g.c;
+    auto windows = [&](int64_t ow, TapRange tw, const PoolRun& run) {
       int64_t count = 0;
       for (int64_t i = td.first; i < td.last; ++i) {
         for (int64_t j = th.first; j < th.last; ++j) {
@@ -154,25 +153,28 @@ void pool(const MaxPoolArgs& args) {
           }
         }
       }
-      return count;
+      f(static_cast<const PoolTap*>(taps), count, run, x + window_start(w, ow) * g.c, y + ow * g.c);
     };
-    const T* image = x + ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;
-    const int64_t row = ((n * d.out + od) * h.out + oh) * w.out * g.c;
-    auto pixel = [&](int64_t ow) {
-      const int64_t at = row + ow * g.c;
-      pool_run(taps, list(taps_inside(w, ow)), {1, g.c, 0, 0}, image + window_start(w, ow) * g.c,
-               y + at, switches + at);
-    };
-    for (int64_t ow = 0; ow < whole.first; ++ow) pixel(ow);
+    for (int64_t ow = 0; ow < whole.first; ++ow) windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
     if (whole.last > whole.first) {
-      const int64_t windows = whole.last - whole.first, at = row + whole.first * g.c;
-      const PoolRun run = w.stride == 1 ? PoolRun{1, windows * g.c, 0, 0}
-                                        : PoolRun{windows, g.c, w.stride * g.c, g.c};
-      pool_run(taps, list({0, w.kernel}), run, image + window_start(w, whole.first) * g.c, y + at,
-               switches + at);
+      const int64_t count = whole.last - whole.first;
+      windows(
+          whole.first, {0, w.kernel},
+          w.stride == 1 ? PoolRun{1, count * g.c, 0, 0} : PoolRun{count, g.c, w.stride * g.c, g.c});
     }
-    for (int64_t ow = whole.last; ow < w.out; ++ow) pixel(ow);
+    for (int64_t ow = whole.last; ow < w.out; ++ow) {
+      windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
+    }
   });
+}
+
+template <class T, class S>
+void pool(const MaxPoolArgs& args) {
+  for_each_window_run(
+      args.g, [&](const PoolTap* taps, int64_t count, const PoolRun& run, int64_t x, int64_t y) {
+        pool_run(taps, count, run, data<T>(args.x) + x, data<T>(args.y) + y,
+                 data<S>(args.switches) + y);
+      });
 }
 
 // f(rows, count, more) for the rows of windows over row (id, ih) of image n, in ascending order.
@@ -396,46 +398,33 @@ void unpool(const MaxUnpoolArgs& args) {
   });
 }
 
-// What each window reads at the place that its switch names.
+// What each window reads at the place that its switch names; nothing where that is no sample.
 template <class T, class S>
-void unpool_grad(const MaxUnpoolGradArgs& args) {
-  const PoolGeometry& g = args.g;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  const T* dx = data<T>(args.dx);
-  const S* switches = data<S>(args.switches);
-  T* dy = data<T>(args.dy);
-  // Where each tap of a window lies, from its tap 0.
-  const int64_t taps = d.kernel * h.kernel * w.kernel;
-  auto* offset = static_cast<int64_t*>(scratch(8 * taps));
-  for (int64_t i = 0, tap = 0; i < d.kernel; ++i) {
-    for (int64_t j = 0; j < h.kernel; ++j) {
-      for (int64_t k = 0; k < w.kernel; ++k, ++tap) {
-        offset[tap] = ((i * d.dilation * h.in + j * h.dilation) * w.in + k * w.dilation) * g.c;
+void unpool_grad_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* dx,
+                     const S* switches, T* dy) {
+  using V = Vec<T>;
+  for_each_block<T>(run, [=](auto width, int64_t from, int64_t to, int64_t step_from,
+                             int64_t step_to, auto lanes) RV_LAMBDA {
+    constexpr int kV = decltype(width)::V;
+    for (int v = 0; v < kV; ++v) {
+      const T* p = dx + from + v * step_from;
+      const Chosen<T, S> chosen(switches + to + v * step_to, lanes);
+      V y = V::zero();
+      for (int64_t t = 0; t < count; ++t) {
+        y = take(chosen == taps[t].tap, y, p + taps[t].offset, lanes);
       }
-    }
-  }
-  for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
-    TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
-    const int64_t sd = window_start(d, od), sh = window_start(h, oh);
-    int64_t at = ((n * d.out + od) * h.out + oh) * w.out * g.c;
-    for (int64_t ow = 0; ow < w.out; ++ow) {
-      TapRange tw = taps_inside(w, ow);
-      const T* from = dx + (((n * d.in + sd) * h.in + sh) * w.in + window_start(w, ow)) * g.c;
-      const bool whole = td.last - td.first == d.kernel && th.last - th.first == h.kernel &&
-                         tw.last - tw.first == w.kernel;
-      for (int64_t c = 0; c < g.c; ++c, ++at) {
-        const int64_t tap = switches[at];
-        bool inside = tap >= 0 && tap < taps;
-        if (!whole && inside) {
-          const int64_t i = tap / (h.kernel * w.kernel), j = tap / w.kernel % h.kernel;
-          const int64_t k = tap % w.kernel;
-          inside = i >= td.first && i < td.last && j >= th.first && j < th.last && k >= tw.first &&
-                   k < tw.last;
-        }
-        dy[at] = inside ? from[offset[tap] + c] : T(0);
-      }
+      y.store(dy + to + v * step_to, lanes);
     }
   });
+}
+
+template <class T, class S>
+void unpool_grad(const MaxUnpoolGradArgs& args) {
+  for_each_window_run(
+      args.g, [&](const PoolTap* taps, int64_t count, const PoolRun& run, int64_t x, int64_t y) {
+        unpool_grad_run(taps, count, run, data<T>(args.dx) + x, data<S>(args.switches) + y,
+                        data<T>(args.dy) + y);
+      });
 }
 
 }  // namespace
