@@ -177,19 +177,36 @@ void pool(const MaxPoolArgs& args) {
       });
 }
 
-// f(rows, count, more) for the rows of windows over row (id, ih) of image n, in ascending order.
+// f(n, id, rows) for bands of rows of samples under the same taps, in parallel.
 template <class F>
-RV_INLINE void for_each_window_row(const PoolGeometry& g, const PoolCovers& over, int64_t n,
-                                   int64_t id, int64_t ih, const F& f) {
+RV_INLINE void for_each_band(const PoolGeometry& g, const SampleRun* runs, int64_t run_count,
+                             const F& f) {
+  const PoolAxis &d = g.axis[0], &h = g.axis[1];
+  const int64_t row = g.axis[2].in * g.c, step = h.stride > 1 ? h.stride : 1;
+  const int64_t rows = (16384 / (row > 0 ? row : 1) + step) / step * step;
+  const int64_t bands = (h.in + rows - 1) / rows;
+  parallel_for(g.n * d.in * bands, [&](int64_t chunk) {
+    const int64_t low = chunk % bands * rows, plane = chunk / bands;
+    for (const SampleRun* r = runs; r < runs + run_count; ++r) {
+      const SampleRun part = within(*r, low, low + rows);
+      if (part.count > 0) f(plane / d.in, plane % d.in, part);
+    }
+  });
+}
+
+// The list of rows of windows over row (id, ih) of image n, in ascending order.
+template <class F>
+RV_INLINE void add_window_rows(const PoolGeometry& g, const PoolCovers& over, int64_t n, int64_t id,
+                               int64_t ih, PoolList& list, const F& flush) {
   const PoolCover &d = over.axis[0], &h = over.axis[1];
   const int64_t image = n * g.axis[0].out * g.axis[1].out * g.axis[2].out * g.c;
-  PoolList list(false);
   for (int64_t a = d.begin[id]; a < d.begin[id + 1]; ++a) {
     for (int64_t b = h.begin[ih]; b < h.begin[ih + 1]; ++b) {
-      list.add({image + d.items[a].offset + h.items[b].offset, d.items[a].tap + h.items[b].tap}, f);
+      list.add({image + d.items[a].offset + h.items[b].offset, d.items[a].tap + h.items[b].tap},
+               flush);
     }
   }
-  list.flush(f);
+  list.flush(flush);
 }
 
 #if defined(__AVX512F__)
@@ -288,19 +305,27 @@ static void spread_row(const Spread* s, int64_t phases, const PoolTap* rows, int
 // False where the geometry does not allow it.
 static bool unpool_few(const MaxUnpoolArgs& args) {
   const PoolGeometry& g = args.g;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  const PoolAxis &h = g.axis[1], &w = g.axis[2];
   const int64_t samples = w.in * g.c, values = w.out * g.c, phases = most_windows(w);
-  const PoolCovers over(g, (samples + 15) / 16 * phases * static_cast<int64_t>(sizeof(Spread)));
+  const int64_t spreads = (samples + 15) / 16 * phases;
+  const PoolCovers over(g, spreads * static_cast<int64_t>(sizeof(Spread)) +
+                               h.in * static_cast<int64_t>(sizeof(SampleRun)));
   auto* table = static_cast<Spread*>(over.more);
   if (!fill_spread(w, g.c, phases, table)) return false;
+  auto* runs = reinterpret_cast<SampleRun*>(table + spreads);
+  const int64_t run_count = sample_runs(h, over.axis[1], values, runs);
   const __mmask16 readable = Mask<float>::first(values).m;
-  for_each_pool_row(g.n, d.in, h.in, samples, [&](int64_t n, int64_t id, int64_t ih) {
-    float* to = data<float>(args.x) + ((n * d.in + id) * h.in + ih) * samples;
+  for_each_band(g, runs, run_count, [&](int64_t n, int64_t id, const SampleRun& band) {
+    float* to = data<float>(args.x) + ((n * g.axis[0].in + id) * h.in + band.first) * samples;
     auto rows = [&](const PoolTap* items, int64_t count, bool more) {
-      spread_row(table, phases, items, count, more, readable, data<float>(args.y),
-                 data<uint8_t>(args.switches), to, samples);
+      for (int64_t l = 0; l < band.count; ++l) {
+        spread_row(table, phases, items, count, more, readable, data<float>(args.y) + l * values,
+                   data<uint8_t>(args.switches) + l * values, to + l * band.step * samples,
+                   samples);
+      }
     };
-    for_each_window_row(g, over, n, id, ih, rows);
+    PoolList list(false);
+    add_window_rows(g, over, n, id, band.first, list, rows);
   });
   return true;
 }
@@ -331,51 +356,6 @@ void unpool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T*
   });
 }
 
-// The samples of a row that lie under the same windows, by the number of the first.
-struct SampleRun {
-  int64_t first;
-  PoolRun run;
-};
-
-// The runs of a row, at most one for each sample.
-RV_INLINE int64_t sample_runs(const PoolAxis& w, int64_t channels, SampleRun* to) {
-  const TapRange whole = whole_samples(w);
-  int64_t used = 0;
-  for (int64_t i = 0; i < whole.first; ++i) to[used++] = {i, {1, channels, 0, 0}};
-  if (w.stride == 1) {
-    if (whole.last > whole.first) {
-      to[used++] = {whole.first, {1, (whole.last - whole.first) * channels, 0, 0}};
-    }
-  } else {  // samples one stride apart
-    for (int64_t i = whole.first; i < whole.first + w.stride && i < whole.last; ++i) {
-      const int64_t pixels = (whole.last - i + w.stride - 1) / w.stride;
-      to[used++] = {i, {pixels, channels, channels, w.stride * channels}};
-    }
-  }
-  for (int64_t i = whole.last; i < w.in; ++i) to[used++] = {i, {1, channels, 0, 0}};
-  return used;
-}
-
-// One row of samples from the rows of windows over it, added in row-major order of the windows.
-template <class T, class S>
-void unpool_row(const SampleRun* runs, int64_t run_count, int64_t channels,
-                const PoolCover& columns, const PoolTap* rows, int64_t count, bool more, const T* y,
-                const S* switches, T* x) {
-  for (const SampleRun* s = runs; s < runs + run_count; ++s) {
-    auto add = [&](const PoolTap* taps, int64_t used, bool again) {
-      unpool_run(taps, used, s->run, y, switches, x + s->first * channels, again);
-    };
-    PoolList list(more);
-    for (int64_t r = 0; r < count; ++r) {
-      for (int64_t k = columns.begin[s->first]; k < columns.begin[s->first + 1]; ++k) {
-        const PoolTap& column = columns.items[k];
-        list.add({rows[r].offset + column.offset, rows[r].tap + column.tap}, add);
-      }
-    }
-    list.flush(add);
-  }
-}
-
 template <class T, class S>
 void unpool(const MaxUnpoolArgs& args) {
   const PoolGeometry& g = args.g;
@@ -385,16 +365,38 @@ void unpool(const MaxUnpoolArgs& args) {
     if (g.c < 16 && w.stride != 1 && unpool_few(args)) return;
   }
 #endif
-  const PoolCovers over(g, w.in * static_cast<int64_t>(sizeof(SampleRun)));
-  auto* runs = static_cast<SampleRun*>(over.more);
-  const int64_t run_count = sample_runs(w, g.c, runs);
-  for_each_pool_row(g.n, d.in, h.in, w.in * g.c, [&](int64_t n, int64_t id, int64_t ih) {
-    T* to = data<T>(args.x) + ((n * d.in + id) * h.in + ih) * w.in * g.c;
+  const PoolCovers over(g, (h.in + w.in) * static_cast<int64_t>(sizeof(SampleRun)));
+  auto* row_runs = static_cast<SampleRun*>(over.more);
+  SampleRun* column_runs = row_runs + h.in;
+  const int64_t values = w.out * g.c, samples = w.in * g.c;
+  const int64_t row_count = sample_runs(h, over.axis[1], values, row_runs);
+  const int64_t column_count = sample_runs(w, over.axis[2], g.c, column_runs);
+  const PoolCover& columns = over.axis[2];
+  for_each_band(g, row_runs, row_count, [&](int64_t n, int64_t id, const SampleRun& band) {
+    T* to = data<T>(args.x) + ((n * d.in + id) * h.in + band.first) * samples;
     auto rows = [&](const PoolTap* items, int64_t count, bool more) {
-      unpool_row(runs, run_count, g.c, over.axis[2], items, count, more, data<T>(args.y),
-                 data<S>(args.switches), to);
+      for (const SampleRun* c = column_runs; c < column_runs + column_count; ++c) {
+        PoolRun run = c->step == 1 ? PoolRun{1, c->count * g.c, 0, 0}
+                                   : PoolRun{c->count, g.c, g.c, c->step * g.c};
+        run.lines = band.count;
+        run.line_from = values;
+        run.line_to = band.step * samples;
+        auto add = [&](const PoolTap* taps, int64_t used, bool again) {
+          unpool_run(taps, used, run, data<T>(args.y), data<S>(args.switches), to + c->first * g.c,
+                     again);
+        };
+        PoolList list(more);
+        for (int64_t r = 0; r < count; ++r) {
+          for (int64_t k = columns.begin[c->first]; k < columns.begin[c->first + 1]; ++k) {
+            const PoolTap& column = columns.items[k];
+            list.add({items[r].offset + column.offset, items[r].tap + column.tap}, add);
+          }
+        }
+        list.flush(add);
+      }
     };
-    for_each_window_row(g, over, n, id, ih, rows);
+    PoolList list(false);
+    add_window_rows(g, over, n, id, band.first, list, rows);
   });
 }
 
