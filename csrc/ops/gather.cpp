@@ -149,6 +149,7 @@ Array take(const char* op, const Array& x, const Array& index, int64_t dim) {
 void put(const char* op, const Array& x, const Array& index, const Array& values, int64_t dim,
          PutMode mode) {
   const int axis = normal_axis(op, dim, std::max(x.ndim(), 1));
+  check_same_device(op, {&x, &values});
   const Array part = reached(op, x, index, axis);
   RV_CHECK(mode == PutMode::Set || (x.dtype() != DType::BFloat16 && x.dtype() != DType::Float16 &&
                                     x.dtype() != DType::Bool),

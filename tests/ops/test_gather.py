@@ -217,6 +217,22 @@ def test_half_precision_is_moved_but_not_added():
         F.scatter_add(x, 0, rv.tensor([0]), rv.tensor([1.0], dtype="bfloat16"))
 
 
+def test_devices_do_not_mix():
+    x, index = rv.zeros(2), rv.tensor([0])
+    for call in (
+        lambda: F.scatter(x, 0, index, rv.ones(1, device="meta")),
+        lambda: F.gather(x, 0, rv.zeros(1, dtype="int64", device="meta")),
+    ):
+        with pytest.raises(TypeError, match="device"):
+            call()
+
+
+def test_a_scalar_has_one_place():
+    x, index = rv.tensor(2.0), rv.tensor(0)
+    assert F.take_along_dim(x, index, 0).item() == 2.0
+    assert F.scatter(x, 0, index, rv.tensor(3.0)).item() == 3.0
+
+
 def test_a_replayed_step_checks_its_indices():
     x = rv.ones(2, 3)
     step = rv.capture(lambda index: F.gather(x, 1, index))

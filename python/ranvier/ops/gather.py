@@ -120,6 +120,8 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     if dim is None:
         return gather(x.flatten(), 0, index.flatten())
     n = x.ndim
+    if not n and not index.ndim:
+        return gather(x, dim, index)
     if index.ndim != n:
         raise ValueError(
             f"[take_along_dim] expected as many axes as x, got {index.shape} for x of shape "
