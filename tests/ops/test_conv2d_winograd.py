@@ -208,6 +208,7 @@ SHAPES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], int]] = [
     ((2, 13, 31, 37, 19), 3, 1, (0, 1, 2, 0), 1),
     ((3, 65, 5, 6, 129), 3, 1, (2,) * 4, 1),
     ((2, 48, 17, 9, 96), 3, 1, (1, 0, 0, 1), 3),
+    ((6, 16, 8, 8, 20), 3, 1, (1,) * 4, 1),  # more tiles than outputs, fewer than their vectors
     ((2, 64, 32, 32, 128), 4, 2, (1,) * 4, 1),
     ((4, 256, 8, 8, 512), 4, 2, (1,) * 4, 1),
     ((2, 512, 16, 16, 64), 4, 2, (1,) * 4, 1),
@@ -247,7 +248,7 @@ def test_any_shape(data: st.DataObject) -> None:
     assert max(errors(arrays, padding, groups, stride)[0]) < BOUND
 
 
-@pytest.mark.parametrize("index", [0, 3, 8, 9])
+@pytest.mark.parametrize("index", [0, 3, 9, 10])
 def test_bits_do_not_depend_on_threads(index: int) -> None:
     shape, taps, stride, padding, groups = SHAPES[index]
     arrays = problem(shape, taps, stride, padding, groups)
