@@ -234,6 +234,7 @@ class TestNumPy:
         a.flags.writeable = False
         with pytest.raises(ValueError, match=r"\[from_numpy\] expected a writable.*rv.tensor"):
             rv.from_numpy(a)
+        assert rv.tensor(a).tolist() == [1.0, 1.0, 1.0]  # a copy needs no writable source
         with pytest.raises(TypeError, match="expected"):
             rv.from_numpy([1.0])
         with pytest.raises(TypeError, match="expected"):

@@ -40,7 +40,17 @@ def _weights(shapes: list[tuple[int, ...]], seed: int) -> list[np.ndarray]:
     return result
 
 
-def ours(build: Callable[[], Any], captured: bool) -> Callable[[dict[str, Any]], Any]:
+def _cross_entropy(functional: Any, model: Any, x: Any, y: Any) -> Any:
+    return functional.cross_entropy(model(x), y)
+
+
+# What a step minimizes: of the library's `functional`, the model, and the data.
+Loss = Callable[[Any, Any, Any, Any], Any]
+
+
+def ours(
+    build: Callable[[], Any], captured: bool, loss_of: Loss = _cross_entropy
+) -> Callable[[dict[str, Any]], Any]:
     """Our step; `build` makes the model."""
 
     def make(d: dict[str, Any]) -> Any:
@@ -59,7 +69,7 @@ def ours(build: Callable[[], Any], captured: bool) -> Callable[[dict[str, Any]],
 
         def step(x: Any, y: Any) -> Any:
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), y)
+            loss = loss_of(F, model, x, y)
             loss.backward()
             optimizer.step()
             return loss
@@ -70,7 +80,12 @@ def ours(build: Callable[[], Any], captured: bool) -> Callable[[dict[str, Any]],
     return make
 
 
-def theirs(build: Callable[[], Any], compiled: bool) -> Callable[[dict[str, Any]], Any]:
+def theirs(
+    build: Callable[[], Any],
+    compiled: bool,
+    loss_of: Loss = _cross_entropy,
+    channels_last: bool = False,
+) -> Callable[[dict[str, Any]], Any]:
     """PyTorch's step; `build` makes the model."""
 
     def make(d: dict[str, Any]) -> Any:
@@ -85,11 +100,14 @@ def theirs(build: Callable[[], Any], compiled: bool) -> Callable[[dict[str, Any]
                 p.copy_(torch.tensor(w))
         optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
         x, y = torch.tensor(d["x"]), torch.tensor(d["y"])
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)
+            x = x.to(memory_format=torch.channels_last)
         forward = torch.compile(model) if compiled else model
 
         def step() -> Any:
             optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(forward(x), y)
+            loss = loss_of(torch.nn.functional, forward, x, y)
             loss.backward()
             optimizer.step()
             return loss
@@ -101,19 +119,23 @@ def theirs(build: Callable[[], Any], compiled: bool) -> Callable[[dict[str, Any]
 
 def training_row(
     name: str,
-    shape: tuple[int, ...],
+    data: Callable[..., dict[str, Any]],
     our_model: Callable[[], Any],
     torch_model: Callable[[], Any],
+    loss_of: Loss = _cross_entropy,
+    images: bool = False,
+    tolerance: float = 1e-3,
 ) -> Row:
-    """One row: the same network, batch and optimizer everywhere. The loss is compared."""
-    return Row(
-        name,
-        classification(shape),
-        {
-            "ranvier": ours(our_model, captured=True),
-            "ranvier-eager": ours(our_model, captured=False),
-            "torch": theirs(torch_model, compiled=False),
-            "compile": theirs(torch_model, compiled=True),
-        },
-        tolerance=1e-3,
-    )
+    """One row: the same network, batch and optimizer everywhere. The loss is compared.
+
+    With `images`, PyTorch also runs with its tensors in channels_last.
+    """
+    peers = {
+        "ranvier": ours(our_model, True, loss_of),
+        "ranvier-eager": ours(our_model, False, loss_of),
+        "torch": theirs(torch_model, False, loss_of),
+        "compile": theirs(torch_model, True, loss_of),
+    }
+    if images:
+        peers["torch-channels_last"] = theirs(torch_model, False, loss_of, channels_last=True)
+    return Row(name, data, peers, tolerance=tolerance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ranvier.bench.models._pairs import training_row
+from ranvier.bench.models._pairs import classification, training_row
 
 
 def our_model(activation: str) -> Any:
@@ -27,7 +27,7 @@ def torch_model(activation: str) -> Any:
 ROWS = [
     training_row(
         f"LeNet-5 {a}, 32x32, batch 64",
-        (64, 1, 32, 32),
+        classification((64, 1, 32, 32)),
         lambda a=a: our_model(a),
         lambda a=a: torch_model(a),
     )

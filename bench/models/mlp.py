@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ranvier.bench.models._pairs import training_row
+from ranvier.bench.models._pairs import classification, training_row
 
 SIZES = (784, 256, 128, 10)
 
@@ -23,5 +23,6 @@ def torch_model() -> Any:
 
 
 ROWS = [
-    training_row(f"784-256-128-10, batch {n}", (n, 784), our_model, torch_model) for n in (64, 1)
+    training_row(f"784-256-128-10, batch {n}", classification((n, 784)), our_model, torch_model)
+    for n in (64, 1)
 ]

@@ -38,7 +38,7 @@ struct Loop {
   int64_t item[K];
 
   // Operands after the first have at most its number of axes, each of its size or 1.
-  RV_ALWAYS_INLINE explicit Loop(const ArrayRef* const (&refs)[K]) {
+  RV_ONE_COPY explicit Loop(const ArrayRef* const (&refs)[K]) {
     const ArrayRef& lead = *refs[0];
     for (int k = 0; k < K; ++k) {
       base[k] = data<char>(*refs[k]);
@@ -83,6 +83,18 @@ struct Loop {
   // `grain` elements make one chunk of work.
   template <class F>
   RV_ALWAYS_INLINE void run(const F& row, int64_t grain = kLoopGrain) const {
+    run_rows(row_of<F>, &row, grain);
+  }
+
+ private:
+  // Behind a pointer, so that the walk over the axes is there once and not for every kind of row.
+  using RowOf = void (*)(const void* f, int64_t n, char* const* p, const int64_t* stride);
+  template <class F>
+  static RV_ONE_COPY void row_of(const void* f, int64_t n, char* const* p, const int64_t* stride) {
+    (*static_cast<const F*>(f))(n, p, stride);
+  }
+
+  RV_ONE_COPY void run_rows(RowOf row, const void* f, int64_t grain) const {
     int64_t inner = shape[ndim - 1], outer = 1, step[K];
     for (int i = 0; i < ndim - 1; ++i) outer *= shape[i];
     if (inner == 0 || outer == 0) return;
@@ -105,7 +117,7 @@ struct Loop {
         for (int k = 0; k < K; ++k) p[k] += index[i] * stride[k][i];
       }
       for (int64_t r = first;;) {
-        row(n, p, step);
+        row(f, n, p, step);
         if (++r == last) break;
         for (int i = ndim - 2; i >= 0; --i) {  // odometer
           for (int k = 0; k < K; ++k) p[k] += stride[k][i];
@@ -115,14 +127,9 @@ struct Loop {
         }
       }
     };
-    int64_t chunks = groups * pieces;
-    if (chunks == 1)
-      chunk(0);
-    else
-      parallel_for(chunks, chunk);
+    parallel_for(groups * pieces, chunk);
   }
 
- private:
   static RV_ALWAYS_INLINE int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
 };
 

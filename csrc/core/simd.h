@@ -49,6 +49,13 @@
 
 #define RV_ALWAYS_INLINE inline __attribute__((always_inline))
 #define RV_INLINE static RV_ALWAYS_INLINE
+// For templates of some size: neither inlined nor cloned for the constants of a caller, so that all
+// rooms share one copy per level.
+#if defined(__clang__)
+#define RV_ONE_COPY __attribute__((noinline))
+#else
+#define RV_ONE_COPY __attribute__((noinline, noclone))
+#endif
 // After the parameters of a lambda: [&](int64_t i, auto lanes) RV_LAMBDA { ... }
 #define RV_LAMBDA __attribute__((always_inline))
 
@@ -68,13 +75,22 @@ RV_INLINE T* data(const ArrayRef& array) {
   return reinterpret_cast<T*>(static_cast<char*>(array.storage->data) + array.offset);
 }
 
+template <class F>
+RV_ONE_COPY void chunk_of(void* f, int64_t chunk) {
+  (*static_cast<const F*>(f))(chunk);
+}
 // Calls f(chunk) for every chunk in [0, chunks). Chunks may depend on shapes only, never on the
 // number of threads: that is what keeps the bits the same for any number of them.
 template <class F>
-RV_INLINE void parallel_for(int64_t chunks, const F& f) {
-  parallel_run(
-      chunks, [](void* context, int64_t chunk) { (*static_cast<const F*>(context))(chunk); },
-      const_cast<void*>(static_cast<const void*>(&f)));
+RV_ALWAYS_INLINE void parallel_for(int64_t chunks, const F& f) {
+  parallel_run(chunks, chunk_of<F>, const_cast<void*>(static_cast<const void*>(&f)));
+}
+// The same in this thread, chunk after chunk.
+template <class F>
+RV_ALWAYS_INLINE void serial_for(int64_t chunks, const F& f) {
+  for (int64_t i = 0; i < chunks; ++i) {
+    chunk_of<F>(const_cast<void*>(static_cast<const void*>(&f)), i);
+  }
 }
 
 RV_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }

@@ -25,9 +25,10 @@
 
 namespace ranvier::RV_ISA {
 
-// f(x) for every lane, one at a time.
+// f(x) for every lane, one at a time; f is slow, so the loop stays one.
 template <class T, class F>
 RV_INLINE Vec<T> lanewise(Vec<T> x, const F& f) {
+#pragma GCC unroll 1
   for (int i = 0; i < Vec<T>::N; ++i) x.v[i] = f(x.v[i]);
   return x;
 }
@@ -367,6 +368,7 @@ RV_INLINE Vec<double> softplus(Vec<double> x) {
 }
 
 RV_INLINE Vec<double> pow_any(Vec<double> x, Vec<double> y) {
+#pragma GCC unroll 1
   for (int i = 0; i < Vec<double>::N; ++i) x.v[i] = __builtin_pow(x.v[i], y.v[i]);
   return x;
 }

@@ -79,8 +79,35 @@ inline int64_t value(const ArrayRef& r, int64_t at) {
   return r.dtype == DType::Int32 ? data<int32_t>(r)[at] : data<int64_t>(r)[at];
 }
 
+// Whether all n indices, one after the other in memory, lie within the bounds.
+template <class T>
+bool all_within(const T* index, int64_t n, int64_t low, int64_t high) {
+  T smallest = index[0], largest = index[0];
+  for (int64_t i = 1; i < n; ++i) {
+    smallest = index[i] < smallest ? index[i] : smallest;
+    largest = index[i] > largest ? index[i] : largest;
+  }
+  return smallest >= low && largest < high;
+}
+
+inline bool is_dense(const ArrayRef& r) {
+  int64_t step = 1;
+  for (int i = r.ndim - 1; i >= 0; --i) {
+    if (r.shape[i] != 1 && r.strides[i] != step) return false;
+    step *= r.shape[i];
+  }
+  return true;
+}
+
 inline void check_bounds(const BoundsArgs& args) {
-  Walk walk(args.index);
+  if (is_dense(args.index)) {
+    const int64_t n = count(args.index);
+    if (args.index.dtype == DType::Int32
+            ? all_within(data<int32_t>(args.index), n, args.low, args.high)
+            : all_within(data<int64_t>(args.index), n, args.low, args.high))
+      return;
+  }
+  Walk walk(args.index);  // which one is it?
   for (int64_t i = 0, n = count(args.index); i < n; ++i) {
     int64_t v = value(args.index, walk.next());
     RV_CHECK(v >= args.low && v < args.high, args.op, Index, "expected indices from ", args.low,

@@ -15,9 +15,12 @@
 //          and Columns<T> below are plain matrices. A convolution writes a left of its own, whose
 //          method walks over the taps, finds the R pixels of each and calls multiply_rows: an
 //          implicit product, with no patch matrix and no copy.
-//   sink   says what becomes of the sums: Output<T, Map> below stores map(sum), and the map adds
-//          a bias, activates ... A recurrent layer writes a sink of its own and keeps the gates
-//          of a tile in registers.
+//   sink   says what becomes of the sums: Output<T> below stores them, with a bias if there is
+//          one. A recurrent layer writes a sink of its own that hands a tile to the cell.
+//
+// Tiles are templates over both, and large: a new type of sink is half a megabyte of library. What
+// a flag or a pointer can say is no type, and all rooms share the instances of Rows, Columns and
+// Output.
 //
 // Numbers. Every element of C is a chain of multiply-adds in the order of k, cut into blocks of
 // k that are added in order; the cuts depend on K alone (thin products: on the shape). So the
@@ -130,38 +133,18 @@ struct Columns {
 
 // ---- Sinks -------------------------------------------------------------------------------
 
-// Maps: what is done to a sum before it is stored. lanes is All() or a count, as in simd.h.
-struct Identity {
-  template <class T, class Lanes>
-  RV_ALWAYS_INLINE Vec<T> operator()(Vec<T> x, int64_t, int64_t, Lanes) const {
-    return x;
-  }
-};
-
-// x + bias[column]
+// Stores the sum at c[row * stride + column]; with accumulate c + sum; plus bias[column] if given.
 template <class T>
-struct ColumnBias {
-  const T* bias;
-  template <class Lanes>
-  RV_ALWAYS_INLINE Vec<T> operator()(Vec<T> x, int64_t, int64_t column, Lanes lanes) const {
-    return x + Vec<T>::load(bias + column, lanes);
-  }
-};
-
-// Stores map(sum) at c[row * stride + column]; with accumulate, map(c + sum).
-template <class T, class Map = Identity>
 struct Output {
   T* c;
   int64_t stride;
   bool accumulate = false;
-  Map map = {};
+  const T* bias = nullptr;
 
-  // The sink of the transposed product, where C is one column of `rows` elements side by side.
-  RV_ALWAYS_INLINE Output transposed(int64_t rows) const
-    requires __is_same
-  (Map, Identity) {
-    return {c, rows, accumulate};
-  }
+  // Whether the transposed product, where C is one column of elements side by side, can be stored
+  // by the sink `transposed`.
+  RV_ALWAYS_INLINE bool can_transpose() const { return stride == 1 && !bias; }
+  RV_ALWAYS_INLINE Output transposed(int64_t rows) const { return {c, rows, accumulate}; }
 
   // Called before the sums of a tile are formed.
   template <int R, int V>
@@ -182,15 +165,19 @@ struct Output {
   RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t column, int64_t columns,
                               bool first, bool last) const {
     constexpr int64_t kFull = V * Vec<T>::N;
+    const int64_t lanes = columns - (kFull - Vec<T>::N);  // of the last vector of a row
+#if defined(__AVX512F__)                                  // masks cost nothing
+    store_lanes(x, row, column, lanes, first, last);
+#else
     if (columns == kFull) {
       store_lanes(x, row, column, All(), first, last);
     } else {
-      store_lanes(x, row, column, columns - (kFull - Vec<T>::N), first, last);
+      store_lanes(x, row, column, lanes, first, last);
     }
+#endif
   }
 
  private:
-  // lanes counts those of the last vector of a row.
   template <int R, int V, class Lanes>
   RV_ALWAYS_INLINE void store_lanes(Vec<T> (&x)[R][V], int64_t row, int64_t column, Lanes lanes,
                                     bool first, bool last) const {
@@ -203,14 +190,15 @@ struct Output {
         x[r][V - 1] += Vec<T>::load(to + r * stride + (V - 1) * Vec<T>::N, lanes);
       }
     }
-    if (last) {
+    if (last && bias) {
+      Vec<T> b[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V - 1; ++v) b[v] = Vec<T>::load(bias + column + v * Vec<T>::N);
+      b[V - 1] = Vec<T>::load(bias + column + (V - 1) * Vec<T>::N, lanes);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-        for (int v = 0; v < V - 1; ++v) {
-          x[r][v] = map(x[r][v], row + r, column + v * Vec<T>::N, All());
-        }
-        x[r][V - 1] = map(x[r][V - 1], row + r, column + (V - 1) * Vec<T>::N, lanes);
+        for (int v = 0; v < V; ++v) x[r][v] += b[v];
       }
     }
 #pragma GCC unroll 16
@@ -232,9 +220,10 @@ struct Block {
   bool first, last;
 };
 
+// Neither inlined nor cloned for the constants of a caller: one copy serves all rooms.
 template <int R, int V, class T, class Left, class Sink>
-void run_tiles(const Left& left, const T* b, int64_t ldb, const Sink& sink, const Block& block,
-               int64_t row, int64_t tiles) {
+RV_ONE_COPY void run_tiles(const Left& left, const T* b, int64_t ldb, const Sink& sink,
+                           const Block& block, int64_t row, int64_t tiles) {
   for (; tiles > 0; --tiles, row += R) {
     Vec<T> c[R][V];
 #pragma GCC unroll 16
@@ -354,7 +343,8 @@ RV_INLINE void transpose(Vec<T> (&x)[Vec<T>::N]) {
 // One vector of columns of B over `depth` steps of k, columns past `columns` as zeros:
 // to[k * ldp + lane] = b[k, lane].
 template <class T>
-RV_INLINE void pack_vector(T* to, int64_t ldp, const Matrix<T>& b, int64_t depth, int64_t columns) {
+RV_ONE_COPY void pack_vector(T* to, int64_t ldp, const Matrix<T>& b, int64_t depth,
+                             int64_t columns) {
   constexpr int kN = Vec<T>::N;
   if (b.column_stride == 1) {
     for (int64_t k = 0; k < depth; ++k) Vec<T>::load(b.at(k, 0), columns).store(to + k * ldp);
@@ -391,7 +381,8 @@ RV_INLINE void pack_vector(T* to, int64_t ldp, const Matrix<T>& b, int64_t depth
 
 // A panel of `vectors` vectors: to[k * vectors * N + lane] = b[k, lane].
 template <class T>
-void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth, int64_t columns) {
+RV_ONE_COPY void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth,
+                            int64_t columns) {
   constexpr int64_t kN = Vec<T>::N;
   const int64_t ldp = vectors * kN;
   if (b.column_stride == 1 && columns == ldp) {
@@ -452,9 +443,12 @@ Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parall
 }
 
 template <class F>
-RV_INLINE void for_chunks(bool parallel, int64_t chunks, const F& f) {
-  if (parallel && chunks > 1) return parallel_for(chunks, f);
-  for (int64_t i = 0; i < chunks; ++i) f(i);
+RV_ALWAYS_INLINE void for_chunks(bool parallel, int64_t chunks, const F& f) {
+  if (parallel) {
+    parallel_for(chunks, f);
+  } else {
+    serial_for(chunks, f);
+  }
 }
 
 // The columns of panel i of n.
@@ -756,13 +750,9 @@ void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Si
   if (k == 1) a.column_stride = b.row_stride = 1;
   if (m == 1 && a.column_stride != 1) a.row_stride = 1;
   if (n == 1 && b.row_stride != 1) b.column_stride = 1;
-  if constexpr (requires { sink.transposed(m); }) {
-    if (n == 1 && m > 1 && b.row_stride == 1 &&
-        sink.stride == 1) {  // one row is better than one column
-      return product(1, m, k, Matrix<T>{b.data, b.column_stride, 1},
-                     Matrix<T>{a.data, a.column_stride, a.row_stride}, sink.transposed(m),
-                     parallel);
-    }
+  if (n == 1 && m > 1 && b.row_stride == 1 && sink.can_transpose()) {
+    return product(1, m, k, Matrix<T>{b.data, b.column_stride, 1},
+                   Matrix<T>{a.data, a.column_stride, a.row_stride}, sink.transposed(m), parallel);
   }
   const Rows<T> rows{a.data, a.row_stride};
   const Columns<T> columns{a.data, a.column_stride};

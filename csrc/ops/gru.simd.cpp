@@ -59,7 +59,7 @@ void forward(const GruArgs& args) {
   Workspace<T> workspace{data<T>(args.workspace)};
   T* const bias = workspace.take(3 * units);
   T* const states = workspace.take(2 * rows * units);
-  const GatePanels<T, 3> panels{workspace.next, units, units};
+  const GatePanels<T> panels{workspace.next, 3, units, units};
 
   // b_hr and b_hz join the input's biases; b_hn lies inside the reset product.
   copy_or_zero(bias, pointer<const T>(args.bias_ih), 3 * units);

@@ -2,6 +2,7 @@
 
 #include "core/bind.h"
 #include "core/kernel.h"
+#include "core/program.h"
 
 namespace ranvier {
 
@@ -69,9 +70,34 @@ void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, 
     index_scatter({in(y.permute(plan.front)), inout(plan.x), plan.span(), add});
 }
 
+// Where x is not zero: one row of int64 indices for each such place, in row-major order.
+Array nonzero(const Array& x) {
+  check_host_read("the number of places that are not zero");
+  RV_CHECK(!x.is_meta(), "nonzero", Type, "expected a tensor with values, got one on device meta");
+  const Array truth = x.cast(DType::Bool).contiguous();
+  const uint8_t* t = truth.data<uint8_t>();
+  const int64_t n = x.size();
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; ++i) found += t[i] != 0;
+  // The indices of one axis lie side by side: each is an index array of its own.
+  Array y = Array::empty({x.ndim(), found}, DType::Int64, x.device(), "nonzero");
+  auto* out = y.data<int64_t>();
+  for (int64_t i = 0; i < n; ++i) {
+    if (!t[i]) continue;
+    int64_t rest = i;
+    for (int a = x.ndim() - 1; a >= 0; --a) {
+      out[a * found] = rest % x.shape(a);
+      rest /= x.shape(a);
+    }
+    ++out;
+  }
+  return y.transpose(0, 1);
+}
+
 }  // namespace
 
 RV_BIND(m) {
+  m.def("nonzero", &nonzero, RV_NOGIL, "x"_a);
   m.def("index", &read, RV_NOGIL, "x"_a, "axes"_a, "indices"_a, "place"_a);
   m.def("index_put", &write, RV_NOGIL, "x"_a, "axes"_a, "indices"_a, "place"_a, "values"_a,
         "add"_a);

@@ -18,14 +18,9 @@ gemm::Matrix<T> transposed(const ArrayRef& x) {
 template <class T>
 void forward(const LinearArgs& args) {
   const int64_t m = args.y.shape[0], n = args.y.shape[1], k = args.x.shape[1];
-  if (args.bias.storage == nullptr) {
-    gemm::product<T>(m, n, k, matrix<T>(args.x), transposed<T>(args.weight),
-                     gemm::Output<T>{data<T>(args.y), n});
-  } else {
-    using Bias = gemm::ColumnBias<T>;
-    gemm::product<T>(m, n, k, matrix<T>(args.x), transposed<T>(args.weight),
-                     gemm::Output<T, Bias>{data<T>(args.y), n, false, Bias{data<T>(args.bias)}});
-  }
+  const T* const bias = args.bias.storage ? data<T>(args.bias) : nullptr;
+  gemm::product<T>(m, n, k, matrix<T>(args.x), transposed<T>(args.weight),
+                   gemm::Output<T>{data<T>(args.y), n, false, bias});
 }
 
 template <class T>

@@ -104,7 +104,7 @@ void forward(const LstmArgs& args) {
   T* const hidden = workspace.take(rows * units);
   T* const states = workspace.take(2 * rows * width);
   const int64_t vectors = ceil_div(units, Vec<T>::N) * Vec<T>::N;
-  const GatePanels<T, G> panels{workspace.take(G * vectors * width), units, width};
+  const GatePanels<T> panels{workspace.take(G * vectors * width), G, units, width};
   const ColumnPanels<T> projection{workspace.next, units, width};
 
   add_biases(pointer<const T>(args.bias_ih), pointer<const T>(args.bias_hh), G * units, bias);

@@ -24,4 +24,18 @@ struct RandomArgs {
 };
 RV_DECLARE_KERNEL(random, RandomArgs)
 
+// Draws from a discrete distribution, by weights that need not sum to 1.
+//
+// With replacement, draw j is the first i with w_0 + ... + w_i > u_j (w_0 + ... + w_{n-1}), the
+// sums in float64. Without, the draws are the k largest of log(1 - u_i) / w_i in falling order,
+// which is the same as drawing one after the other (Efraimidis and Spirakis, "Weighted random
+// sampling with a reservoir", Information Processing Letters 97 (2006)).
+struct ChoiceArgs {
+  In weights;   // (rows, n), float64
+  In uniforms;  // float64 from [0, 1): (rows, k) with replacement, (rows, n) without
+  Out choices;  // (rows, k), int64; overwritten
+  bool replacement;
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+
 }  // namespace ranvier

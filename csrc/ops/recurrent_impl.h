@@ -3,7 +3,7 @@
 // A layer walks over T steps. The products of all inputs are one large product beforehand, those
 // of all weight gradients large products afterwards; in between, a step is a product of the state
 // with the recurrent weights, packed once per call, whose tiles end with the cell: the sums of a
-// few rows and units are still in registers when their gates are activated, and never travel.
+// few rows and units leave the registers for the first cache only, where the cell takes them.
 //
 // Rows (samples) do not meet inside a walk, and neither do units inside a step. So a batch of a
 // dozen rows or more is cut into groups of rows that threads walk through without ever waiting for
@@ -124,6 +124,72 @@ void gather_last(const Walk& walk, const T* y, const T* h0, int64_t rows, int64_
   }
 }
 
+// ---- Cells ---------------------------------------------------------------------------------
+
+// A cell behind a pointer, so that the tiles that end with it are the same code for every cell of
+// every room: sums[(r * vectors + v) * N + lane] belong to row + r and column + v * N + lane, or,
+// under gates, to gate v and unit column + lane.
+template <class T>
+struct Cell {
+  using Call = void (*)(const void* cell, const T* sums, int64_t row, int64_t rows, int64_t column,
+                        int64_t columns, int64_t vectors);
+  const void* cell;
+  Call call;
+};
+
+// cell(row, unit, lanes, sums) takes the gates of one vector of units of one row.
+template <class T, class F>
+RV_ONE_COPY void call_with_gates(const void* cell, const T* sums, int64_t row, int64_t rows,
+                                 int64_t unit, int64_t units, int64_t gates) {
+  const F& f = *static_cast<const F*>(cell);
+  for (int64_t r = 0; r < rows; ++r, sums += gates * Vec<T>::N) {
+    if (units == Vec<T>::N) {
+      f(row + r, unit, All(), sums);
+    } else {
+      f(row + r, unit, units, sums);
+    }
+  }
+}
+
+// cell(row, column, lanes, sum) takes one vector of one row.
+template <class T, class F>
+RV_ONE_COPY void call_with_sum(const void* cell, const T* sums, int64_t row, int64_t rows,
+                               int64_t column, int64_t columns, int64_t vectors) {
+  constexpr int64_t kN = Vec<T>::N;
+  const F& f = *static_cast<const F*>(cell);
+  for (int64_t r = 0; r < rows; ++r, sums += vectors * kN) {
+    for (int64_t i = 0; i < columns; i += kN) {
+      if (i + kN <= columns) {
+        f(row + r, column + i, All(), Vec<T>::load(sums + i));
+      } else {
+        f(row + r, column + i, columns - i, Vec<T>::load(sums + i));
+      }
+    }
+  }
+}
+
+// The end of a tile. Unrolling a cell over the registers of a whole tile would be faster by nothing
+// and larger by far.
+template <class T>
+struct CellSink {
+  Cell<T> cell;
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t column, int64_t columns, bool,
+                              bool) const {
+    alignas(64) T sums[R * V * Vec<T>::N];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) x[r][v].store(sums + (r * V + v) * Vec<T>::N);
+    }
+    cell.call(cell.cell, sums, row, R, column, columns, V);
+  }
+};
+
 // ---- Panels of recurrent weights -----------------------------------------------------------
 
 // Rows of a tile of V vectors, as gemm::max_rows, for any V.
@@ -135,8 +201,8 @@ constexpr int tile_rows(int v) {
 #endif
 }
 
-template <int V, class T, class Sink>
-void run_panel(const Rows<T>& left, const T* b, const Sink& sink, const Block& block) {
+template <int V, class T>
+void run_panel(const Rows<T>& left, const T* b, const CellSink<T>& sink, const Block& block) {
   constexpr int kRows = tile_rows(V);
   const int64_t ldb = V * Vec<T>::N;
   const int64_t tiles = ceil_div(block.rows, kRows);
@@ -149,30 +215,50 @@ void run_panel(const Rows<T>& left, const T* b, const Sink& sink, const Block& b
                                tiles - taller);
 }
 
-// The weights (G * units, width) of G gates against states (rows, width): one panel is one vector
-// of units, its G gates side by side, so that a tile holds all gates of its units.
-template <class T, int G>
+// The weights (gates * units, width) of 1, 3 or 4 gates against states (rows, width): one panel is
+// one vector of units, its gates side by side, so that a tile holds all gates of its units.
+template <class T>
 struct GatePanels {
   static constexpr int64_t kN = Vec<T>::N;
   T* packed;
-  int64_t units, width;
+  int64_t gates, units, width;
 
   RV_ALWAYS_INLINE int64_t count() const { return ceil_div(units, kN); }
 
   void pack(const T* weight) const {
     for_chunks(units * width >= 16384, count(), [&](int64_t i) {
       const int64_t unit = i * kN;
-      for (int64_t g = 0; g < G; ++g) {
+      for (int64_t g = 0; g < gates; ++g) {
         const Matrix<T> part{weight + (g * units + unit) * width, 1, width};
-        gemm::pack_vector(packed + i * G * kN * width + g * kN, G * kN, part, width,
+        gemm::pack_vector(packed + i * gates * kN * width + g * kN, gates * kN, part, width,
                           min(kN, units - unit));
       }
     });
   }
 
-  // cell(row, unit, lanes, sums): sums[g * N + lane] for all rows of the group.
-  template <class Cell>
-  void run(const T* state, int64_t row, int64_t rows, bool parallel, const Cell& cell) const;
+  // cell(row, unit, lanes, sums): sums[g * N + lane] for all rows of the group; zeros without a
+  // state.
+  template <class F>
+  RV_ALWAYS_INLINE void run(const T* state, int64_t row, int64_t rows, bool parallel,
+                            const F& cell) const {
+    run_cell(state, row, rows, parallel, {&cell, call_with_gates<T, F>});
+  }
+
+ private:
+  RV_ONE_COPY void run_cell(const T* state, int64_t row, int64_t rows, bool parallel,
+                            const Cell<T>& cell) const {
+    const CellSink<T> sink{cell};
+    const Rows<T> left{state ? state : packed, width};
+    const int64_t depth = state ? width : 0;
+    for_chunks(parallel, count(), [&](int64_t i) {
+      const int64_t unit = i * kN;
+      const T* const b = packed + i * gates * kN * width;
+      const Block block{row, rows, unit, min(kN, units - unit), 0, depth, true, true};
+      if (gates == 4) return run_panel<4>(left, b, sink, block);
+      if (gates == 3) return run_panel<3>(left, b, sink, block);
+      run_panel<1>(left, b, sink, block);
+    });
+  }
 };
 
 // Weights (depth, width), as they lie, against gradients (rows, depth): a panel is a few vectors of
@@ -199,95 +285,25 @@ struct ColumnPanels {
   }
 
   // cell(row, column, lanes, sum) for all rows of the group; without a left the sums are zero.
-  template <class Cell>
-  void run(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
-           const Cell& cell) const;
-};
+  template <class F>
+  RV_ALWAYS_INLINE void run(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
+                            const F& cell) const {
+    run_cell(left, stride, row, rows, parallel, {&cell, call_with_sum<T, F>});
+  }
 
-// The end of a tile: its sums leave the registers for the cache, and the cell takes them from there
-// vector by vector. Unrolling the cell over a whole tile would be faster by nothing and larger by
-// far.
-template <class T, class Cell>
-struct GateSink {
-  const Cell& cell;
-
-  template <int R, int V>
-  RV_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}
-
-  template <int R, int V>
-  RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t unit, int64_t units, bool,
-                              bool) const {
-    constexpr int64_t kN = Vec<T>::N;
-    alignas(64) T sums[R * V * kN];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) x[r][v].store(sums + (r * V + v) * kN);
-    }
-#pragma GCC unroll 1
-    for (int r = 0; r < R; ++r) {
-      if (units == kN) {
-        cell(row + r, unit, All(), static_cast<const T*>(sums + r * V * kN));
-      } else {
-        cell(row + r, unit, units, static_cast<const T*>(sums + r * V * kN));
-      }
-    }
+ private:
+  RV_ONE_COPY void run_cell(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
+                            const Cell<T>& cell) const {
+    const CellSink<T> sink{cell};
+    for_chunks(parallel, count(), [&](int64_t i) {
+      int64_t column, vectors, columns;
+      gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
+      const Block block{row, rows, column, columns, 0, left ? depth : 0, true, true};
+      gemm::run_panel_of(vectors, Rows<T>{left ? left : packed, stride}, packed + column * depth,
+                         vectors * Vec<T>::N, sink, block);
+    });
   }
 };
-
-template <class T, class Cell>
-struct ColumnSink {
-  const Cell& cell;
-
-  template <int R, int V>
-  RV_ALWAYS_INLINE void prefetch(int64_t, int64_t) const {}
-
-  template <int R, int V>
-  RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t column, int64_t columns, bool,
-                              bool) const {
-    constexpr int64_t kN = Vec<T>::N;
-    alignas(64) T sums[R * V * kN];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) x[r][v].store(sums + (r * V + v) * kN);
-    }
-#pragma GCC unroll 1
-    for (int r = 0; r < R; ++r) {
-      const T* const from = sums + r * V * kN;
-      int64_t i = 0;
-      for (; i + kN <= columns; i += kN) cell(row + r, column + i, All(), Vec<T>::load(from + i));
-      if (i < columns) cell(row + r, column + i, columns - i, Vec<T>::load(from + i));
-    }
-  }
-};
-
-template <class T, int G>
-template <class Cell>
-void GatePanels<T, G>::run(const T* state, int64_t row, int64_t rows, bool parallel,
-                           const Cell& cell) const {
-  const GateSink<T, Cell> sink{cell};
-  const int64_t depth = state ? width : 0;
-  for_chunks(parallel, count(), [&](int64_t i) {
-    const int64_t unit = i * kN;
-    run_panel<G>(Rows<T>{state ? state : packed, width}, packed + i * G * kN * width, sink,
-                 Block{row, rows, unit, min(kN, units - unit), 0, depth, true, true});
-  });
-}
-
-template <class T>
-template <class Cell>
-void ColumnPanels<T>::run(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
-                          const Cell& cell) const {
-  const ColumnSink<T, Cell> sink{cell};
-  for_chunks(parallel, count(), [&](int64_t i) {
-    int64_t column, vectors, columns;
-    gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
-    const Block block{row, rows, column, columns, 0, left ? depth : 0, true, true};
-    gemm::run_panel_of(vectors, Rows<T>{left ? left : packed, stride}, packed + column * depth,
-                       vectors * Vec<T>::N, sink, block);
-  });
-}
 
 // ---- Products over all steps -----------------------------------------------------------------
 
@@ -297,7 +313,7 @@ template <class T>
 void input_product(const T* x, int64_t rows, int64_t inputs, const T* weight, int64_t gates,
                    const T* bias, T* to, int64_t stride) {
   gemm::multiply<T>(Rows<T>{x, inputs}, rows, gates, inputs, Matrix<T>{weight, 1, inputs},
-                    Output<T, gemm::ColumnBias<T>>{to, stride, false, {bias}}, true);
+                    Output<T>{to, stride, false, bias}, true);
 }
 
 // dx[rows, inputs] (+)= dg[rows, gates] weight

@@ -38,43 +38,51 @@ bool keeps_integers(UnaryOp op) {
   }
 }
 
-Array apply(UnaryOp op, const Array& x, double parameter) {
+Array apply(UnaryOp op, const Array& x, const UnaryParameters& parameters) {
   const char* name = kNames[static_cast<int>(op)];
   DType t = x.dtype();
   RV_CHECK(t != DType::Bool && t != DType::BFloat16 && t != DType::Float16, name, Type,
            "expected float32, float64 or integers, got ", t, " - convert it with .to(rv.float32)");
-  if (!is_floating(t) && !keeps_integers(op)) return apply(op, x.cast(DType::Float32), parameter);
+  if (!is_floating(t) && !keeps_integers(op)) return apply(op, x.cast(DType::Float32), parameters);
   Array y = Array::empty_like(x);
   if (y.size() > 0) {
     MaybeNoGil nogil(y.size());
-    unary({in(x), out(y), op, parameter});
+    unary({in(x), out(y), op, parameters});
   }
   return y;
 }
 
-Array compute(const Array& x, int code, double parameter) {
-  return apply(static_cast<UnaryOp>(code), x, parameter);
+// A number, or a tuple of four.
+UnaryParameters read(nb::handle given) {
+  if (PyFloat_CheckExact(given.ptr())) return {PyFloat_AS_DOUBLE(given.ptr()), 0, 0, 0};
+  auto [a, b, c, d] = nb::cast<std::tuple<double, double, double, double>>(given);
+  return {a, b, c, d};
 }
 
-Array compute_backward(const Array& grad, const Array& saved, int code, double parameter) {
+Array compute(const Array& x, int code, nb::handle parameters) {
+  return apply(static_cast<UnaryOp>(code), x, read(parameters));
+}
+
+Array compute_backward(const Array& grad, const Array& saved, int code, nb::handle parameters) {
   Array dx = Array::empty_like(saved);
   if (dx.size() > 0) {
+    UnaryParameters p = read(parameters);
     MaybeNoGil nogil(dx.size());
-    unary_backward({in(grad), in(saved), out(dx), static_cast<UnaryOp>(code), parameter});
+    unary_backward({in(grad), in(saved), out(dx), static_cast<UnaryOp>(code), p});
   }
   return dx;
 }
 
 template <UnaryOp Op>
 Array plain(const Array& x) {
-  return apply(Op, x, 0);
+  return apply(Op, x, {});
 }
 
 }  // namespace
 
 RV_BIND(m) {
-  m.def("unary", &compute, "unary(x, code, parameter)");
-  m.def("unary_backward", &compute_backward, "unary_backward(grad, saved, code, parameter)");
+  m.def("unary", &compute, "unary(x, code, parameters)");
+  m.def("unary_backward", &compute_backward, "unary_backward(grad, saved, code, parameters)");
   nb::dict table;  // name: (code, what backward needs: "x" or "y")
   for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i)
     table[kNames[i]] = nb::make_tuple(i, kSaved[i]);

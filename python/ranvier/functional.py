@@ -38,8 +38,33 @@ from ranvier.ops.conv2d import conv2d
 from ranvier.ops.conv3d import conv3d, conv_transpose3d
 from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
 from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
 from ranvier.ops.dropout import dropout
+from ranvier.ops.einsum import (
+    addmm,
+    baddbmm,
+    bmm,
+    dot,
+    einsum,
+    inner,
+    mm,
+    mv,
+    outer,
+    tensordot,
+)
 from ranvier.ops.embedding import embedding
+from ranvier.ops.gather import (
+    bincount,
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    nonzero,
+    one_hot,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
@@ -68,6 +93,7 @@ from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
+from ranvier.ops.scan import cumprod, cumsum
 from ranvier.ops.shape import (
     broadcast_to,
     channels_last,
@@ -86,34 +112,59 @@ from ranvier.ops.shape import (
     view,
 )
 from ranvier.ops.softmax import log_softmax, softmax
+from ranvier.ops.sort import argsort, kthvalue, median, sort, topk, unique
 from ranvier.ops.unary import (
     abs,
     acos,
+    acosh,
     asin,
+    asinh,
     atan,
+    atanh,
+    bipolar_step,
+    cbrt,
     ceil,
+    celu,
     cos,
+    cosh,
+    cot,
+    csc,
     elu,
     erf,
     exp,
+    exp2,
     expm1,
     floor,
     gelu,
+    half_tanh,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    heaviside,
+    identity,
     leaky_relu,
     log,
     log1p,
     log2,
     log10,
+    logistic,
+    logsigmoid,
+    mish,
     neg,
     reciprocal,
     relu,
+    relu6,
     round,
     rsqrt,
+    sec,
+    selu,
     sigmoid,
     sign,
     silu,
     sin,
+    sinh,
     softplus,
+    softsign,
     sqrt,
     square,
     tan,

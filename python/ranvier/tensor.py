@@ -337,6 +337,8 @@ def from_host(data: Any, dtype: Any = None) -> Array:
     target = as_dtype(values.dtype if dtype is None else dtype)
     if not values.dtype.isnative or values.dtype.name not in _IMPORTABLE:
         values = values.astype(target.numpy or np.float32)
+    if not values.flags.writeable:
+        values = values.copy()  # the import hands out memory, and takes none that is read-only
     source = _core.import_array(values)
     array = _core.empty(values.shape, target.code, 0)
     _core.copy_into(array, source)

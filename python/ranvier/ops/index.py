@@ -106,8 +106,8 @@ def _positions(mask: Array, shape: tuple[int, ...], axis: int) -> list[Array]:
             f"[index] expected a mask of shape {over} at axis {axis} of shape {shape}, got "
             f"{mask.shape}"
         )
-    _core.check_host_read("the number of true elements of a mask")
-    return [from_host(p) for p in np.nonzero(mask.numpy())]
+    places: Any = _core.nonzero(mask)
+    return [places.index((slice(None), i)) for i in range(mask.ndim)]
 
 
 def _parse(x: Array, key: Any) -> _Places:

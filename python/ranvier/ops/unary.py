@@ -2,7 +2,8 @@
 
 Integers become float32 where the function needs it; abs, neg, sign, square, relu and the roundings
 keep them. NaN passes through. Where a derivative does not exist it is the one named here:
-relu'(0) = 0, abs'(0) = 0, leaky_relu'(0) = negative_slope, and 0 for the steps (sign, floor ...).
+relu'(0) = 0, abs'(0) = 0, leaky_relu'(0) = negative_slope, 0 at the corners of the ramps (hardtanh,
+relu6 ...), and 0 for the steps (sign, floor ...).
 
 Source: Goodfellow, Bengio and Courville, Deep Learning (2016), sections 3.10 and 6.3.
 """
@@ -18,26 +19,44 @@ from ranvier.tensor import Tensor, attach
 Array = _core.Array
 
 
+# What the kernels know a function by: its number, whether backward needs x, its parameters.
+_Key = tuple[int, bool, Any]
+
+
 class _Unary(Function):
-    def forward(self, x: Array, function: tuple[int, bool, float]) -> Array:
-        self.function = code, saves_x, parameter = function
-        y = _core.unary(x, code, parameter)
+    def forward(self, x: Array, function: _Key) -> Array:
+        self.function = code, saves_x, parameters = function
+        y = _core.unary(x, code, parameters)
         self.save(x if saves_x else y)
         return y
 
     def backward(self, grad: Array) -> Any:
-        code, _, parameter = self.function
-        return _core.unary_backward(grad, self.saved[0], code, parameter), None
+        code, _, parameters = self.function
+        return _core.unary_backward(grad, self.saved[0], code, parameters), None
 
 
-def _function(name: str, parameter: float = 0.0) -> tuple[int, bool, float]:
-    """What the kernels know a function by: its number, what backward needs, its parameter."""
-    code, needed = _core.UNARY[name]
-    return code, needed == "x", parameter
+# Looked up once, for the parameter that is usual.
+_FUNCTIONS: dict[str, _Key] = {
+    name: (code, needed == "x", 1.0) for name, (code, needed) in _core.UNARY.items()
+}
 
 
-# Looked up once.
-_FUNCTIONS = {name: _function(name) for name in _core.UNARY}
+def _function(name: str, parameter: float) -> _Key:
+    """A function's key for another parameter: what its line in unary.simd.cpp calls a."""
+    code, saves_x, _ = _FUNCTIONS[name]
+    return code, saves_x, float(parameter)
+
+
+def _shaped(name: str, a: float, b: float, c: float, d: float) -> _Key:
+    """The same for a function of up to four parameters."""
+    code, saves_x, _ = _FUNCTIONS[name]
+    return code, saves_x, (float(a), float(b), float(c), float(d))
+
+
+def _positive(op: str, name: str, value: float) -> float:
+    if not value > 0:
+        raise ValueError(f"[{op}] expected {name} above 0, got {value}")
+    return float(value)
 
 
 @attach("abs", "__abs__")
@@ -52,10 +71,22 @@ def acos(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["acos"])
 
 
+@attach("acosh")
+def acosh(x: Tensor) -> Tensor:
+    """The number >= 0 with hyperbolic cosine x >= 1; derivative 1 / sqrt(x^2 - 1)."""
+    return _Unary.apply2(x, _FUNCTIONS["acosh"])
+
+
 @attach("asin")
 def asin(x: Tensor) -> Tensor:
     """The angle in [-pi/2, pi/2] with sine x; derivative 1 / sqrt(1 - x^2)."""
     return _Unary.apply2(x, _FUNCTIONS["asin"])
+
+
+@attach("asinh")
+def asinh(x: Tensor) -> Tensor:
+    """The number with hyperbolic sine x; derivative 1 / sqrt(x^2 + 1)."""
+    return _Unary.apply2(x, _FUNCTIONS["asinh"])
 
 
 @attach("atan")
@@ -64,10 +95,48 @@ def atan(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["atan"])
 
 
+@attach("atanh")
+def atanh(x: Tensor) -> Tensor:
+    """The number with hyperbolic tangent x, |x| <= 1; derivative 1 / (1 - x^2)."""
+    return _Unary.apply2(x, _FUNCTIONS["atanh"])
+
+
+def bipolar_step(x: Tensor) -> Tensor:
+    """-1 below 0 and 1 from 0 on: the sign as an activation, with a value of 1 at 0; derivative 0.
+
+    It differs from `sign` only at 0. NaN passes through.
+
+    Source: McCulloch and Pitts, "A logical calculus of the ideas immanent in nervous activity",
+    Bulletin of Mathematical Biophysics 5 (1943), with outputs -1 and 1.
+    """
+    return _Unary.apply2(x, _function("heaviside", -1.0))
+
+
+@attach("cbrt")
+def cbrt(x: Tensor) -> Tensor:
+    """The cube root y, negative for negative x; derivative 1 / (3 y^2)."""
+    return _Unary.apply2(x, _FUNCTIONS["cbrt"])
+
+
 @attach("ceil")
 def ceil(x: Tensor) -> Tensor:
     """The smallest whole number >= x; derivative 0."""
     return _Unary.apply2(x, _FUNCTIONS["ceil"])
+
+
+def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x for x > 0, else alpha (e^(x / alpha) - 1); derivative 1, else e^(x / alpha).
+
+    Unlike that of `elu` its slope is continuous for every alpha.
+
+    Raises:
+        ValueError: alpha is not positive.
+
+    Source: Barron, "Continuously differentiable exponential linear units" (2017).
+    """
+    return _Unary.apply2(
+        x, _shaped("elu", _positive("celu", "alpha", alpha), 1.0, 1.0 / alpha, 0.0)
+    )
 
 
 @attach("cos")
@@ -76,13 +145,31 @@ def cos(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["cos"])
 
 
+@attach("cosh")
+def cosh(x: Tensor) -> Tensor:
+    """The hyperbolic cosine (e^x + e^-x) / 2; derivative sinh(x)."""
+    return _Unary.apply2(x, _FUNCTIONS["cosh"])
+
+
+@attach("cot")
+def cot(x: Tensor) -> Tensor:
+    """The cotangent y = cos(x) / sin(x) of x radians; derivative -(1 + y^2)."""
+    return _Unary.apply2(x, _FUNCTIONS["cot"])
+
+
+@attach("csc")
+def csc(x: Tensor) -> Tensor:
+    """The cosecant 1 / sin(x) of x radians; derivative -cos(x) / sin(x)^2."""
+    return _Unary.apply2(x, _FUNCTIONS["csc"])
+
+
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x for x > 0, else alpha (e^x - 1); derivative 1, else alpha e^x.
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
     exponential linear units", ICLR (2016).
     """
-    return _Unary.apply2(x, _function("elu", float(alpha)))
+    return _Unary.apply2(x, _shaped("elu", alpha, 1.0, 1.0, 0.0))
 
 
 @attach("erf")
@@ -97,6 +184,12 @@ def exp(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["exp"])
 
 
+@attach("exp2")
+def exp2(x: Tensor) -> Tensor:
+    """2^x; derivative 2^x ln 2."""
+    return _Unary.apply2(x, _FUNCTIONS["exp2"])
+
+
 @attach("expm1")
 def expm1(x: Tensor) -> Tensor:
     """e^x - 1, accurate near 0."""
@@ -109,12 +202,94 @@ def floor(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["floor"])
 
 
-def gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x Phi(x), with Phi(x) the probability of a standard normal number below x.
+
+    Args:
+        x: any shape.
+        approximate: "none" for Phi(x) = (1 + erf(x / sqrt(2))) / 2; "tanh" for the approximation
+            (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
+
+    Raises:
+        ValueError: another approximation.
 
     Source: Hendrycks and Gimpel, "Gaussian error linear units" (2016).
     """
-    return _Unary.apply2(x, _FUNCTIONS["gelu"])
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"[gelu] expected approximate 'none' or 'tanh', got {approximate!r}")
+    return _Unary.apply2(x, _FUNCTIONS["gelu" if approximate == "none" else "gelu_tanh"])
+
+
+def half_tanh(x: Tensor, beta: float = 1.0) -> Tensor:
+    """(1 + tanh(beta x)) / 2: the probability that a stochastic neuron fires at potential x.
+
+    Computed as the logistic function of slope 2 beta, which it equals: nothing cancels where the
+    probability is small. Derivative 2 beta y (1 - y).
+
+    Source: Gerstner and van Hemmen, "Associative memory in a network of 'spiking' neurons",
+    Network 3 (1992); Little, "The existence of persistent states in the brain", Mathematical
+    Biosciences 19 (1974).
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.half_tanh(rv.tensor([-100.0, 0.0, 100.0])).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return _Unary.apply2(x, _function("sigmoid", 2.0 * beta))
+
+
+def hardsigmoid(x: Tensor, slope: float = 1 / 6, offset: float = 0.5) -> Tensor:
+    """slope x + offset, limited to [0, 1]: straight pieces like the logistic function.
+
+    Derivative slope inside, 0 at the corners and outside.
+
+    Source: Courbariaux, Bengio and David, "BinaryConnect", NeurIPS (2015), with slope 1/2; Howard
+    et al., "Searching for MobileNetV3", ICCV (2019), with slope 1/6.
+    """
+    return _Unary.apply2(x, _shaped("hardtanh", slope, offset, 0.0, 1.0))
+
+
+def hardswish(x: Tensor) -> Tensor:
+    """x times `hardsigmoid`: x min(max(x + 3, 0), 6) / 6; derivative 0 at -3 and 1 at 3.
+
+    Source: Howard et al., "Searching for MobileNetV3", ICCV (2019).
+    """
+    return _Unary.apply2(x, _FUNCTIONS["hardswish"])
+
+
+def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """x limited to [min_val, max_val]; derivative 1 inside, 0 at the limits and outside.
+
+    Unlike `clip`, whose gradient passes at the limits.
+
+    Raises:
+        ValueError: the limits are not in order.
+
+    Source: Collobert, "Large scale machine learning", PhD thesis (2004).
+    """
+    if not min_val < max_val:
+        raise ValueError(f"[hardtanh] expected min_val below max_val, got {min_val} and {max_val}")
+    return _Unary.apply2(x, _shaped("hardtanh", 1.0, 0.0, min_val, max_val))
+
+
+def heaviside(x: Tensor) -> Tensor:
+    """0 below 0 and 1 from 0 on: the threshold element; derivative 0. NaN passes through.
+
+    Source: McCulloch and Pitts, "A logical calculus of the ideas immanent in nervous activity",
+    Bulletin of Mathematical Biophysics 5 (1943); Rosenblatt, "The perceptron", Psychological Review
+    65 (1958).
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.heaviside(rv.tensor([-0.5, 0.0, 2.0])).tolist()
+        [0.0, 1.0, 1.0]
+    """
+    return _Unary.apply2(x, _function("heaviside", 0.0))
+
+
+def identity(x: Tensor) -> Tensor:
+    """x itself: the activation of a linear neuron; derivative 1."""
+    return x
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -128,7 +303,7 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
         >>> rv.functional.leaky_relu(rv.tensor([-4.0, 4.0]), 0.25).tolist()
         [-1.0, 4.0]
     """
-    return _Unary.apply2(x, _function("leaky_relu", float(negative_slope)))
+    return _Unary.apply2(x, _function("leaky_relu", negative_slope))
 
 
 @attach("log")
@@ -155,6 +330,29 @@ def log2(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["log2"])
 
 
+def logistic(x: Tensor, slope: float = 1.0) -> Tensor:
+    """The logistic function y = 1 / (1 + e^(-slope x)); derivative slope y (1 - y).
+
+    tanh(x) = 2 logistic(x, 2) - 1. Source: Verhulst (1838); Rumelhart, Hinton and Williams,
+    "Learning representations by back-propagating errors", Nature 323 (1986).
+    """
+    return _Unary.apply2(x, _function("sigmoid", slope))
+
+
+@attach("logsigmoid")
+def logsigmoid(x: Tensor) -> Tensor:
+    """log(1 / (1 + e^-x)) = -log(1 + e^-x), without overflow; derivative 1 / (1 + e^x)."""
+    return _Unary.apply2(x, _function("softplus", -1.0))
+
+
+def mish(x: Tensor) -> Tensor:
+    """x tanh(log(1 + e^x)).
+
+    Source: Misra, "Mish: a self regularized non-monotonic activation function", BMVC (2020).
+    """
+    return _Unary.apply2(x, _FUNCTIONS["mish"])
+
+
 @attach("neg", "__neg__")
 def neg(x: Tensor) -> Tensor:
     """-x."""
@@ -177,6 +375,14 @@ def relu(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["relu"])
 
 
+def relu6(x: Tensor) -> Tensor:
+    """x limited to [0, 6]; derivative 1 inside, 0 at 0 and 6 and outside.
+
+    Source: Krizhevsky, "Convolutional deep belief networks on CIFAR-10" (2010).
+    """
+    return _Unary.apply2(x, _shaped("hardtanh", 1.0, 0.0, 0.0, 6.0))
+
+
 @attach("round", "__round__")
 def round(x: Tensor) -> Tensor:
     """The nearest whole number, ties to the even one; derivative 0."""
@@ -187,6 +393,24 @@ def round(x: Tensor) -> Tensor:
 def rsqrt(x: Tensor) -> Tensor:
     """1 / sqrt(x)."""
     return _Unary.apply2(x, _FUNCTIONS["rsqrt"])
+
+
+@attach("sec")
+def sec(x: Tensor) -> Tensor:
+    """The secant 1 / cos(x) of x radians; derivative sin(x) / cos(x)^2."""
+    return _Unary.apply2(x, _FUNCTIONS["sec"])
+
+
+def selu(x: Tensor) -> Tensor:
+    """lambda x for x > 0, else lambda alpha (e^x - 1), lambda = 1.0507..., alpha = 1.6732...
+
+    With these two numbers, activations of mean 0 and variance 1 stay so from layer to layer.
+
+    Source: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks", NeurIPS
+    (2017), appendix A1 for the numbers.
+    """
+    scale, alpha = 1.0507009873554804934, 1.6732632423543772848
+    return _Unary.apply2(x, _shaped("elu", scale * alpha, scale, 1.0, 0.0))
 
 
 @attach("sigmoid")
@@ -216,9 +440,31 @@ def sin(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["sin"])
 
 
+@attach("sinh")
+def sinh(x: Tensor) -> Tensor:
+    """The hyperbolic sine (e^x - e^-x) / 2; derivative cosh(x)."""
+    return _Unary.apply2(x, _FUNCTIONS["sinh"])
+
+
 def softplus(x: Tensor, beta: float = 1.0) -> Tensor:
-    """log(1 + e^(beta x)) / beta, a smooth rectifier; derivative sigmoid(beta x)."""
-    return _Unary.apply2(x, _function("softplus", float(beta)))
+    """log(1 + e^(beta x)) / beta, a smooth rectifier; derivative sigmoid(beta x).
+
+    Raises:
+        ValueError: beta is not positive.
+
+    Source: Dugas et al., "Incorporating second-order functional knowledge for better option
+    pricing", NeurIPS (2000).
+    """
+    return _Unary.apply2(x, _function("softplus", _positive("softplus", "beta", beta)))
+
+
+def softsign(x: Tensor) -> Tensor:
+    """x / (1 + |x|); derivative 1 / (1 + |x|)^2.
+
+    Source: Turian, Bergstra and Bengio, "Quadratic features and deep architectures for chunking",
+    NAACL (2009).
+    """
+    return _Unary.apply2(x, _FUNCTIONS["softsign"])
 
 
 @attach("sqrt")

@@ -1,0 +1,29 @@
+// Reading and writing along one axis at the places that an index array names, lane by lane.
+//
+//   take:  y[..., i] = x[..., index[..., i]]
+//   put:   x[..., index[..., i]] = y[..., i]   or += y[..., i]
+//
+// The places of a lane are visited in order, and lanes never share a place: sums have one order,
+// and of several values for one place the last wins. Negative indices count from the end.
+#pragma once
+
+#include "core/args.h"
+
+namespace ranvier {
+
+struct TakeArgs {
+  In x;      // (..., n)
+  In index;  // (..., m), int64 or int32, within -n .. n - 1
+  Out y;     // (..., m), overwritten
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+
+struct PutArgs {
+  In y;      // (..., m)
+  In index;  // (..., m)
+  InOut x;   // (..., n)
+  bool add;  // accumulates; otherwise overwrites the places named
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+
+}  // namespace ranvier

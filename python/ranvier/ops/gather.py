@@ -1,0 +1,329 @@
+"""Reading and writing along one axis at places that an index tensor names.
+
+    gather:   y[i, j] = x[index[i, j], j]           (dim = 0; likewise along any axis)
+    scatter:  x[index[i, j], j] = src[i, j]         of several for one place the last wins
+    scatter_add:  x[index[i, j], j] += src[i, j]    added in the order of the index
+
+Each is the other's adjoint: the gradient of gather is a scatter_add, that of scatter_add's source a
+gather. Sums have a fixed order, so results have the same bits on every run. Negative indices count
+from the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.tensor import Tensor, attach
+
+Array = _core.Array
+
+
+def _zeros(shape: tuple[int, ...], dtype: int, device: int) -> Array:
+    zeros = _core.empty(shape, dtype, device)
+    _core.copy_into(zeros, _core.scalar(0.0, dtype, device))
+    return zeros
+
+
+def _index(op: str, index: Any) -> Tensor:
+    if not isinstance(index, Tensor):
+        raise TypeError(
+            f"[{op}] expected an index tensor, got {type(index).__name__} - wrap it in rv.tensor"
+        )
+    return index
+
+
+class _Take(Function):
+    def forward(self, x: Array, index: Array, *, dim: int) -> Array:
+        self.like, self.dim = (x.shape, x.dtype, x.device), dim
+        self.save(index)
+        return _core.take_along(x, index, dim)
+
+    def backward(self, grad: Array) -> Any:
+        (index,) = self.saved
+        dx = _zeros(*self.like)
+        _core.put_along(dx, index, grad, self.dim, True)
+        return dx, None
+
+
+class _Put(Function):
+    def forward(self, x: Array, index: Array, source: Any, *, dim: int, add: bool) -> Array:
+        y = _core.empty_like(x)
+        _core.copy_into(y, x)
+        if not isinstance(source, Array):
+            source = _core.scalar(float(source), x.dtype, x.device)
+        _core.put_along(y, index, source, dim, add)
+        self.save(index)
+        self.dim, self.add, self.dtype = dim, add, source.dtype
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        (index,) = self.saved
+        by_x, by_source = grad, None
+        if self.needs[0] and not self.add:  # what was overwritten has no influence
+            by_x = _core.empty_like(grad)
+            _core.copy_into(by_x, grad)
+            nothing = _core.scalar(0.0, grad.dtype, grad.device)
+            _core.put_along(by_x, index, nothing, self.dim, False)
+        if self.needs[2]:
+            by_source = _core.take_along(grad, index, self.dim)
+            if not self.add:
+                by_source = _core.where(self._won(index, grad.shape), by_source, 0.0)
+            by_source = by_source.cast(self.dtype)
+        return by_x, None, by_source
+
+    def _won(self, index: Array, shape: tuple[int, ...]) -> Array:
+        """Which writers were the last ones at their place: each writes its number and looks."""
+        ones = _core.scalar(1.0, 4, index.device).expand((index.size,))
+        numbers = _core.scan(ones, 0, False, False).reshape(index.shape)
+        board = _zeros(shape, 4, index.device)
+        _core.put_along(board, index, numbers, self.dim, False)
+        return _core.equal(_core.take_along(board, index, self.dim), numbers)
+
+
+@attach("gather")
+def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Reads along one axis: y[..., i, ...] = x[..., index[..., i, ...], ...].
+
+    Args:
+        x: any shape.
+        dim: the axis that the index is for.
+        index: int64 or int32, with as many axes as x, and no larger than x along the others.
+
+    Returns:
+        The shape of the index. The gradient of an element of x is the sum over all that read it.
+
+    Raises:
+        IndexError: an index outside the axis, which is named.
+        ValueError: shapes that do not fit.
+        TypeError: indices that are not integers.
+
+    Example:
+        >>> import ranvier as rv
+        >>> scores = rv.tensor([[0.1, 0.9], [0.8, 0.2]])
+        >>> rv.functional.gather(scores, 1, rv.tensor([[1], [0]])).tolist()
+        [[0.8999999761581421], [0.800000011920929]]
+    """
+    return _Take.apply(x, _index("gather", index), dim=dim)
+
+
+@attach("take_along_dim")
+def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """`gather` whose two shapes broadcast along the other axes; without `dim`, of x flattened.
+
+    What `argmax(keepdim=True)`, `argsort` and their kin return can be fed to it.
+    """
+    index = _index("take_along_dim", indices)
+    if dim is None:
+        return gather(x.flatten(), 0, index.flatten())
+    n = x.ndim
+    if index.ndim != n:
+        raise ValueError(
+            f"[take_along_dim] expected as many axes as x, got {index.shape} for x of shape "
+            f"{x.shape}"
+        )
+    if not -n <= dim < n:
+        raise IndexError(f"[take_along_dim] expected an axis from {-n} to {n - 1}, got {dim}")
+    dim %= n
+    rest = _core.broadcast_shapes(_without(x.shape, dim), _without(index.shape, dim))
+    return gather(
+        x.expand(_with(rest, dim, x.shape)), dim, index.expand(_with(rest, dim, index.shape))
+    )
+
+
+def _without(shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    return (*shape[:dim], 1, *shape[dim + 1 :])
+
+
+def _with(rest: tuple[int, ...], dim: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*rest[:dim], shape[dim], *rest[dim + 1 :])
+
+
+def _put(op: str, x: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Tensor:
+    index = _index(op, index)
+    if isinstance(src, Tensor):
+        if src.ndim != index.ndim or any(
+            s < i for s, i in zip(src.shape, index.shape, strict=True)
+        ):
+            raise ValueError(
+                f"[{op}] expected a source of at least the index's shape {index.shape}, got "
+                f"{src.shape}"
+            )
+        if src.shape != index.shape:
+            src = src[tuple([slice(size) for size in index.shape])]
+    elif not isinstance(src, (bool, int, float)):
+        raise TypeError(f"[{op}] expected a tensor or a number, got {type(src).__name__}")
+    return _Put.apply(x, index, src, dim=dim, add=add)
+
+
+@attach("scatter")
+def scatter(x: Tensor, dim: int, index: Tensor, src: Tensor | float) -> Tensor:
+    """A copy of x in which y[..., index[..., i, ...], ...] = src[..., i, ...].
+
+    Where an index occurs twice in a lane the last one wins, and gets the gradient.
+
+    Args:
+        x: any shape.
+        dim: the axis that the index is for.
+        index: int64 or int32; no larger than x along the other axes, nor than src along any.
+        src: what to write: a tensor, or one number.
+
+    Raises:
+        IndexError: an index outside the axis, which is named.
+        ValueError: shapes that do not fit.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.scatter(rv.zeros(3), 0, rv.tensor([2, 0]), rv.tensor([5.0, 6.0])).tolist()
+        [6.0, 0.0, 5.0]
+    """
+    return _put("scatter", x, dim, index, src, False)
+
+
+@attach("scatter_add")
+def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """A copy of x to which src is added: y[..., index[..., i, ...], ...] += src[..., i, ...].
+
+    Additions for one place happen in the order of the index: the same bits on every run.
+
+    Raises:
+        IndexError: an index outside the axis, which is named.
+        ValueError: shapes that do not fit.
+        TypeError: half precision or bool, which have no sums.
+    """
+    return _put("scatter_add", x, dim, index, src, True)
+
+
+@attach("index_select")
+def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of x that a list of indices names: y[..., i, ...] = x[..., index[i], ...].
+
+    Args:
+        x: any shape.
+        dim: the axis to choose from.
+        index: (n,), int64 or int32.
+
+    Raises:
+        IndexError: an index outside the axis.
+        ValueError: the index is not a list.
+    """
+    index = _index("index_select", index)
+    n = x.ndim
+    if index.ndim != 1 or not n:
+        raise ValueError(
+            f"[index_select] expected a list of indices (n,) and x of at least one axis, got "
+            f"shapes {index.shape} and {x.shape}"
+        )
+    if not -n <= dim < n:
+        raise IndexError(f"[index_select] expected an axis from {-n} to {n - 1}, got {dim}")
+    return x[(*[slice(None)] * (dim % n), index)]
+
+
+@attach("index_add")
+def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """A copy of x to whose slices those of `source` are added: y[..., index[i], ...] += source_i.
+
+    Args:
+        x: any shape.
+        dim: the axis that the index is for.
+        index: (n,), int64 or int32.
+        source: the shape of x with n along `dim`.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    index, n = _index("index_add", index), x.ndim
+    if index.ndim != 1 or not n or not -n <= dim < n:
+        raise ValueError(
+            f"[index_add] expected a list of indices (n,) and an axis of x, got shape "
+            f"{index.shape}, axis {dim} and x of shape {x.shape}"
+        )
+    dim %= n
+    wanted = _with(x.shape, dim, (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :]))
+    if source.shape != wanted:
+        raise ValueError(f"[index_add] expected a source of shape {wanted}, got {source.shape}")
+    lanes = index.reshape(*[1] * dim, -1, *[1] * (n - dim - 1)).expand(wanted)
+    return _Put.apply(x, lanes, source, dim=dim, add=True)
+
+
+@attach("masked_select")
+def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+    """The elements of x where the mask holds, in row-major order, as one axis.
+
+    Args:
+        x: any shape.
+        mask: bool; the two shapes broadcast.
+
+    Raises:
+        TypeError: the mask is not bool.
+        CaptureError: inside a captured step, because the result's size depends on values.
+    """
+    if not isinstance(mask, Tensor) or mask.dtype.name != "bool":
+        raise TypeError("[masked_select] expected a bool tensor as mask - compare first, as x > 0")
+    shape = _core.broadcast_shapes(x.shape, mask.shape)
+    return x.expand(shape)[mask.expand(shape)]
+
+
+@attach("nonzero")
+def nonzero(x: Tensor) -> Tensor:
+    """Where x is not zero: one row of indices, int64, for each such element in row-major order.
+
+    Raises:
+        CaptureError: inside a captured step, because the result's size depends on values.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.nonzero(rv.tensor([[1.0, 0.0], [0.0, 2.0]])).tolist()
+        [[0, 0], [1, 1]]
+    """
+    return Tensor(_core.nonzero(x.data))
+
+
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """Rows of zeros with a single one: y[..., c] = 1 where c = input[...], int64.
+
+    Args:
+        input: class numbers, any shape, int64 or int32.
+        num_classes: how many there are; -1 takes the largest plus one, which reads the values.
+
+    Returns:
+        The shape of `input` with the classes added as last axis.
+
+    Raises:
+        IndexError: a number outside the classes.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.one_hot(rv.tensor([0, 2]), 3).tolist()
+        [[1, 0, 0], [0, 0, 1]]
+    """
+    index = _index("one_hot", input)
+    if num_classes == -1:
+        if not index.size:
+            raise ValueError("[one_hot] expected num_classes for an empty input")
+        num_classes = int(index.max().item()) + 1
+    if num_classes < 1:
+        raise ValueError(f"[one_hot] expected at least one class, got {num_classes}")
+    return Tensor(_core.one_hot(index.data, num_classes))
+
+
+def bincount(x: Tensor, minlength: int = 0) -> Tensor:
+    """How often each number occurs: y_i = how many elements of x equal i, int64.
+
+    Args:
+        x: (n,), whole numbers from 0 up.
+        minlength: the least length of the result, which is the largest number plus one.
+
+    Raises:
+        ValueError: x has another shape than (n,), or holds a negative number.
+    """
+    if x.ndim != 1 or x.dtype.is_floating_point:
+        raise ValueError(f"[bincount] expected integers (n,), got {x.dtype.name} {x.shape}")
+    index = x.long()
+    if index.size and index.min().item() < 0:
+        raise ValueError("[bincount] expected numbers from 0 up, got a negative one")
+    size = max(int(index.max().item()) + 1 if index.size else 0, minlength)
+    counts = Tensor(_zeros((size,), 4, x.data.device))
+    ones = _core.scalar(1.0, 4, x.data.device).expand(index.shape)
+    return scatter_add(counts, 0, index, Tensor(ones))
