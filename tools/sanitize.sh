@@ -57,6 +57,6 @@ fi
 # without the sanitizer: with an exception. A finding aborts, so that Python's stack is shown too.
 env LD_PRELOAD="$runtime" PYTHONPATH="$PWD/$build/package" PYTHONMALLOC=malloc \
   ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:abort_on_error=1${ASAN_OPTIONS:+:$ASAN_OPTIONS} \
-  UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS} \
+  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:abort_on_error=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS} \
   TSAN_OPTIONS=report_signal_unsafe=0${TSAN_OPTIONS:+:$TSAN_OPTIONS} \
   python -m pytest -q -p no:cacheprovider --capture=sys "${arguments[@]}"

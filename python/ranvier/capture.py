@@ -23,14 +23,14 @@ CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defin
 
 # What the step being recorded depends on besides its tensors' values; see `guard`.
 _guards: list[tuple[Any, Any, Any]] | None = None
-_ABSENT = object()
+ABSENT = object()
 
 
 def guard(owner: Any, attribute: Any, value: Any) -> None:
     """Notes, while a step is recorded, that it depends on `owner.attribute` being `value`.
 
     The recording is used again only while this holds: for objects such as tensors, while it is the
-    very same object. Of a list, tuple or dict the attribute is an index or a key. Modules call it
+    very same object (or absent: `ABSENT`). Of a list, tuple or dict the attribute is an index or a key. Modules call it
     for their training flag, their tensors and their layers.
     """
     if _guards is not None:
@@ -42,9 +42,9 @@ def _holds(owner: Any, attribute: Any, value: Any) -> bool:
         try:
             now = owner[attribute]
         except LookupError:
-            return False
+            now = ABSENT
     else:
-        now = getattr(owner, attribute, _ABSENT)
+        now = getattr(owner, attribute, ABSENT)
     return now is value or (isinstance(value, (int, float)) and bool(now == value))
 
 
@@ -62,7 +62,7 @@ class _Recording:
         self.guards = list(seen.values())
 
     def valid(self) -> bool:
-        return all([_holds(o, a, v) for o, a, v in self.guards])
+        return all(_holds(o, a, v) for o, a, v in self.guards)
 
 
 def _flatten(value: Any, tensors: list[Tensor]) -> Any:

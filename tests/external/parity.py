@@ -272,12 +272,10 @@ def check(call: Call, draw: Draw) -> bool:
         try:
             expected, _ = run_theirs(call, theirs_in, None)
         except (RuntimeError, ValueError, IndexError, TypeError) as refusal:
-            try:
+            with pytest.raises((ValueError, TypeError, IndexError), match=r"^\["):
                 run_ours(call, values, None)
-            except (ValueError, TypeError, IndexError) as error:
-                assert str(error).startswith("["), f"an error without its op: {error}"
-                return False
-            raise AssertionError(f"PyTorch refuses it, ours does not: {refusal}") from None
+                raise AssertionError(f"PyTorch refuses it, ours does not: {refusal}") from None
+            return False
         wanted = [a for a in call.arrays if a is not None and a.gradient]
         grads: list[np.ndarray | None] | None = None
         smooth = [y.dtype.kind == "f" and i < call.outputs for i, y in enumerate(expected)]

@@ -72,9 +72,7 @@ def test_integers(draw: Draw) -> Call:
 
 @parity(300)
 def test_compare(draw: Draw) -> Call:
-    name = draw.choice(
-        ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
-    )
+    name = draw.choice(["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
     theirs = {"equal": torch.eq}.get(name) or getattr(torch, name)
     a_shape, b_shape = shapes(draw, 2)
     kind = draw.choice(["floats", "integers", "mixed"])
@@ -180,7 +178,7 @@ def test_in_place(draw: Draw) -> Call:
         ours = isinstance(x, rv.Tensor)
         if step == -1 and not ours:
             return getattr(torch, op)(x, y)
-        part = x if step == 1 or not ours and step == -1 else x[..., ::step]
+        part = x if step == 1 or (not ours and step == -1) else x[..., ::step]
         if step == 2 and y.ndim and y.shape[-1] > 1:
             y = y[..., ::2]
         if step == -1 and y.ndim and y.shape[-1] > 1:

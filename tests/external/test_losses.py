@@ -26,9 +26,7 @@ def test_softmax(draw: Draw) -> Call:
     n = 8 + shape[dim] + 2 * float(np.max(np.abs(x.values), initial=0.0))  # exp(x - max)
     ours, theirs = draw.choice([(F.softmax, T.softmax), (F.log_softmax, T.log_softmax)])
     scale = 1.0 + shape[dim]
-    return draw.call(
-        ours, theirs, x, options={"dim": dim}, n=n, scale=1.0, grad_scale=scale * 4
-    )
+    return draw.call(ours, theirs, x, options={"dim": dim}, n=n, scale=1.0, grad_scale=scale * 4)
 
 
 @parity(400)

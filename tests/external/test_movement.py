@@ -85,7 +85,9 @@ def key_of(draw: Draw, shape: list[int], advanced: bool) -> tuple[Any, ...]:
             key.append(slice(start, stop, draw.choice([None, 1, 2, 3])))
         elif kind == "array" and size:
             cut = [1 if draw.chance(0.2) else s for s in together]
-            key.append(np.asarray(draw.rng.integers(-size, size, cut[draw.integer(0, len(cut) - 1) :])))
+            key.append(
+                np.asarray(draw.rng.integers(-size, size, cut[draw.integer(0, len(cut) - 1) :]))
+            )
         else:
             key.append(slice(None))
     if draw.chance(0.2):

@@ -66,7 +66,9 @@ def avg_pool(draw: Draw, axes: int) -> Call:
     options["count_include_pad"] = draw.chance(0.5)
     if axes > 1 and draw.chance(0.2):
         options["divisor_override"] = draw.integer(1, 7)
-    if axes == 3 and any(s < k for s, k in zip(sizes, np.broadcast_to(options["kernel_size"], 3), strict=True)):
+    if axes == 3 and any(
+        s < k for s, k in zip(sizes, np.broadcast_to(options["kernel_size"], 3), strict=True)
+    ):
         raise Skip  # PyTorch forgets the padding when it compares them
     ours = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[axes]
     theirs = {1: T.avg_pool1d, 2: T.avg_pool2d, 3: T.avg_pool3d}[axes]

@@ -63,9 +63,7 @@ def test_var(draw: Draw) -> Call:
     ours, theirs = draw.choice([(F.var, torch.var), (F.std, torch.std)])
     if ours is F.std and (members <= 3 or "expanded" in x.layout):
         raise Skip  # nearly equal numbers: the root's slope is unbounded
-    return draw.call(
-        ours, theirs, x, options=options, n=members + 8, scale=4.0, grad_scale=16.0
-    )
+    return draw.call(ours, theirs, x, options=options, n=members + 8, scale=4.0, grad_scale=16.0)
 
 
 @parity(300)
@@ -74,7 +72,7 @@ def test_prod(draw: Draw) -> Call:
     x = draw.nonzero(*shape)
     if x.values.size and draw.chance(0.3):  # zeros: the gradient is the product of the others
         x.values.flat[draw.integer(0, x.values.size - 1)] = 0.0
-    if "dim" not in options and x.values.size > 64 or max(shape, default=0) > 65:
+    if ("dim" not in options and x.values.size > 64) or max(shape, default=0) > 65:
         raise Skip  # underflow
     return draw.call(F.prod, torch.prod, x, options=options, n=shape[0] * 80 + 80 if shape else 4)
 

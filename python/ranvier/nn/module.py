@@ -384,16 +384,23 @@ def _move(t: Tensor, device: int | None, dtype: DType | None) -> None:
 # ---- captured steps ----
 
 
-def _guard_parts(owner: Any, parts: Any) -> None:
-    """A captured step is recorded anew when a tensor or layer was replaced, moved or frozen."""
+def _guard_parts(owner: Any, parts: Any) -> bool:
+    """A captured step is recorded anew when a tensor or layer was replaced, moved or frozen.
+
+    Tells whether there are any; what else a module keeps for itself may change.
+    """
+    any_part = False
     for name, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
-        if isinstance(part, (Module, Parameter, Buffer)):
+        inside = isinstance(part, (list, tuple, dict)) and _guard_parts(part, part)
+        if inside or isinstance(part, (Module, Parameter, Buffer)):
             guard(owner, name, part)
+            any_part = True
         if isinstance(part, (Parameter, Buffer)):
             guard(part, "data", part.data)
             guard(part, "_requires_grad", part._requires_grad)
-        elif isinstance(part, (list, tuple, dict)):
-            _guard_parts(part, part)
+    if any_part and isinstance(owner, list):
+        guard(owner, len(owner), _capture.ABSENT)
+    return any_part
 
 
 # ---- errors ----

@@ -80,7 +80,7 @@ class Group:
         return f"{values}, {len(self.params)} parameters"
 
     def make_state(self) -> None:
-        """State starts at zero, laid out like its parameter, and follows it to a dtype or device."""
+        """State starts at zero, laid out like its parameter, and follows where that moves."""
         if self.state or not self._slots:
             self._follow()
             return
