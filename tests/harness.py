@@ -96,6 +96,7 @@ __all__ = [
     "integers",
     "nonzero",
     "normal",
+    "precision",
     "probabilities",
     "threads",
     "uniform",
@@ -252,6 +253,17 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         rv.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Runs products and convolutions at a precision for a while."""
+    before = rv.get_matmul_precision()
+    rv.set_matmul_precision(name)
+    try:
+        yield
+    finally:
+        rv.set_matmul_precision(before)
 
 
 def host(tensor: rv.Tensor) -> np.ndarray:

@@ -19,7 +19,7 @@ from ranvier.reference import (
     embedding,
     matmul,
     max_pool,
-    mse_loss,
+    pointwise_loss,
     random,
     reduce,
     sgd,
@@ -200,8 +200,12 @@ def test_elementwise(oracle):
         for x in [positive] if has_logarithm or name == "acosh" else [positive, -positive]:
             oracle.agree(fn, rule.value, backward, [x])
     for name in binary.BINARY:
-        arrays = [oracle.rng.uniform(0.5, 2.0, s) for s in ((3, 1, 4), (5, 1))]
-        fn = getattr(torch, {"power": "pow", "subtract": "sub"}.get(name, name))
+        arrays = [oracle.rng.uniform(0.5, 0.9, s) for s in ((3, 1, 4), (5, 1))]
+        fn = (
+            (lambda a, b: a.log() / b.log())
+            if name == "log_base"
+            else getattr(torch, {"power": "pow", "subtract": "sub"}.get(name, name))
+        )
         oracle.agree(
             fn,
             lambda a, b, name=name: binary.binary(a, b, name=name),
@@ -220,11 +224,17 @@ def test_softmax_and_losses(oracle):
             [x], dim=dim,
         )  # fmt: skip
     for reduction in ("mean", "sum", "none"):
-        arrays = [oracle.normal(3, 4), oracle.normal(3, 4)]
-        oracle.agree(
-            oracle.nn.mse_loss, mse_loss.mse_loss, mse_loss.mse_loss_backward, arrays,
-            reduction=reduction,
-        )  # fmt: skip
+        for name, options in [
+            ("mse_loss", {}), ("l1_loss", {}), ("smooth_l1_loss", {"beta": 0.5}),
+            ("huber_loss", {"delta": 0.7}), ("binary_cross_entropy_with_logits", {}),
+            ("binary_cross_entropy", {}), ("multilabel_soft_margin_loss", {}),
+        ]:  # fmt: skip
+            probable = name in ("binary_cross_entropy", "multilabel_soft_margin_loss")
+            x = oracle.rng.uniform(0.1, 0.9, (3, 4)) if probable else oracle.normal(3, 4)
+            t = oracle.rng.uniform(0.1, 0.9, (3, 4))
+            ours, backward = (getattr(pointwise_loss, name + end) for end in ("", "_backward"))
+            theirs = getattr(oracle.nn, name)
+            oracle.agree(theirs, ours, backward, [x, t], reduction=reduction, **options)
     arrays = [oracle.rng.integers(0, 6, (3, 4)), oracle.normal(6, 2)]
     oracle.agree(oracle.nn.embedding, embedding.embedding, embedding.embedding_backward, arrays)
 

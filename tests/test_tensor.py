@@ -80,6 +80,37 @@ class TestMaking:
         with pytest.raises(ValueError, match="step"):
             rv.arange(0, 3, 0)
 
+    def test_arange_on_meta_and_beyond_the_memory(self):
+        for args in [(5,), (0, 5, 2), (5, 0, -2), (0, 1, 0.3), (3, 3), (5, 3)]:
+            y, m = rv.arange(*args), rv.arange(*args, device="meta")
+            assert (m.shape, m.dtype) == (y.shape, y.dtype)
+        assert rv.arange(10**13, device="meta").shape == (10**13,)
+        with pytest.raises(MemoryError, match=r"\[arange\] expected fewer"):
+            rv.arange(10**16)
+        with pytest.raises(ValueError, match=r"\[arange\] expected finite"):
+            rv.arange(float("inf"))
+
+    def test_linspace_and_eye(self):
+        np.testing.assert_array_equal(
+            rv.linspace(-1, 2, 7).numpy(), np.linspace(-1, 2, 7).astype(np.float32)
+        )
+        assert rv.linspace(0, 1, 0).shape == (0,)
+        assert rv.linspace(0, 1, 1).tolist() == [0.0]
+        assert rv.linspace(0, 1, 3, device="meta").shape == (3,)
+        with pytest.raises(ValueError, match=r"\[linspace\] expected steps"):
+            rv.linspace(0, 1, -1)
+        for shape in [(3,), (2, 4), (4, 2), (0, 3)]:
+            np.testing.assert_array_equal(rv.eye(*shape).numpy(), np.eye(*shape))
+        assert rv.eye(2, dtype="int64").tolist() == [[1, 0], [0, 1]]
+        assert rv.eye(2, device="meta").shape == (2, 2)
+
+    def test_like_in_another_dtype(self):
+        x = rv.zeros(2, 3)
+        assert rv.full_like(x, 7).tolist() == [[7.0] * 3] * 2
+        assert rv.ones_like(x, dtype="int64").tolist() == [[1] * 3] * 2
+        assert rv.zeros_like(x, requires_grad=True).requires_grad
+        assert str(rv.empty_like(x, device="meta").device) == "meta"
+
     def test_what_cannot_be_a_tensor(self):
         with pytest.raises(ValueError, match=r"\[tensor\] expected nested lists of one shape"):
             rv.tensor([[1, 2], [3]])
@@ -531,6 +562,17 @@ class TestCopies:
 
     def test_pickling_keeps_requires_grad(self):
         assert pickle.loads(pickle.dumps(rv.ones(1, requires_grad=True))).requires_grad
+
+
+def test_every_op_is_also_at_the_front_door():
+    import ranvier.functional as F
+
+    assert rv.matmul is F.matmul
+    assert rv.einsum is F.einsum
+    assert {"cat", "topk", "tensor", "save"} <= set(dir(rv))
+    assert rv.bool is not F.to  # what the package defines itself comes first
+    with pytest.raises(AttributeError, match="no attribute 'no_such_op'"):
+        rv.no_such_op  # noqa: B018
 
 
 def test_memory_is_given_back():

@@ -22,11 +22,23 @@ void check_type(const char* name, BinaryOp op, DType t) {
            name, Type, "expected numbers, got two bool tensors - use logical_xor, or convert one");
 }
 
+// A negative power of an integer is no integer. Exponents are read here once, so that a wrong one
+// raises; a replayed step cannot raise, and its kernel answers with the fraction cut to 0.
+void check_exponents(const Array& b) {
+  if (b.is_meta() || b.dtype() == DType::UInt8) return;
+  Array flat = b.cast(DType::Int64).contiguous();
+  const int64_t* e = flat.data<int64_t>();
+  for (int64_t i = 0, n = flat.size(); i < n; ++i)
+    RV_CHECK(e[i] >= 0, "power", Value, "expected no negative power of integers, got exponent ",
+             e[i], " - the result is no integer; convert one side with .to(rv.float32)");
+}
+
 // Operands of one dtype.
 Array apply(BinaryOp op, const Array& a, const Array& b) {
   const char* name = kNames[static_cast<int>(op)];
   DType t = a.dtype();
   check_type(name, op, t);
+  if (op == BinaryOp::Power && !is_floating(t)) check_exponents(b);
   if (op == BinaryOp::Divide && !is_floating(t))  // true division
     return apply(op, a.cast(DType::Float32), b.cast(DType::Float32));
   Array y;

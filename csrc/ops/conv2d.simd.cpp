@@ -1,6 +1,7 @@
 #include "ops/conv2d.h"
 
 #include "ops/conv2d_depthwise_impl.h"
+#include "ops/conv2d_winograd_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -28,6 +29,14 @@ void forward(const Conv2dArgs& a) {
     p.K = a.shape.K;
     return run_depthwise(p, workspace);
   }
+#if RV_WINOGRAD
+  if constexpr (__is_same(T, float)) {
+    for (int64_t group = 0; a.winograd && group < a.shape.groups; ++group) {
+      winograd::run(forward_problem<T>(a, group), workspace);
+    }
+    if (a.winograd) return;
+  }
+#endif
   for (int64_t group = 0; group < a.shape.groups; ++group) {
     correlate(forward_problem<T>(a, group), workspace);
   }
@@ -38,6 +47,14 @@ void data_gradient(const Conv2dDataArgs& a) {
   const Conv2dShape& s = a.shape;
   T* workspace = data<T>(a.workspace);
   const bool depthwise = conv2d_depthwise(s);
+#if RV_WINOGRAD
+  if constexpr (__is_same(T, float)) {
+    for (int64_t group = 0; a.winograd && group < s.groups; ++group) {
+      winograd::run(data_problem<T>(a, group, 0, 0), workspace);
+    }
+    if (a.winograd) return;
+  }
+#endif
   for (int64_t group = 0; group < (depthwise ? 1 : s.groups); ++group) {
     if (!depthwise && s.P == 1 && s.Q == 1) {
       for (int64_t i = 0; i < s.H * s.W; ++i) {
@@ -68,6 +85,14 @@ void weight_gradient(const Conv2dWeightArgs& a) {
   T* workspace = data<T>(a.workspace);
   if (a.dbias.storage && a.shape.groups > 1) run_bias(a, workspace);
   if (conv2d_depthwise(a.shape)) return run_depthwise_weight(a, workspace);
+#if RV_WINOGRAD
+  if constexpr (__is_same(T, float)) {
+    for (int64_t group = 0; a.winograd && group < a.shape.groups; ++group) {
+      winograd::run_weight(a, group, workspace);
+    }
+    if (a.winograd) return;
+  }
+#endif
   for (int64_t group = 0; group < a.shape.groups; ++group) run_weight(a, group, workspace);
 }
 

@@ -22,6 +22,7 @@ struct ByClass {
   const T* w;
   T w_sum, keep, spread;  // 1 - smoothing, smoothing / C
   int64_t classes, ignore_index;
+  bool logarithms;
 
   RV_ALWAYS_INLINE void row(const T* x, int64_t target, T* dx, T* loss, T* share) const {
     using V = Vec<T>;
@@ -35,6 +36,14 @@ struct ByClass {
     bool known = target >= 0 && target < classes;
     T here = known ? (w ? w[target] : T(1)) : static_cast<T>(__builtin_nan(""));
     *share = here;
+    if (logarithms) {
+      *loss = known ? -here * x[target] : here;
+      if (dx)
+        for_each_vector<T>(
+            classes, [&](int64_t i, auto lanes) RV_LAMBDA { V::zero().store(dx + i, lanes); });
+      if (dx && known) dx[target] = -here;
+      return;
+    }
     T shift = row_max(x, classes), sum = row_exp_sum(x, shift, dx, classes);
     T log_sum = log(Vec<T>(sum))[0];
     T value = keep * here * (log_sum - (known ? x[target] - shift : T(0)));
@@ -103,7 +112,7 @@ void run(const CrossEntropyArgs& args) {
   T keep = static_cast<T>(1 - args.smoothing);
   T spread = static_cast<T>(args.smoothing / static_cast<double>(classes));
   T w_sum = w ? static_cast<T>(total(w, classes)) : static_cast<T>(classes);
-  ByClass<T> one{w, w_sum, keep, spread, classes, args.ignore_index};
+  ByClass<T> one{w, w_sum, keep, spread, classes, args.ignore_index, args.logarithms};
   ByProbability<T> many{w, keep, spread, classes};
   ArrayRef x = row_starts(args.x),
            dx = row_starts(gradient ? static_cast<const ArrayRef&>(args.dx) : args.x);

@@ -21,6 +21,15 @@ Recurrent checked(const Array& x, const Array& weight_ih, const Array& weight_hh
   return s;
 }
 
+// The forward's checks alone.
+void check(const Array& x, const Array& weight_ih, const Array& weight_hh, Optional bias_ih,
+           Optional bias_hh, Optional h0, Optional lengths) {
+  const Recurrent s = checked(x, weight_ih, weight_hh, h0);
+  s.bias("bias_ih", x, bias_ih);
+  s.bias("bias_hh", x, bias_hh);
+  s.lengths(x, lengths);
+}
+
 // y, hn, and what the backward needs: r, z, n and q.
 std::vector<Array> forward(const Array& x, const Array& weight_ih, const Array& weight_hh,
                            Optional bias_ih, Optional bias_hh, Optional h0, Optional lengths,
@@ -72,6 +81,7 @@ RV_BIND(m) {
   const auto none = nb::arg().none();
   const auto some = nb::arg();
   m.def("gru", &forward, RV_NOGIL, some, some, some, none, none, none, none, some);
+  m.def("gru_check", &check, some, some, some, none, none, none, none);
   m.def("gru_backward", &backward, RV_NOGIL, none, none, some, some, some, none, none, some, some,
         some, some);
 }

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-#include "core/loops.h"
 #include "core/simd_math.h"
+#include "ops/blocks_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -190,15 +190,6 @@ void gradients(int64_t n, const T* g, const T* s, T* dx, const UnaryParameters& 
   });
 }
 
-// Rows that are not dense pass through dense blocks on the stack.
-constexpr int64_t kBlock = 256;
-template <class T>
-RV_INLINE const T* dense_in(const Row<T>& row, int64_t begin, int64_t n, T* block) {
-  if (row.dense()) return reinterpret_cast<const T*>(row.p) + begin;
-  for (int64_t i = 0; i < n; ++i) block[i] = row[begin + i];
-  return block;
-}
-
 template <class T>
 void forward(const UnaryArgs& args, Values<T> function) {
   Loop<2> loop({&args.y, &args.x});
@@ -208,10 +199,9 @@ void forward(const UnaryArgs& args, Values<T> function) {
     const int64_t step = y.dense() && x.dense() ? n : kBlock;
     for (int64_t begin = 0; begin < n; begin += step) {
       const int64_t count = n - begin < step ? n - begin : step;
-      T* to = y.dense() ? reinterpret_cast<T*>(at[0]) + begin : y_block;
-      function(count, dense_in(x, begin, count, x_block), to, args.parameters);
-      if (!y.dense())
-        for (int64_t i = 0; i < count; ++i) y[begin + i] = y_block[i];
+      function(count, dense_in(x, begin, count, x_block), dense_out(y, begin, y_block),
+               args.parameters);
+      scatter_out(y, begin, count, y_block);
     }
   });
 }
@@ -225,11 +215,9 @@ void backward(const UnaryBackwardArgs& args, Gradients<T> function) {
     const int64_t step = dx.dense() && g.dense() && s.dense() ? n : kBlock;
     for (int64_t begin = 0; begin < n; begin += step) {
       const int64_t count = n - begin < step ? n - begin : step;
-      T* to = dx.dense() ? reinterpret_cast<T*>(at[0]) + begin : dx_block;
-      function(count, dense_in(g, begin, count, g_block), dense_in(s, begin, count, s_block), to,
-               args.parameters);
-      if (!dx.dense())
-        for (int64_t i = 0; i < count; ++i) dx[begin + i] = dx_block[i];
+      function(count, dense_in(g, begin, count, g_block), dense_in(s, begin, count, s_block),
+               dense_out(dx, begin, dx_block), args.parameters);
+      scatter_out(dx, begin, count, dx_block);
     }
   });
 }

@@ -18,7 +18,19 @@ from ranvier.autograd import (
     no_grad,
 )
 from ranvier.capture import CaptureError, capture, is_capturing
-from ranvier.creation import arange, empty, empty_like, full, ones, ones_like, zeros, zeros_like
+from ranvier.creation import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
 from ranvier.dtypes import (
     Device,
     DType,
@@ -36,10 +48,14 @@ from ranvier.dtypes import (
 from ranvier.dtypes import (
     bool_ as bool,
 )
+from ranvier.precision import get_matmul_precision, set_matmul_precision
 from ranvier.random import (
     bernoulli,
+    categorical,
     get_rng_state,
     manual_seed,
+    multinomial,
+    normal,
     rand,
     rand_like,
     randint,
@@ -47,6 +63,7 @@ from ranvier.random import (
     randn_like,
     randperm,
     set_rng_state,
+    uniform,
 )
 from ranvier.summary import summary
 from ranvier.tensor import Tensor, from_dlpack, from_numpy, tensor
@@ -75,6 +92,8 @@ def __getattr__(name: str) -> _Any:
         path, attribute = _LAZY[name]
         module = import_module(path)
         value = getattr(module, attribute) if attribute else module
+    elif not name.startswith("_") and hasattr(functional, name):  # rv.matmul, rv.cat ...
+        value = getattr(functional, name)
     else:
         raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
     globals()[name] = value
@@ -82,4 +101,5 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY, "__version__"])
+    ops = [name for name in vars(functional) if not name.startswith("_")]
+    return sorted({*globals(), *_LAZY, *ops, "__version__"})

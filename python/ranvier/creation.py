@@ -1,7 +1,9 @@
-"""New tensors: zeros, ones, full, empty, arange."""
+"""New tensors: zeros, ones, full, empty, arange, linspace, eye, and their likes."""
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -47,34 +49,117 @@ def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return full(shape_of("ones", shape), 1.0, dtype or float32, device, requires_grad)
 
 
-def empty_like(x: Tensor) -> Tensor:
-    """Uninitialized, with the shape, dtype, device and layout of `x`."""
-    return Tensor(_core.empty_like(x.data))
+def empty_like(
+    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uninitialized, with the shape of `x`; its dtype and device unless given, else its layout."""
+    if dtype is None and device is None:
+        array = _core.empty_like(x.data)
+    else:
+        t = x.data.dtype if dtype is None else as_dtype(dtype).code
+        where = x.data.device if device is None else as_device(device).code
+        array = _core.empty(x.shape, t, where)
+    return Tensor(array).requires_grad_(requires_grad)
 
 
-def zeros_like(x: Tensor) -> Tensor:
-    """Zeros with the shape, dtype, device and layout of `x`."""
-    return empty_like(x).zero_()
+def full_like(
+    x: Tensor, value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Filled with `value`, with the shape of `x`, and its dtype and device unless given."""
+    return empty_like(x, dtype, device).fill_(value).requires_grad_(requires_grad)
 
 
-def ones_like(x: Tensor) -> Tensor:
-    """Ones with the shape, dtype, device and layout of `x`."""
-    return empty_like(x).fill_(1)
+def zeros_like(
+    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros with the shape of `x`, and its dtype and device unless given."""
+    return full_like(x, 0, dtype, device, requires_grad)
+
+
+def ones_like(
+    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones with the shape of `x`, and its dtype and device unless given."""
+    return full_like(x, 1, dtype, device, requires_grad)
+
+
+def _from_values(values: np.ndarray, t: Any, device: Any) -> Tensor:
+    source = _core.import_array(values)
+    array = _core.empty(values.shape, t.code, as_device(device).code)
+    _core.copy_into(array, source)
+    return Tensor(array)
 
 
 def arange(
     start: float, stop: float | None = None, step: float = 1, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """start, start + step, ... below stop; `arange(n)` counts from 0. Integers give int64."""
+    """start, start + step, ... below stop; `arange(n)` counts from 0. Integers give int64.
+
+    Raises:
+        ValueError: step is 0, or an end is not finite.
+        MemoryError: more numbers than the memory holds.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.arange(1, 2, 0.25).tolist()
+        [1.0, 1.25, 1.5, 1.75]
+    """
     if stop is None:
         start, stop = 0, start
-    if step == 0:
-        raise ValueError("[arange] expected a step other than 0")
+    if step == 0 or not all(math.isfinite(v) for v in (start, stop, step)):
+        raise ValueError(
+            f"[arange] expected finite ends and a step other than 0, got {start}, {stop}, {step}"
+        )
     whole = all(isinstance(v, int) for v in (start, stop, step))
     t = as_dtype(dtype) if dtype is not None else (int64 if whole else float32)
-    values = np.arange(start, stop, step, dtype=np.int64 if whole else np.float64)
-    source = _core.import_array(values)
-    array = _core.empty(values.shape, t.code, as_device(device).code)
-    if as_device(device).type != "meta":
-        _core.copy_into(array, source)
-    return Tensor(array)
+    if as_device(device).type == "meta":
+        count = -((start - stop) // step) if whole else math.ceil((stop - start) / step)
+        return empty(max(int(count), 0), dtype=t, device=device)
+    try:
+        values = np.arange(start, stop, step, dtype=np.int64 if whole else np.float64)
+    except (MemoryError, ValueError):
+        raise MemoryError(
+            f"[arange] expected fewer numbers than the memory holds, got {start}, {stop}, {step}"
+        ) from None
+    return _from_values(values, t, device)
+
+
+def linspace(
+    start: float, stop: float, steps: int, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """`steps` numbers at equal distances, the first `start` and the last `stop`; float32.
+
+    Raises:
+        ValueError: steps is negative.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.linspace(0, 1, 5).tolist()
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    count = operator.index(steps)
+    if count < 0:
+        raise ValueError(f"[linspace] expected steps from 0 up, got {count}")
+    t = float32 if dtype is None else as_dtype(dtype)
+    if as_device(device).type == "meta":
+        return empty(count, dtype=t, device=device)
+    return _from_values(np.linspace(start, stop, count), t, device)
+
+
+def eye(
+    n: int, m: int | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """The matrix (n, m) with ones on its diagonal and zeros beside it; m = n unless given.
+
+    Raises:
+        ValueError: a negative size.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.eye(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    y = zeros(n, n if m is None else m, dtype=dtype, device=device)
+    _core.copy_into(_core.diagonal(y.data, 0, 0, 1), _core.scalar(1.0, y.data.dtype, y.data.device))
+    return y.requires_grad_(requires_grad)

@@ -1,6 +1,6 @@
 """Every differentiable operation, under the name and argument order that PyTorch users know.
 
-One import line per room; nothing else lives here.
+One import line per room; nothing else lives here. Each is also there as `ranvier.NAME`.
 """
 
 from ranvier.ops import index as _index
@@ -16,7 +16,17 @@ from ranvier.ops.adaptive_pool import (
 )
 from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
 from ranvier.ops.batch_norm import batch_norm
-from ranvier.ops.binary import add, divide, maximum, minimum, multiply, power, subtract
+from ranvier.ops.binary import (
+    add,
+    divide,
+    log_base,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    root,
+    subtract,
+)
 from ranvier.ops.clip import clamp, clip
 from ranvier.ops.compare import (
     equal,
@@ -37,7 +47,7 @@ from ranvier.ops.conv1d import conv1d
 from ranvier.ops.conv2d import conv2d
 from ranvier.ops.conv3d import conv3d, conv_transpose3d
 from ranvier.ops.conv_transpose2d import conv_transpose1d, conv_transpose2d
-from ranvier.ops.cross_entropy import cross_entropy
+from ranvier.ops.cross_entropy import cross_entropy, nll_loss
 from ranvier.ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
 from ranvier.ops.dropout import dropout
 from ranvier.ops.einsum import (
@@ -65,6 +75,7 @@ from ranvier.ops.gather import (
     scatter_add,
     take_along_dim,
 )
+from ranvier.ops.glu import glu
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.gru import gru, gru_cell
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
@@ -75,6 +86,7 @@ from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
 from ranvier.ops.locally_connected2d import locally_connected2d
+from ranvier.ops.logsumexp import logsumexp
 from ranvier.ops.lp_pool import lp_pool1d, lp_pool2d
 from ranvier.ops.lstm import lstm, lstm_cell
 from ranvier.ops.matmul import matmul
@@ -87,9 +99,36 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
-from ranvier.ops.mse_loss import mse_loss
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from ranvier.ops.pointwise_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    half_squared_error,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    multilabel_soft_margin_loss,
+    smooth_l1_loss,
+    weighted_mse_loss,
+)
+from ranvier.ops.prelu import prelu
+from ranvier.ops.mse_loss import mse_loss
+from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
+from ranvier.ops.pad import pad
+from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from ranvier.ops.rearrange import (
+    diff,
+    flip,
+    fliplr,
+    flipud,
+    meshgrid,
+    repeat,
+    repeat_interleave,
+    roll,
+    rot90,
+    tile,
+)
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
@@ -111,8 +150,9 @@ from ranvier.ops.shape import (
     unsqueeze,
     view,
 )
-from ranvier.ops.softmax import log_softmax, softmax
+from ranvier.ops.softmax import log_softmax, softmax, softmin
 from ranvier.ops.sort import argsort, kthvalue, median, sort, topk, unique
+from ranvier.ops.swish import swish
 from ranvier.ops.unary import (
     abs,
     acos,

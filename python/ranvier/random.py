@@ -118,6 +118,108 @@ def randn_like(x: Tensor) -> Tensor:
     return Tensor(_core.random_normal(x.data.shape, x.data.dtype, x.data.device, state))
 
 
+def uniform(
+    low: float = 0.0, high: float = 1.0, size: Any = (), dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Uniform random numbers from [low, high): low + (high - low) u, with u as `rand` draws it.
+
+    Args:
+        low: a number.
+        high: a number.
+        size: the shape.
+        dtype: floating; float32 unless given.
+        device: where the tensor lives.
+    """
+    return rand(*_sizes(size), dtype=dtype, device=device).uniform_(low, high)
+
+
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Normal random numbers: mean + std z, with z as `randn` draws it. No gradient flows.
+
+    A sample through which gradients shall flow is written so: ``mean + std * rv.randn_like(mean)``
+    (Kingma and Welling, "Auto-encoding variational Bayes", ICLR (2014), section 2.4).
+
+    Args:
+        mean: a number, or a tensor with one for each element.
+        std: the same; the two broadcast.
+        size: the shape, for two numbers only; a tensor brings its own.
+        dtype: floating; float32 unless given, for two numbers only.
+        device: where the tensor lives, for two numbers only.
+
+    Raises:
+        ValueError: a negative standard deviation, or a size beside tensors.
+    """
+    parts = [t.data for t in (mean, std) if isinstance(t, Tensor)]
+    if not parts:
+        if std < 0:
+            raise ValueError(f"[normal] expected a standard deviation from 0 up, got {std}")
+        return randn(*_sizes(() if size is None else size), dtype=dtype, device=device).normal_(
+            mean, std
+        )
+    if size is not None or dtype is not None or device is not None:
+        raise ValueError("[normal] expected no size, dtype or device beside tensors, got one")
+    shape, kind = parts[0].shape, parts[0].dtype
+    for other in parts[1:]:
+        shape = _core.broadcast_shapes(shape, other.shape)
+        kind = _core.promote(kind, other.dtype)
+    drawn = _core.random_normal(shape, kind, parts[0].device, state)
+    scaled = _core.multiply(drawn, std.data if isinstance(std, Tensor) else float(std))
+    return Tensor(_core.add(scaled, mean.data if isinstance(mean, Tensor) else float(mean)))
+
+
+def _sizes(size: Any) -> tuple[int, ...]:
+    return shape_of("size", (size,))
+
+
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False) -> Tensor:
+    """Positions drawn from a discrete distribution, each as likely as its weight says.
+
+    Args:
+        input: weights from 0 up, (n) or (rows, n); they need not sum to 1.
+        num_samples: how many to draw from each row.
+        replacement: whether a position may be drawn more than once.
+
+    Returns:
+        int64, (num_samples) or (rows, num_samples). Without replacement, in the order of drawing.
+
+    Raises:
+        ValueError: weights that are negative or not finite, or fewer above 0 than are drawn.
+        TypeError: weights that are not floating.
+
+    Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Information
+    Processing Letters 97 (2006), for drawing without replacement.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.multinomial(rv.tensor([0.0, 1.0, 0.0]), 2, replacement=True).tolist()
+        [1, 1]
+    """
+    return Tensor(_core.multinomial(input.data, num_samples, bool(replacement), state))
+
+
+def categorical(p: Tensor) -> Tensor:
+    """One position for each row of weights: (..., n) gives int64 (...).
+
+    Raises:
+        ValueError: a scalar, or weights as in `multinomial`.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.categorical(rv.tensor([[0.0, 1.0], [2.0, 0.0]])).tolist()
+        [1, 0]
+    """
+    data = p.data
+    if not data.ndim:
+        raise ValueError("[categorical] expected weights of shape (..., n), got a scalar")
+    lead = data.shape[:-1]
+    if not data.size and 0 in lead:
+        return Tensor(_core.empty(lead, 4, data.device))
+    rows = data.reshape((-1, data.shape[-1]))
+    return Tensor(_core.multinomial(rows, 1, True, state).reshape(lead))
+
+
 def bernoulli(p: Tensor) -> Tensor:
     """1 with the given probability, else 0, for each element; in the dtype of p, no gradient."""
     drawn = _core.random_uniform(p.data.shape, p.data.dtype, p.data.device, state)

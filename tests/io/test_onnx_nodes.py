@@ -92,6 +92,17 @@ class TestBackend:
         (y,) = backend.run_node(old, [np.float32([-9, 9])], opset_version=6)
         assert y.tolist() == [0, 9]
 
+    def test_functions_of_a_model(self):
+        twice = helper.make_function(
+            "mine", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
+            [helper.make_opsetid("", 22)],
+        )  # fmt: skip
+        node = helper.make_node("Twice", ["x"], ["y"], domain="mine")
+        model = model_of([node], ["x"], ["y"], functions=[twice])
+        model.opset_import.append(helper.make_opsetid("mine", 1))
+        (y,) = backend.run_model(model, [np.float32([1, 2])])
+        assert y.tolist() == [2, 4]
+
     def test_half_precision_is_computed_in_float32(self):
         x = np.float16([2048, 1, 1])
         node = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)

@@ -18,6 +18,7 @@ from tests.harness import (
     Raises,
     check,
     distinct,
+    fixed,
     host,
     integers,
     nonzero,
@@ -49,6 +50,7 @@ OPERANDS = {
     "multiply": (normal, normal),
     "divide": (normal, nonzero),
     "power": (partial(uniform, 0.3, 2.0), normal),
+    "log_base": (partial(uniform, 1.5, 9.0), partial(uniform, 1.5, 3.0)),
     "maximum": (distinct, partial(distinct, shift=0.0)),
     "minimum": (distinct, partial(distinct, shift=0.0)),
 }
@@ -78,11 +80,34 @@ class TestBinary(OpTests):
             case(name, integers(-9, 9, N, 5), integers(1, 9, N, 5), dtypes=("int64",))
             for name in ("add", "subtract", "multiply", "maximum", "minimum")
         ),
+        case("power", integers(-9, 9, N, 5), integers(0, 9, N, 5), dtypes=("int64",)),
+        *(case("log_base", uniform(1.5, 9.0, N, 5), base) for base in (2, 10, 0.3)),
+        *(
+            Case(F.root, ref.root, draw(N, 5), degree, k=4.0)
+            for degree, draw in [
+                (1, nonzero),
+                (2, partial(uniform, 0.2, 9.0)),
+                (3, nonzero),
+                (5, nonzero),
+                (6, partial(uniform, 0.2, 9.0)),
+                (7, partial(uniform, 1e3, 1e4)),
+            ]
+        ),
     ]
     errors = [
         Raises(ValueError, r"\[add\] expected .*\(2, 3\).*\(4,\)", F.add, normal(2, 3), normal(4)),
         Raises(TypeError, r"\[multiply\] expected", F.multiply, normal(3), "text"),
-    ]
+        Raises(ValueError, r"\[power\] expected no negative power of integers, got exponent -1",
+               F.power, integers(1, 5, 3), -1, meta=False),
+        Raises(ValueError, r"\[power\] expected no negative power of integers, got exponent -2",
+               F.power, 2, fixed([3, -2]), meta=False),
+        Raises(ValueError, r"\[log_base\] expected a base above 0 other than 1, got 1",
+               F.log_base, normal(3), 1),
+        Raises(ValueError, r"\[root\] expected a degree of at least 1, got 0", F.root,
+               normal(3), 0),
+        Raises(TypeError, r"\[root\] expected a whole number as degree, got 0.5", F.root, normal(3),
+               0.5),
+    ]  # fmt: skip
 
 
 @st.composite
@@ -104,7 +129,7 @@ def test_any_broadcast(name, shapes):
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, 3e38], np.float32)
 
 
-@pytest.mark.parametrize("name", sorted(OPERANDS))
+@pytest.mark.parametrize("name", sorted(set(OPERANDS) - {"log_base"}))
 def test_special_values_are_numpys(name):
     a, b = np.meshgrid(SPECIAL, SPECIAL)
     with np.errstate(all="ignore"):
@@ -119,6 +144,33 @@ def test_power_has_a_gradient_at_its_corners():
     F.power(a, b).backward(rv.ones(4))
     assert a.grad.tolist() == [0.0, 1.0, 0.0, 0.0]
     np.testing.assert_allclose(b.grad.numpy(), [0.0, 0.0, 0.0, np.log(2)], rtol=1e-6)
+
+
+def test_powers_of_integers():
+    x = rv.tensor([2, -3])
+    assert (x**3).tolist() == [8, -27]
+    assert (x**-1.0).tolist() == pytest.approx([0.5, -1 / 3])
+    assert (2.0**x).tolist() == [4.0, 0.125]
+    with pytest.raises(ValueError, match="expected no negative power of integers, got exponent -3"):
+        2**x
+
+
+def test_roots_of_the_whole_range():
+    x = np.geomspace(1e-37, 1e37, 1001).astype(np.float32)
+    for degree in (3, 5, 7, 10):
+        y = host(F.root(rv.tensor(x), degree))
+        np.testing.assert_allclose(y, x.astype(np.float64) ** (1 / degree), rtol=4e-7)
+    special = F.root(rv.tensor([0.0, np.inf, -np.inf, np.nan, -8.0]), 3)
+    np.testing.assert_allclose(host(special), [0.0, np.inf, -np.inf, np.nan, -2.0], rtol=1e-6)
+    assert np.isnan(F.root(rv.tensor(-4.0), 2).item())
+
+
+def test_logarithm_of_any_base_by_its_parts():
+    x = rv.tensor([3.0, 9.0], requires_grad=True)
+    b = rv.tensor(3.0, requires_grad=True)
+    F.log_base(x, b).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 1 / (np.array([3.0, 9.0]) * np.log(3)), rtol=1e-6)
+    np.testing.assert_allclose(b.grad.item(), -3 / (3 * np.log(3)), rtol=1e-6)
 
 
 def test_ties_go_to_the_first():

@@ -50,8 +50,29 @@ OPTIONS = [
 ]
 
 
+LIKELIHOOD = [
+    Case(
+        F.nll_loss,
+        ref.nll_loss,
+        evenly(-5.0, 0.0, *shape),
+        integers(0, shape[1], shape[0], *shape[2:]).constant(),
+        evenly(0.2, 2.0, shape[1]).constant() if weighted else None,
+        options={"reduction": reduction, **options},
+        n=shape[0] + 8,
+    )
+    for shape, weighted, reduction, options in [
+        ((N, 4), False, "none", {}),
+        ((N, 4), True, "sum", {}),
+        ((8, 10), True, "mean", {}),
+        ((8, 3), True, "mean", {"ignore_index": 1}),
+        ((N, 5, 3, 2), True, "none", {"ignore_index": 0}),
+        ((900, 40), False, "mean", {}),
+    ]
+]
+
+
 class TestCrossEntropy(OpTests):
-    cases = PLAIN + OPTIONS
+    cases = PLAIN + OPTIONS + LIKELIHOOD
     errors = [
         Raises(ValueError, r"expected class indices of shape \(4,\)", F.cross_entropy,
                normal(4, 3), integers(0, 3, 5)),
@@ -67,6 +88,14 @@ class TestCrossEntropy(OpTests):
                normal(2, 3), integers(0, 3, 2), options={"label_smoothing": 1.5}),
         Raises(TypeError, r"expected input of dtype float32 or float64", F.cross_entropy,
                normal(2, 3).typed("int64"), integers(0, 3, 2)),
+        Raises(ValueError, r"\[nll_loss\] expected class indices of shape \(4,\)", F.nll_loss,
+               normal(4, 3), integers(0, 3, 5)),
+        Raises(IndexError, r"\[nll_loss\] expected classes from 0 to 2, got -1 at position 0",
+               F.nll_loss, normal(2, 3), fixed([-1, 2]), meta=False),
+        Raises(TypeError, r"\[nll_loss\] expected class indices, got float32", F.nll_loss,
+               normal(2, 3), normal(2, 3).typed("float32").constant()),
+        Raises(TypeError, r"\[nll_loss\] expected target as a tensor, got list", F.nll_loss,
+               normal(2, 3), [0, 1]),
     ]  # fmt: skip
 
 
@@ -77,6 +106,23 @@ def test_extreme_logits() -> None:
     assert loss.tolist() == [0.0, 2e4]
     loss.sum().backward()
     assert x.grad.tolist() == [[0.0, 0.0], [-1.0, 1.0]]
+
+
+def test_nll_loss_of_log_softmax_is_cross_entropy() -> None:
+    x, t = rv.randn(50, 7, dtype=rv.float64), rv.tensor(np.arange(50) % 7)
+    w = rv.rand(7, dtype=rv.float64)
+    for weight in (None, w):
+        a = F.nll_loss(F.log_softmax(x, 1), t, weight)
+        assert a.item() == pytest.approx(F.cross_entropy(x, t, weight).item(), rel=1e-13)
+
+
+def test_nll_loss_at_impossible_classes() -> None:
+    """Minus infinity where the target is costs infinity; elsewhere it costs nothing."""
+    x = rv.tensor([[-np.inf, 0.0], [0.0, -1e4], [np.nan, 0.0]], requires_grad=True)
+    loss = F.nll_loss(x, rv.tensor([0, 1, 1]), reduction="none")
+    assert loss.tolist() == [np.inf, 1e4, 0.0]
+    loss.backward(rv.ones(3))
+    assert x.grad.tolist() == [[-1.0, 0.0], [0.0, -1.0], [0.0, -1.0]]
 
 
 def test_all_ignored() -> None:

@@ -57,6 +57,9 @@ class TestGru(OpTests):
         case([*given(5, N, 3, 6), integers(0, 6, N)], reverse=True),
         case([*without(given(4, 3, 3, 6), 1), fixed(np.array([4, 0, 2]))], reverse=True),
         case(given(5, 21, 8, 40, size=0.1)),
+        case(given(4, N, 3, 6), reset_after=False),
+        case(without(given(4, N, 3, 5), 1, 4, 5), reset_after=False, reverse=True),
+        case([*given(5, N, 3, 6), integers(0, 6, N)], reset_after=False),
     ]
     errors = [
         Raises(ValueError, r"\[gru\] expected x of shape \(T, N, I\), got \(4, 3\) - .*unsqueeze",
@@ -74,6 +77,9 @@ class TestGru(OpTests):
         Raises(ValueError, r"\[gru\] expected lengths from 0 to 6 .*got 7 for sample 1",
                F.gru, normal(6, 2, 3), None, normal(15, 3), normal(15, 5),
                options={"lengths": [3, 7]}, meta=False),
+        Raises(ValueError, r"\[gru\] expected weight_hh of shape \(15, 5\), got \(15, 4\)",
+               F.gru, normal(6, 2, 3), None, normal(15, 3), normal(15, 4),
+               options={"reset_after": False}),
         Raises(ValueError, r"\[gru_cell\] expected x of shape \(N, I\), got \(1, 2, 3\)",
                F.gru_cell, normal(1, 2, 3), None, normal(15, 3), normal(15, 5)),
     ]  # fmt: skip

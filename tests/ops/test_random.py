@@ -135,6 +135,111 @@ def test_bernoulli():
     assert host(rv.bernoulli(rv.ones(9))).sum() == 9
 
 
+@pytest.mark.parametrize("replacement", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_multinomial_is_the_references(replacement, dtype):
+    weights = np.random.default_rng(0).uniform(0.0, 1.0, (7, 11)).astype(dtype)
+    weights[:, 3] = 0.0
+    offset = rv.get_rng_state()["offset"]
+    y = host(rv.multinomial(rv.tensor(weights), 6, replacement))
+    each = 6 if replacement else 11
+    u = ref.uniforms(7 * each, 0xDEADBEEF12345, offset).astype(np.float64).reshape(7, each)
+    expected = [ref.multinomial(w, v, 6, replacement) for w, v in zip(weights, u, strict=True)]
+    assert y.dtype == np.int64
+    np.testing.assert_array_equal(y, expected)
+    assert not (y == 3).any()
+
+
+def test_multinomial_draws_by_weight():
+    p, n = np.array([0.1, 0.2, 0.3, 0.4]), 100_000
+    y = host(rv.multinomial(rv.tensor(p * 7), n, replacement=True))
+    counts = np.bincount(y, minlength=4)
+    assert (np.abs(counts - n * p) < 4 * np.sqrt(n * p * (1 - p))).all()
+
+
+def test_multinomial_without_replacement_draws_from_what_is_left():
+    p, n = np.array([0.1, 0.2, 0.3, 0.4]), 50_000
+    y = host(rv.multinomial(rv.tensor(np.broadcast_to(p, (n, 4)).copy()), 2))
+    assert (y[:, 0] != y[:, 1]).all()
+    pairs = np.zeros((4, 4))
+    np.add.at(pairs, (y[:, 0], y[:, 1]), 1)
+    expected = p[:, None] * p / (1 - p[:, None])  # the second among those that are left
+    np.fill_diagonal(expected, 0.0)
+    assert (np.abs(pairs - n * expected) <= 4 * np.sqrt(n * expected * (1 - expected))).all()
+    every = host(rv.multinomial(rv.tensor(p), 4))
+    assert sorted(every.tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("weights", "count", "replacement", "text"),
+    [
+        ([0.0, 0.0], 1, True, "at least 1 weights above 0, got 0 in row 0"),
+        ([0.0, 1.0], 2, False, "at least 2 weights above 0, got 1"),
+        ([-1.0, 1.0], 1, True, "weights from 0 up, got -1"),
+        ([np.nan, 1.0], 1, True, "weights from 0 up"),
+        ([np.inf, 1.0], 1, True, "weights from 0 up"),
+        ([1.0, 1.0], 3, False, "at most the 2 weights .* replacement=True"),
+        ([1.0, 1.0], 0, True, "at least one draw"),
+        ([[[1.0]]], 1, True, r"weights of shape \(n\) or \(rows, n\)"),
+    ],
+)
+def test_what_multinomial_refuses(weights, count, replacement, text):
+    with pytest.raises(ValueError, match=rf"\[multinomial\] expected .*{text}"):
+        rv.multinomial(rv.tensor(weights), count, replacement)
+
+
+def test_multinomial_asks_for_floats():
+    with pytest.raises(TypeError, match=r"\[multinomial\] expected floating weights"):
+        rv.multinomial(rv.tensor([1, 2]), 1)
+    assert rv.multinomial(rv.zeros(3, 4, device="meta"), 2).shape == (3, 2)
+    assert rv.multinomial(rv.zeros(0, 4), 2).shape == (0, 2)
+
+
+def test_categorical():
+    p = np.array([[0.2, 0.8], [0.5, 0.5]])
+    y = host(rv.categorical(rv.tensor(np.broadcast_to(p, (20_000, 2, 2)).copy())))
+    assert y.shape == (20_000, 2)
+    assert (np.abs(y.mean(0) - p[:, 1]) < 4 * np.sqrt(p[:, 0] * p[:, 1] / 20_000)).all()
+    assert rv.categorical(rv.tensor([0.0, 1.0])).item() == 1
+    assert rv.categorical(rv.zeros(0, 3, 4)).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"\[categorical\] expected"):
+        rv.categorical(rv.tensor(1.0))
+
+
+def test_a_replayed_draw_checks_its_weights():
+    p = rv.ones(4)
+    step = rv.capture(lambda p: rv.multinomial(p, 3, True))
+    rv.manual_seed(1)
+    captured = [host(step(p)).copy() for _ in range(5)]
+    rv.manual_seed(1)
+    for y in captured:
+        np.testing.assert_array_equal(host(rv.multinomial(p, 3, True)), y)
+    with pytest.raises(ValueError, match=r"\[multinomial\] expected"):
+        step(p * -1)
+
+
+def test_normal_and_uniform():
+    y = host(rv.normal(3.0, 0.5, (100_000,)))
+    assert abs(y.mean() - 3.0) < 4 * 0.5 / np.sqrt(1e5)
+    assert abs(y.std() - 0.5) < 4 * 0.5 / np.sqrt(2e5)
+    mean, std = rv.tensor([[0.0], [10.0]], requires_grad=True), rv.tensor([1.0, 0.0, 2.0])
+    rv.manual_seed(2)
+    y = rv.normal(mean, std)
+    rv.manual_seed(2)
+    np.testing.assert_array_equal(host(y), host(mean + std * rv.randn(2, 3)))
+    assert not y.requires_grad
+    u = host(rv.uniform(-1.0, 3.0, (100_000,)))
+    assert u.min() >= -1.0
+    assert u.max() < 3.0
+    assert abs(u.mean() - 1.0) < 4 * 4 / np.sqrt(12e5)
+    assert rv.normal().shape == rv.uniform().shape == ()
+    assert rv.uniform(size=3, dtype="float64").dtype == rv.float64
+    with pytest.raises(ValueError, match=r"\[normal\] expected a standard"):
+        rv.normal(0.0, -1.0, 3)
+    with pytest.raises(ValueError, match=r"\[normal\] expected no size"):
+        rv.normal(mean, 1.0, (2, 1))
+
+
 def test_filling_in_place():
     x = rv.zeros(1000).uniform_(-2.0, 3.0)
     assert -2.0 <= x.min().item() < -1.9

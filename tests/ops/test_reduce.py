@@ -87,6 +87,19 @@ def test_any_axes(shape, data):
     check(case("max", distinct(*shape), dim=dim, keepdim=keepdim))
 
 
+@pytest.mark.parametrize("name", ["max", "min"])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_extremes_with_their_positions(name, keepdim):
+    x = rv.tensor(np.random.default_rng(0).normal(size=(3, 4, 5)), requires_grad=True)
+    values, places = getattr(F, name)(x, 1, keepdim, return_indices=True)
+    np.testing.assert_array_equal(host(places), host(getattr(F, f"arg{name}")(x, 1, keepdim)))
+    np.testing.assert_array_equal(host(values), host(getattr(F, name)(x, 1, keepdim)))
+    values.sum().backward()
+    assert x.grad.sum().item() == 15.0
+    with pytest.raises(TypeError, match="expected one axis"):
+        getattr(F, name)(x, (0, 1), return_indices=True)
+
+
 def test_ties_go_to_the_first():
     x = rv.tensor([[1.0, 3.0], [3.0, 3.0]], requires_grad=True)
     assert F.argmax(x).item() == 1

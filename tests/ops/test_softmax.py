@@ -36,7 +36,9 @@ SHAPES = [
 
 
 class TestSoftmax(OpTests):
-    cases = [case(name, x, dim) for x, dim in SHAPES for name in ("softmax", "log_softmax")]
+    cases = [
+        case(name, x, dim) for x, dim in SHAPES for name in ("softmax", "log_softmax", "softmin")
+    ]
     errors = [
         Raises(IndexError, r"\[softmax\] expected an axis", F.softmax, normal(2, 3),
                options={"dim": 2}),
@@ -54,6 +56,13 @@ def test_extreme_scores() -> None:
     assert np.isnan(y[2]).all()
     np.testing.assert_allclose(y[3], 1 / 3, rtol=1e-6)
     np.testing.assert_array_equal(F.log_softmax(x).numpy()[0], [0, -2e4, -1e4])
+
+
+def test_two_classes_are_a_logistic_function() -> None:
+    """softmax(a, b) gives a the probability sigmoid(a - b)."""
+    x = rv.tensor(np.random.default_rng(0).normal(0, 5, (200, 2)))
+    expected = F.sigmoid(x[:, 0] - x[:, 1]).numpy()
+    np.testing.assert_allclose(F.softmax(x).numpy()[:, 0], expected, rtol=1e-14)
 
 
 def test_golden_example_g7() -> None:

@@ -1,6 +1,6 @@
 """Networks: modules of plain attributes, layers, losses and initial values."""
 
-from ranvier.nn import init
+from ranvier.nn import init, utils
 from ranvier.nn.activation import Dropout, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from ranvier.nn.containers import ModuleDict, ModuleList, Sequential
 from ranvier.nn.conv import (
@@ -100,4 +100,5 @@ __all__ = [
     "Window",
     "init",
     "observe",
+    "utils",
 ]  # fmt: skip

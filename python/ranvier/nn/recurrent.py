@@ -156,7 +156,7 @@ class _Recurrent(Module):
         usual = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
             "bidirectional": False, "proj_size": 0, "nonlinearity": "tanh", "peephole": False,
-            "layer_norm": False, "variant": "full",
+            "layer_norm": False, "variant": "full", "reset_after": True,
         }  # fmt: skip
         for name, value in usual.items():
             own = getattr(self, name, value)
@@ -231,6 +231,8 @@ class GRU(_Recurrent):
         batch_first: x and y are (N, T, features) rather than (T, N, features).
         dropout: probability of dropout between layers.
         bidirectional: a second layer beside each walks backwards.
+        reset_after: whether the reset gate acts after the recurrent product, as in PyTorch, or
+            before it, as published; the latter is computed step by step.
 
     Shapes:
         as `RNN`.
@@ -250,10 +252,12 @@ class GRU(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        reset_after: bool = True,
     ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         )
+        self.reset_after = bool(reset_after)
 
     def forward(
         self, x: Tensor, h0: Tensor | None = None, lengths: Lengths = None
@@ -262,7 +266,10 @@ class GRU(_Recurrent):
         self._check(x, h0, "h0", self.hidden_size)
 
         def run(x: Tensor, end: str, state: Any, reverse: bool) -> Any:
-            y, h = F.gru(x, state[0], *self._weights(end), lengths=lengths, reverse=reverse)
+            y, h = F.gru(
+                x, state[0], *self._weights(end), lengths=lengths, reverse=reverse,
+                reset_after=self.reset_after,
+            )  # fmt: skip
             return y, (h,)
 
         y, (h,) = self._run(x, (h0,), run)

@@ -172,9 +172,88 @@ def divide(a: Any, b: Any) -> Tensor:
 def power(a: Any, b: Any) -> Tensor:
     """a^b, elementwise; either may be a number.
 
-    d(a^b)/da = b a^(b-1), d(a^b)/db = a^b ln a.
+    d(a^b)/da = b a^(b-1), d(a^b)/db = a^b ln a. Integers stay integers.
+
+    Raises:
+        ValueError: an integer to a negative integer power, which is no integer.
+
+    Example:
+        >>> import ranvier as rv
+        >>> (2.0 ** rv.tensor([3, -1])).tolist()
+        [8.0, 0.5]
     """
     return _Power.apply2(a, b)
+
+
+def log_base(x: Any, base: Any) -> Tensor:
+    """The logarithm of x to any base, ln x / ln b; either may be a number.
+
+    d/dx = 1 / (x ln b), d/db = -ln x / (b ln^2 b). Bases 2 and 10 have functions of their own,
+    which this uses.
+
+    Raises:
+        ValueError: a base that is 1 or not positive; in a tensor it gives NaN or infinity.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.log_base(rv.tensor([1.0, 5.0, 25.0]), 5).tolist()
+        [0.0, 1.0, 2.0]
+    """
+    if not isinstance(base, Tensor):
+        if not (base > 0 and base != 1):
+            raise ValueError(f"[log_base] expected a base above 0 other than 1, got {base}")
+        if base in (2, 10):
+            return x.log2() if base == 2 else x.log10()
+        return x.log() / _log(base)
+    return divide(x.log() if isinstance(x, Tensor) else _log(x), base.log())
+
+
+class _Root(Function):
+    def forward(self, x: Array, *, degree: int) -> Array:
+        negative = _core.less(x, 0.0) if degree % 2 else None
+        size = x if negative is None else _core.where(negative, _core.neg(x), x)
+        y = _core.power(size, 1.0 / degree)
+        if degree & (degree - 1):  # 1 / degree was rounded, which costs ln x roundings: one
+            above = _core.divide(size, _core.power(y, degree - 1.0))  # step of Newton's method
+            step = _core.divide(_core.subtract(y, above), float(degree))
+            y = _core.where(_core.isfinite(step), _core.subtract(y, step), y)
+        if negative is not None:
+            y = _core.where(negative, _core.neg(y), y)
+        self.save(y)
+        self.degree = degree
+        return y
+
+    def backward(self, grad: Array) -> Array:
+        (y,) = self.saved
+        slope = _core.multiply(_core.power(y, self.degree - 1.0), float(self.degree))
+        return _core.divide(grad, slope)
+
+
+def root(x: Tensor, degree: int) -> Tensor:
+    """The real root y with y^n = x; derivative 1 / (n y^(n-1)), infinite at 0.
+
+    Args:
+        x: any shape; integers become float32. Negative numbers have a negative root of odd degree,
+            and NaN for an even one.
+        degree: n, a whole number of at least 1.
+
+    Raises:
+        ValueError: a degree below 1.
+        TypeError: a degree that is not a whole number.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.root(rv.tensor([-32.0, 243.0]), 5).tolist()
+        [-2.0, 3.0]
+    """
+    if isinstance(degree, bool) or not isinstance(degree, int):
+        raise TypeError(
+            f"[root] expected a whole number as degree, got {degree!r} - write x ** (1 / n) for "
+            "others"
+        )
+    if degree < 1:
+        raise ValueError(f"[root] expected a degree of at least 1, got {degree}")
+    return _Root.apply(x if x.dtype.is_floating_point else x * 1.0, degree=degree)
 
 
 @attach("maximum")

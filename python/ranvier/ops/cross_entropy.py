@@ -14,6 +14,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._loss import check_tensors
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -21,9 +22,9 @@ Array = _core.Array
 
 class _CrossEntropy(Function):
     def forward(self, x: Array, *, target: Array, weight: Any, options: tuple[Any, ...]) -> Array:
-        ignore_index, reduction, smoothing = options
+        ignore_index, reduction, smoothing, logarithms = options
         value, scale, dx = _core.cross_entropy(
-            x, target, weight, ignore_index, reduction, smoothing, self.needs[0]
+            x, target, weight, ignore_index, reduction, smoothing, logarithms, self.needs[0]
         )
         if self.needs[0]:
             self.save(dx, scale)
@@ -71,22 +72,60 @@ def cross_entropy(
         >>> round(rv.functional.cross_entropy(x, rv.tensor([1])).item(), 2)
         2.82
     """
-    for name, t in (("input", input), ("target", target)):
-        if not isinstance(t, Tensor):
-            raise TypeError(
-                f"[cross_entropy] expected {name} as a tensor, got {type(t).__name__} - wrap it "
-                "in rv.tensor"
-            )
+    options = (int(ignore_index), reduction, float(label_smoothing), False)
+    return _per_sample("cross_entropy", input, target, weight, options)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the log-likelihood of the target, from logarithms of probabilities.
+
+        loss = -w_t x_t,   dloss/dx = -w_t at the target, 0 elsewhere.
+
+    The logarithm is the natural one. `cross_entropy(x, t)` is `nll_loss(log_softmax(x, 1), t)`.
+
+    Args:
+        input: log-probabilities (N, C, ...) or (C,).
+        target: class indices (N, ...) or (), integers.
+        weight: one factor per class, (C,).
+        ignore_index: samples with this class count nothing.
+        reduction: "mean" (weighted by the classes' weights), "sum", or "none".
+
+    Returns:
+        A scalar, or (N, ...) for "none".
+
+    Raises:
+        ValueError: shapes that do not fit.
+        IndexError: a class that the input does not have.
+
+    Example:
+        >>> import ranvier as rv
+        >>> x = rv.tensor([[0.0006, 0.0596, 0.0083, 0.9315]]).log()
+        >>> round(rv.functional.nll_loss(x, rv.tensor([1])).item(), 2)
+        2.82
+    """
+    options = (int(ignore_index), reduction, 0.0, True)
+    return _per_sample("nll_loss", input, target, weight, options)
+
+
+def _per_sample(
+    op: str, input: Tensor, target: Tensor, weight: Tensor | None, options: tuple[Any, ...]
+) -> Tensor:
+    check_tensors(op, input=input, target=target)
     if target.requires_grad:
         raise TypeError(
-            "[cross_entropy] expected a given target, got one with requires_grad=True - detach "
-            "it, or write -(target * log_softmax(input)).sum()"
+            f"[{op}] expected a given target, got one with requires_grad=True - detach it, or "
+            "write -(target * log_softmax(input)).sum()"
         )
     single = input.ndim == 1
     if single:
         input = input.unsqueeze(0)
         target = target.unsqueeze(0)
-    options = (int(ignore_index), reduction, float(label_smoothing))
     w = None if weight is None else weight.data
     loss = _CrossEntropy.apply(input, target=target.data, weight=w, options=options)
-    return loss[0] if single and reduction == "none" else loss
+    return loss[0] if single and options[1] == "none" else loss

@@ -4,7 +4,9 @@
     n = tanh(W_in x_t + b_in + r (W_hn h_(t-1) + b_hn))       h_t = (1 - z) n + z h_(t-1)
 
 The reset gate r acts on the recurrent product, as in PyTorch and cuDNN, so that all recurrent
-products of a step are one.
+products of a step are one. In the paper it acts on the state before the product:
+
+    n = tanh(W_in x_t + b_in + W_hn (r h_(t-1)) + b_hn)
 
 `gru_composite` is the same computation from ordinary ops: the definition, and a second opinion in
 the tests.
@@ -83,6 +85,7 @@ def gru(
     *,
     lengths: Lengths = None,
     reverse: bool = False,
+    reset_after: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Runs a GRU over a sequence; see the module for its formulas.
 
@@ -95,6 +98,8 @@ def gru(
         bias_hh: (3 H,) or None; not the same as bias_ih, for its last third is inside the reset.
         lengths: (N,), how many steps each sample has, from 0 to T, in any order; None for T.
         reverse: from each sample's last step to its first.
+        reset_after: False for the reset before the product, as published. Such a layer is computed
+            step by step (`gru_composite`), and its bits may depend on the batch.
 
     Returns:
         The outputs (T, N, H), zero past a sample's end, and the state (N, H) after its last step,
@@ -117,6 +122,14 @@ def gru(
     tensors("gru", x=x)
     _check("gru", h0, weight_ih, weight_hh, bias_ih, bias_hh)
     steps = as_lengths("gru", lengths, x)
+    if not reset_after:
+        given = (x, weight_ih, weight_hh, bias_ih, bias_hh, h0, steps)
+        arrays: Any = [None if a is None else a.data for a in given]
+        _core.gru_check(*arrays)
+        return gru_composite(
+            x, h0, weight_ih, weight_hh, bias_ih, bias_hh, lengths=steps, reverse=reverse,
+            reset_after=False,
+        )  # fmt: skip
     return _Gru.apply(
         x, h0, weight_ih, weight_hh, bias_ih, bias_hh, steps, reverse=bool(reverse)
     )  # fmt: skip
@@ -154,6 +167,7 @@ def gru_composite(
     *,
     lengths: Lengths = None,
     reverse: bool = False,
+    reset_after: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """What `gru` computes, step by step from ordinary ops."""
     units = weight_hh.shape[1]
@@ -166,7 +180,21 @@ def gru_composite(
         n = (x_n + r * h_n).tanh()
         return ((1 - z) * n + z * state[0],)
 
+    first_two, last = weight_hh[: 2 * units], weight_hh[2 * units :]
+    bias_two, bias_last = (
+        (None, None) if bias_hh is None else (bias_hh[: 2 * units], bias_hh[2 * units :])
+    )
+
+    def step_reset_first(by_x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (h,) = state
+        x_r, x_z, x_n = by_x.split(units, 1)
+        h_r, h_z = affine(h, first_two, bias_two).split(units, 1)
+        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+        n = (x_n + affine(r * h, last, bias_last)).tanh()
+        return ((1 - z) * n + z * h,)
+
     inputs = affine(x, weight_ih, bias_ih)
     first = (start(h0, x, units),)
-    y, (h,) = walk(inputs, first, step, as_lengths("gru", lengths, x), reverse)
+    run = step if reset_after else step_reset_first
+    y, (h,) = walk(inputs, first, run, as_lengths("gru", lengths, x), reverse)
     return y, h

@@ -157,23 +157,37 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @attach("max", "amax")
-def max(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def max(x: Tensor, dim: Dim = None, keepdim: bool = False, return_indices: bool = False) -> Any:
     """The largest element along `dim`; NaN wins. The gradient goes to the first largest.
+
+    Args:
+        x: any shape.
+        dim: the reduced axes.
+        keepdim: keep them with size 1.
+        return_indices: return (values, indices), the second as `argmax` gives them; one axis.
 
     Raises:
         ValueError: there is no element along `dim`.
     """
-    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=True)
+    y = _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=True)
+    return (y, argmax(x, dim, keepdim)) if return_indices else y  # type: ignore[arg-type]
 
 
 @attach("min", "amin")
-def min(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def min(x: Tensor, dim: Dim = None, keepdim: bool = False, return_indices: bool = False) -> Any:
     """The smallest element along `dim`; NaN wins. The gradient goes to the first smallest.
+
+    Args:
+        x: any shape.
+        dim: the reduced axes.
+        keepdim: keep them with size 1.
+        return_indices: return (values, indices), the second as `argmin` gives them; one axis.
 
     Raises:
         ValueError: there is no element along `dim`.
     """
-    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=False)
+    y = _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=False)
+    return (y, argmin(x, dim, keepdim)) if return_indices else y  # type: ignore[arg-type]
 
 
 def _position(kernel: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:

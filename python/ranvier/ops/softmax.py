@@ -70,3 +70,14 @@ def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
         [-1000.0, 0.0]
     """
     return _Softmax.apply(x, dim=dim, log=True)
+
+
+@attach()
+def softmin(x: Tensor, dim: int = -1) -> Tensor:
+    """Probabilities that favour the smallest: the softmax of -x.
+
+    Args:
+        x: any shape.
+        dim: the axis whose elements compete.
+    """
+    return softmax(-x, dim)

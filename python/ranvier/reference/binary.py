@@ -35,11 +35,18 @@ def _power_by_b(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(zero, 0.0, np.power(a, b) * np.log(np.where(zero, 1.0, a)))
 
 
+def _log_base_by_base(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return -np.log(a) / (b * np.log(b) ** 2)
+
+
 BINARY: dict[str, Binary] = {
     "add": Binary(np.add, lambda a, b: 1.0, lambda a, b: 1.0),
     "subtract": Binary(np.subtract, lambda a, b: 1.0, lambda a, b: -1.0),
     "multiply": Binary(np.multiply, lambda a, b: b, lambda a, b: a),
     "divide": Binary(np.divide, lambda a, b: 1 / b, lambda a, b: -a / b**2),
+    "log_base": Binary(
+        lambda a, b: np.log(a) / np.log(b), lambda a, b: 1 / (a * np.log(b)), _log_base_by_base
+    ),
     "power": Binary(np.power, _power_by_a, _power_by_b),
     # Where both are equal the first is chosen; NaN is chosen before every number.
     "maximum": Binary(
@@ -98,3 +105,20 @@ def binary_backward(
         unbroadcast(grad * rule.by_a(a, b), np.shape(a)),
         unbroadcast(grad * rule.by_b(a, b), np.shape(b)),
     )
+
+
+def root(x: np.ndarray, degree: int) -> np.ndarray:
+    """The real y with ``y^degree = x``, in the sign of x where the degree is odd.
+
+    Example:
+        >>> root(np.array([-32.0, 243.0]), 5).round(12).tolist()
+        [-2.0, 3.0]
+    """
+    if degree % 2:
+        return np.sign(x) * np.abs(x) ** (1 / degree)
+    return np.asarray(x ** (1 / degree))
+
+
+def root_backward(grad: np.ndarray, x: np.ndarray, degree: int) -> np.ndarray:
+    """``dL/dx = dL/dy / (n y^(n-1))``."""
+    return grad / (degree * root(x, degree) ** (degree - 1))

@@ -91,3 +91,32 @@ def cross_entropy_backward(
     by_loss = grad[:, None] if reduction == "none" else grad
     by_logits = log_softmax_backward(-by_loss * targets, input, dim=1)
     return by_logits / divisor if reduction == "mean" else by_logits, None
+
+
+def nll_loss(
+    input: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> np.ndarray:
+    """``-w_t x_t`` for logarithms of probabilities x, (N, C, ...), and class indices t."""
+    targets, divisor = _weighted_targets(input, target, weight, ignore_index, 0.0)
+    losses = -(targets * input).sum(axis=1)
+    if reduction == "none":
+        return losses
+    return np.asarray(losses.sum() if reduction == "sum" else losses.sum() / divisor)
+
+
+def nll_loss_backward(
+    grad: np.ndarray,
+    input: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> tuple[np.ndarray, None]:
+    """``-w_t`` at the target, 0 elsewhere."""
+    targets, divisor = _weighted_targets(input, target, weight, ignore_index, 0.0)
+    by_input = -(grad[:, None] if reduction == "none" else grad) * targets
+    return by_input / divisor if reduction == "mean" else by_input, None

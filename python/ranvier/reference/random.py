@@ -64,6 +64,24 @@ def uniforms(count: int, seed: int, offset: int = 0) -> np.ndarray:
     return upper.astype(np.float32) * np.float32(2.0**-24)
 
 
+def multinomial(
+    weights: np.ndarray, uniforms: np.ndarray, count: int, replacement: bool
+) -> np.ndarray:
+    """Positions drawn by weight, one row of weights (n,), as many uniforms as draws or weights.
+
+    With replacement: the first whose running sum of weights exceeds u times the whole sum.
+    Without: those of the largest log(1 - u_i) / w_i, in falling order, which is the same as drawing
+    one after the other from what is left. Source: Efraimidis and Spirakis, Weighted random sampling
+    with a reservoir (2006).
+    """
+    if replacement:
+        sums = np.cumsum(weights, dtype=np.float64)
+        return np.searchsorted(sums, uniforms * sums[-1], side="right")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        keys = np.where(weights > 0, -np.log(1 - uniforms) / weights, np.inf)
+    return np.argsort(keys, kind="stable")[:count]
+
+
 def normals(count: int, seed: int, offset: int = 0) -> np.ndarray:
     """Numbers of mean 0 and standard deviation 1, float64: two from each pair of words.
 

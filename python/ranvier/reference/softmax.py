@@ -53,3 +53,13 @@ def log_softmax(x: np.ndarray, dim: int = -1) -> np.ndarray:
 def log_softmax_backward(grad: np.ndarray, x: np.ndarray, dim: int = -1) -> np.ndarray:
     """``dL/dx_i = g_i - softmax(x)_i sum_j g_j``."""
     return grad - softmax(x, dim) * grad.sum(axis=dim, keepdims=True)
+
+
+def softmin(x: np.ndarray, dim: int = -1) -> np.ndarray:
+    """The softmax of -x."""
+    return softmax(-x, dim)
+
+
+def softmin_backward(grad: np.ndarray, x: np.ndarray, dim: int = -1) -> np.ndarray:
+    """The chain rule through the minus sign."""
+    return -softmax_backward(grad, -x, dim)

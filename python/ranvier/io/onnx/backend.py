@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, inliner
 from onnx.backend.base import Backend, BackendRep
 from onnx.defs import onnx_opset_version
 
@@ -15,6 +15,29 @@ from ranvier.io.onnx import nodes  # noqa: F401  (registers what runs each node)
 from ranvier.io.onnx.graph import Graph, Step, Unsupported, Value, from_host, to_host
 
 __all__ = ["Model", "RanvierBackend", "Unsupported"]
+
+
+# Nodes that ONNX defines by simpler ones, and that run as their definition.
+DEFINED = [
+    ("", "AffineGrid"),
+    ("", "Attention"),
+    ("", "CausalConvWithState"),
+    ("", "LinearAttention"),
+    ("", "RotaryEmbedding"),
+    ("ai.onnx.preview", "FlexAttention"),
+]
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """The model with its own functions, and the nodes of `DEFINED`, written out."""
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    if any((n.domain, n.op_type) in DEFINED for n in model.graph.node):
+        try:
+            return inliner.inline_selected_functions(model, DEFINED, inline_schema_functions=True)
+        except RuntimeError:  # it cannot where a node leaves inputs out; then the node has no op
+            return model
+    return model
 
 
 class Model(BackendRep):
@@ -28,8 +51,7 @@ class Model(BackendRep):
     """
 
     def __init__(self, model: ModelProto) -> None:
-        if model.functions:
-            raise Unsupported("functions of a model's own")
+        model = _inlined(model)
         self.opsets = {o.domain: o.version for o in model.opset_import}
         self.graph = Graph(model.graph, self.opsets)
 

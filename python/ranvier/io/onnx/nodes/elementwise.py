@@ -94,7 +94,12 @@ def _hardsigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
 
 @node("Swish")
 def _swish(x: Tensor, *, alpha: float = 1.0) -> Tensor:
-    return F.silu(x) if alpha == 1 else x * F.sigmoid(x * alpha)
+    return F.swish(x, alpha)
+
+
+@node("SwiGLU")
+def _swiglu(gate: Tensor, x: Tensor, *, alpha: float = 1.0) -> Tensor:
+    return _swish(gate, alpha=alpha) * x
 
 
 @node("Shrink")
@@ -193,8 +198,15 @@ def _mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
 
 @node("PRelu")
 def _prelu(x: Tensor, slope: Tensor, *, opset: int) -> Tensor:
-    if opset < 7 and slope.size > 1:  # one number for each channel
-        slope = slope.reshape(-1, *[1] * (x.ndim - 2))
+    """By our op where the slopes are one number or one for each channel."""
+    each = (x.shape[1],) if x.ndim > 1 else ()
+    if opset < 7 and slope.shape == each:
+        return F.prelu(x, slope)
+    aligned = (1,) * (x.ndim - slope.ndim) + slope.shape
+    if x.dtype.is_floating_point and (
+        slope.size == 1 or aligned[:1] + aligned[2:] == (1,) * (x.ndim - 1)
+    ):
+        return F.prelu(x, slope.reshape(() if slope.size == 1 else each))
     return F.where(x > 0, x, x * slope)
 
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import ranvier.functional as F
-from ranvier.creation import arange
+from ranvier.creation import arange, empty_like, zeros_like
+from ranvier.dtypes import bool_, int64
 from ranvier.io.onnx.graph import Unsupported, node, numbers
 from ranvier.tensor import Tensor
 
 
 def _along(axis: int, key: Any) -> tuple[Any, ...]:
     return (*[slice(None)] * axis, key)
-
-
-def _grid(shape: tuple[int, ...], skipped: int) -> list[Tensor]:
-    """For each axis but one, its own coordinate, ready to broadcast."""
-    return [
-        arange(n).reshape(*[-1 if b == a else 1 for b in range(len(shape))])
-        for a, n in enumerate(shape)
-        if a != skipped
-    ]
 
 
 @node("Gather", halves=True)
@@ -38,13 +32,56 @@ def _gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
     return x[(*batch, *indices.unbind(-1))]
 
 
+@node("GatherElements", halves=True)
+def _gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
+    return F.gather(x, axis, _wrapped(indices, x.shape[axis]))
+
+
+def _wrapped(indices: Tensor, size: int) -> Tensor:
+    """Indices below 0 count from the end."""
+    return F.where(indices < 0, indices + size, indices)
+
+
+@node("Scatter", "ScatterElements", halves=True)
+def _scatter_elements(
+    x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
+) -> Tensor:
+    put = {"none": F.scatter, "add": F.scatter_add}.get(reduction)
+    if put is None:
+        raise Unsupported(f"scatter by {reduction}")
+    return put(x, axis, _wrapped(indices, x.shape[axis]), updates)
+
+
 @node("ScatterND", halves=True)
 def _scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
-    if reduction != "none":
-        raise Unsupported(f"ScatterND with reduction {reduction}")
-    y = x.clone()
-    y[tuple(indices.unbind(-1))] = updates
-    return y
+    if reduction == "none":
+        y = x.clone()
+        y[tuple(indices.unbind(-1))] = updates
+        return y
+    if reduction != "add":
+        raise Unsupported(f"scatter by {reduction}")
+    depth = indices.shape[-1]
+    lead, rest = x.shape[:depth], x.shape[depth:]
+    row: Any = 0
+    for part, size in zip(indices.unbind(-1), lead, strict=True):
+        row = row * size + _wrapped(part, size)
+    rows = x.reshape(math.prod(lead), *rest)
+    return F.index_add(rows, 0, row.reshape(-1), updates.reshape(-1, *rest)).reshape(x.shape)
+
+
+@node("TensorScatter", halves=True)
+def _tensor_scatter(
+    cache: Tensor, update: Tensor, first: Tensor | None = None, *, axis: int = -2,
+    mode: str = "linear",
+) -> Tensor:  # fmt: skip
+    """Writes a piece of each sample along one axis, from its own place on."""
+    axis %= cache.ndim
+    at = arange(update.shape[axis]).reshape(*[-1 if a == axis else 1 for a in range(cache.ndim)])
+    if first is not None:
+        at = at + first.reshape(-1, *[1] * (cache.ndim - 1))
+    if mode == "circular":
+        at = F.where(at >= cache.shape[axis], at - cache.shape[axis], at)
+    return F.scatter(cache, axis, F.broadcast_to(at, update.shape), update)
 
 
 @node("Compress", halves=True)
@@ -71,9 +108,63 @@ def _reverse_sequence(
 
 @node("OneHot", halves=True)
 def _one_hot(indices: Tensor, depth: Tensor, values: Tensor, *, axis: int = -1) -> Tensor:
+    """An index outside the classes has no place that is on: it becomes one class more, cut off."""
     (classes,) = numbers(depth)
-    at = F.where(indices < 0, indices + classes, indices)
-    axis = axis % (indices.ndim + 1)
-    shape = [-1 if a == axis else 1 for a in range(indices.ndim + 1)]
-    hot = F.equal(at.unsqueeze(axis), arange(classes).reshape(*shape))
-    return F.where(hot, values[1], values[0])
+    at = _wrapped(indices.to(int64), classes)
+    at = F.where(F.logical_or(at < 0, at >= classes), classes, at)
+    hot = F.one_hot(at, classes + 1)[..., :classes].to(bool_)
+    return F.movedim(F.where(hot, values[1], values[0]), -1, axis)
+
+
+@node("NonZero")
+def _nonzero(x: Tensor) -> Tensor:
+    return F.nonzero(x).T
+
+
+@node("Unique", halves=True)
+def _unique(
+    x: Tensor, *, axis: int | None = None, sorted: int = 1, outputs: int
+) -> tuple[Tensor, ...]:
+    if axis is not None:
+        raise Unsupported("Unique along an axis")
+    values, inverse, counts = F.unique(x, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    back = slice(None, None, -1)  # of several places the last one written stays: the first
+    places = F.scatter(zeros_like(counts), 0, inverse[back], arange(inverse.size)[back])
+    if not sorted:  # in order of appearance
+        order = F.argsort(places)
+        rank = F.scatter(zeros_like(order), 0, order, arange(order.size))
+        values, places, counts = values[order], places[order], counts[order]
+        inverse = rank[inverse]
+    return values, places, inverse, counts
+
+
+# ---- Order, and sums on the way ----
+
+
+@node("TopK", halves=True)
+def _topk(
+    x: Tensor, count: Tensor | None = None, *, axis: int = -1, k: int | None = None,
+    largest: int = 1, sorted: int = 1,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    (number,) = [k or 0] if count is None else numbers(count)
+    y = F.topk(x, number, axis, bool(largest))
+    return y.values, y.indices
+
+
+def _running(function: Callable[..., Tensor], name: str, neutral: int) -> None:
+    def run(x: Tensor, at: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
+        (axis,) = numbers(at)
+        axis %= x.ndim
+        back = _along(axis, slice(None, None, -1 if reverse else 1))
+        values = x[back]
+        if exclusive:  # one step later
+            first = empty_like(values[_along(axis, slice(0, 1))]).fill_(neutral)
+            values = F.concat([first, values[_along(axis, slice(0, -1))]], axis)
+        return function(values, axis)[back].to(x.dtype)
+
+    node(name)(run)
+
+
+_running(F.cumsum, "CumSum", 0)
+_running(F.cumprod, "CumProd", 1)

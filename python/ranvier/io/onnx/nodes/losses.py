@@ -19,3 +19,12 @@ def _softmax_cross_entropy(
     ignored = _NO_CLASS if ignore_index is None else ignore_index
     loss = F.cross_entropy(scores, labels, weights, ignored, reduction)
     return loss if outputs == 1 else (loss, F.log_softmax(scores, 1))
+
+
+@node("NegativeLogLikelihoodLoss")
+def _nll(
+    logs: Tensor, labels: Tensor, weights: Tensor | None = None, *,
+    ignore_index: int | None = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    ignored = _NO_CLASS if ignore_index is None else ignore_index
+    return F.nll_loss(logs, labels, weights, ignored, reduction)

@@ -154,9 +154,7 @@ def _tile(x: Tensor, repeats: Tensor) -> Tensor:
 @node("Trilu", halves=True)
 def _trilu(x: Tensor, diagonal: Tensor | None = None, *, upper: int = 1) -> Tensor:
     k = 0 if diagonal is None else int(diagonal.item())
-    rows, columns = arange(x.shape[-2]).unsqueeze(1) + k, arange(x.shape[-1])
-    kept = F.greater_equal(columns, rows) if upper else F.less_equal(columns, rows)
-    return F.where(kept, x, full((), 0, dtype=x.dtype))
+    return F.triu(x, k) if upper else F.tril(x, k)
 
 
 # ---- Padding ----

@@ -25,3 +25,8 @@ def _gemm(
     y = F.linear(a, weight)
     y = y if alpha == 1 else y * alpha
     return y if c is None else y + (c if beta == 1 else c * beta)
+
+
+@node("Einsum")
+def _einsum(*operands: Tensor, equation: str) -> Tensor:
+    return F.einsum(equation, *operands)

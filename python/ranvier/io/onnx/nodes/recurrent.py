@@ -6,11 +6,8 @@ own; these are put into ours.
 
 from __future__ import annotations
 
-from typing import Any
-
 import ranvier.functional as F
 from ranvier.io.onnx.graph import Unsupported, node
-from ranvier.ops._recurrent import affine, as_lengths, start, walk
 from ranvier.tensor import Tensor
 
 
@@ -83,40 +80,16 @@ def _gru(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     layer = _Layer("GRU", direction, layout, clip, activations, ["Sigmoid", "Tanh"])
     order = [1, 0, 2]  # z r h to r z n
-    run: Any = F.gru if linear_before_reset else _gru_reset_first
     ys, hs = [], []
     for i, backwards in enumerate(layer.reversed):
         biases = (None, None) if b is None else [_gates(part, order) for part in b[i].chunk(2)]
-        y, h = run(
+        y, h = F.gru(
             layer.sequence(x), layer.state(h0, i), _gates(w[i], order), _gates(r[i], order),
-            *biases, lengths=lengths, reverse=backwards,
+            *biases, lengths=lengths, reverse=backwards, reset_after=bool(linear_before_reset),
         )  # fmt: skip
         ys.append(y)
         hs.append(h)
     return layer.join(ys, hs)
-
-
-def _gru_reset_first(
-    x: Tensor, h0: Tensor | None, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor | None,
-    bias_hh: Tensor | None, *, lengths: Tensor | None, reverse: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The GRU as it was published: the reset gate acts on the state, before the product."""
-    units = weight_hh.shape[1]
-    rest, own = weight_hh[: 2 * units], weight_hh[2 * units :]
-    bias_rest, bias_own = (None, None) if bias_hh is None else bias_hh.split([2 * units, units])
-
-    def step(by_x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        (h,) = state
-        x_r, x_z, x_n = by_x.split(units, 1)
-        h_r, h_z = affine(h, rest, bias_rest).split(units, 1)
-        reset, update = F.sigmoid(x_r + h_r), F.sigmoid(x_z + h_z)
-        new = F.tanh(x_n + affine(reset * h, own, bias_own))
-        return ((1 - update) * new + update * h,)
-
-    first = (start(h0, x, units),)
-    inputs = affine(x, weight_ih, bias_ih)
-    y, (h,) = walk(inputs, first, step, as_lengths("gru", lengths, x), reverse)
-    return y, h
 
 
 @node("LSTM")

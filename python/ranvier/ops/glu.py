@@ -1,0 +1,39 @@
+"""The gated linear unit: one half of the channels opens and closes the other.
+
+Source: Dauphin, Fan, Auli and Grangier, "Language modeling with gated convolutional networks", ICML
+2017.
+"""
+
+from __future__ import annotations
+
+from ranvier.tensor import Tensor, attach
+
+
+@attach()
+def glu(x: Tensor, dim: int = -1) -> Tensor:
+    """a sigmoid(b), with a and b the first and second half of x along an axis.
+
+    Args:
+        x: any shape, of even size along `dim`.
+        dim: the axis that is halved.
+
+    Returns:
+        Half of x's size along `dim`.
+
+    Raises:
+        ValueError: an odd size.
+        IndexError: no such axis.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.glu(rv.tensor([4.0, 6.0, 0.0, 100.0])).tolist()
+        [2.0, 6.0]
+    """
+    if not -x.ndim <= dim < x.ndim:
+        raise IndexError(f"[glu] expected an axis from {-x.ndim} to {x.ndim - 1}, got {dim}")
+    size = x.shape[dim]
+    if size % 2:
+        raise ValueError(f"[glu] expected an even size along axis {dim}, got {size} in {x.shape}")
+    a, b = x.split([size // 2, size // 2], dim)
+    gated: Tensor = a * b.sigmoid()
+    return gated
