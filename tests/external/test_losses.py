@@ -82,3 +82,55 @@ def test_embedding(draw: Draw) -> Call:
         index.values = index.values.astype(np.int32)
     count = int(np.prod(shape))
     return draw.call(F.embedding, T.embedding, index, draw.normal(words, width), grad_n=count + 1)
+
+
+@parity(400)
+def test_pointwise_losses(draw: Draw) -> Call:
+    """Absolute, Huber and binary losses; differences stay away from the corners."""
+    shape = any_shape(draw)
+    options: dict[str, Any] = {"reduction": draw.choice(["mean", "sum", "none"])}
+    kind = draw.choice(["l1_loss", "smooth_l1_loss", "huber_loss", "bce", "bce_logits", "kl_div"])
+    x, y = draw.distinct(*shape), draw.distinct(*shape)
+    y.values = y.values + 1 / 64
+    if kind in ("bce", "bce_logits"):
+        y = draw.array(np.asarray(draw.rng.uniform(0, 1, shape)), gradient=False)
+        name = "binary_cross_entropy" + ("_with_logits" if kind == "bce_logits" else "")
+        if kind == "bce":
+            x = draw.array(np.asarray(draw.rng.uniform(0.05, 0.95, shape)))
+    else:
+        name = kind
+    if kind == "smooth_l1_loss":
+        options["beta"] = draw.choice([0.0, 0.3, 1.0])
+    if kind == "huber_loss":
+        options["delta"] = draw.choice([0.3, 1.0])
+    if kind == "kl_div":
+        y = draw.positive(*shape)
+        y.gradient = False
+    n = 2 * x.values.size + 16
+    return draw.call(
+        getattr(F, name), getattr(T, name), x, y, options=options, n=n, scale=1.0, grad_scale=40.0
+    )
+
+
+@parity(200)
+def test_nll_loss(draw: Draw) -> Call:
+    classes, batch = draw.size(17), draw.size(17)
+    options: dict[str, Any] = {"reduction": draw.choice(["mean", "sum", "none"])}
+    target = draw.integers(0, classes, batch)
+    weight = draw.positive(classes) if draw.chance(0.4) else None
+    if weight is not None:
+        weight.gradient = False
+    x = draw.normal(batch, classes)
+    return draw.call(F.nll_loss, T.nll_loss, x, target, weight, options=options, n=batch + 4)
+
+
+@parity(200)
+def test_learned_activations(draw: Draw) -> Call:
+    channels = draw.size(17)
+    shape = (draw.choice([1, 2, 3]), channels, *(draw.size(7) for _ in range(draw.integer(0, 2))))
+    x = draw.nonzero(*shape)
+    if draw.chance(0.4):
+        shape = (*shape[:1], 2 * channels, *shape[2:])
+        return draw.call(F.glu, T.glu, draw.normal(*shape), options={"dim": 1}, n=8, scale=1.0)
+    weight = draw.normal(channels if draw.chance(0.6) else 1)
+    return draw.call(F.prelu, T.prelu, x, weight, n=2, grad_n=x.values.size + 2)

@@ -77,3 +77,9 @@ def test_a_part_keeps_its_own_gradient():
 
 def test_cat_is_concat():
     assert F.cat([rv.ones(1), rv.zeros(1)]).tolist() == [1.0, 0.0]
+
+
+def test_a_sum_of_sizes_that_overflows_is_refused():
+    x = rv.zeros(1, device="meta").expand(2**62)
+    with pytest.raises(ValueError, match=r"\[concat\] expected a size below 2\^63"):
+        F.concat([x] * 4)
