@@ -11,6 +11,7 @@ from ranvier.bench.suite import Row
 # name, input, kernel, stride, padding
 CASES = [
     ("LeNet", (64, 6, 28, 28), 2, 2, 0),
+    ("LeNet", (64, 16, 10, 10), 2, 2, 0),
     ("DenseNet transition", (8, 128, 56, 56), 2, 2, 0),
     ("Inception", (8, 192, 28, 28), 3, 1, 1),
     ("global", (32, 512, 7, 7), 7, 7, 0),

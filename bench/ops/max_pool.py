@@ -11,6 +11,9 @@ from ranvier.bench.suite import Row
 # name, input, kernel, stride, padding
 CASES = [
     ("LeNet", (64, 6, 28, 28), 2, 2, 0),
+    ("LeNet", (64, 16, 10, 10), 2, 2, 0),
+    ("AlexNet", (64, 16, 28, 28), 3, 2, 0),
+    ("Inception", (64, 64, 28, 28), 3, 1, 1),
     ("VGG", (16, 64, 112, 112), 2, 2, 0),
     ("ResNet stem", (8, 64, 112, 112), 3, 2, 1),
     ("U-Net", (4, 32, 96, 96), 2, 2, 0),

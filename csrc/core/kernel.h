@@ -21,6 +21,8 @@ class KernelBase {
   const char* const name;
   const int id;
   const int arrays, spans, bytes;
+  bool pointwise = false;                       // see Kernel
+  double (*flops)(const void* args) = nullptr;  // useful operations of a call, where that is told
   HostFn cpu[kLevels];
   DeviceFn cuda = nullptr;
   KernelBase* const next;  // list of all kernels
@@ -34,15 +36,33 @@ class KernelBase {
 // Runs a kernel that was recorded or is about to be.
 void run_kernel(const KernelBase& kernel, const void* args);
 
+// `kPointwise = true` in a struct without spans says that element i of its one output, written
+// once, depends on elements i of its (broadcast) inputs alone, and that the output may lie where an
+// input lies.
 template <class Args>
 class Kernel : public KernelBase {
   static_assert(std::is_trivially_copyable_v<Args>, "argument structs are plain data");
 
  public:
   Kernel(const char* name, const HostFn (&cpu)[kLevels])
-      : KernelBase(name, Args::kArrays, Args::kSpans, sizeof(Args), cpu) {}
+      : KernelBase(name, Args::kArrays, Args::kSpans, sizeof(Args), cpu) {
+    if constexpr (requires { Args::kPointwise; }) pointwise = Args::kPointwise;
+  }
   void operator()(const Args& args) const { call(&args); }
 };
+
+// RV_FLOPS(conv2d, Conv2dArgs, [](const Conv2dArgs& a) { return ...; }) in the op's .cpp tells
+// programs how many operations a call does, multiplications and additions counted apart.
+template <class Args>
+struct FlopsOf {
+  template <class F>
+  FlopsOf(KernelBase& kernel, F) {
+    kernel.flops = [](const void* args) {
+      return static_cast<double>(F{}(*static_cast<const Args*>(args)));
+    };
+  }
+};
+#define RV_FLOPS(name, Args, ...) static ::ranvier::FlopsOf<Args> name##_flops(name, __VA_ARGS__)
 
 template <class Args, void (*F)(const Args&)>
 void kernel_thunk(const void* args) {

@@ -6,6 +6,8 @@
 
 #include "core/array.h"
 #include "core/check.h"
+#include "core/rewrite.h"
+#include "core/threads.h"
 
 namespace ranvier {
 namespace {
@@ -18,32 +20,95 @@ std::string describe(const ArrayRef& r) {
   return text(marks[static_cast<int>(r.access)], ' ', r.dtype, to_string(shape), " #",
               static_cast<Storage*>(r.storage)->id);
 }
+
+// Bytes of the elements that an array has of its own: broadcast ones are counted once.
+int64_t touched(const ArrayRef& r) {
+  int64_t n = item_size(r.dtype);
+  for (int i = 0; i < r.ndim; ++i)
+    if (r.strides[i] != 0) n *= r.shape[i];
+  return n;
+}
 }  // namespace
 
-template <class F>
-void Program::for_each_ref(const Call& c, const F& f) {
-  auto* refs = static_cast<const ArrayRef*>(c.args);
-  for (int i = 0; i < c.kernel->arrays; ++i)
-    if (refs[i].storage) f(refs[i]);
-  auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
-  for (int i = 0; i < c.kernel->spans; ++i)
-    for (int64_t j = 0; j < spans[i].count; ++j)
-      if (spans[i].items[j].storage) f(spans[i].items[j]);
+void Program::prepare() {
+  if (prepared_) return;
+  prepared_ = true;
+  rewrites_ = Rewriter(*this).run();
+  plan();
 }
 
+namespace {
+
+// One tile of a chain: each member on the part of its arrays that lies in the tile.
+void run_tile(const Chain& chain, int64_t tile) {
+  int64_t start[kMaxDims] = {}, count[kMaxDims];
+  const int split = chain.order[chain.outer];
+  const int64_t pieces = (chain.shape[split] + chain.step - 1) / chain.step;
+  for (int i = 0; i < chain.ndim; ++i) count[i] = chain.shape[i];
+  start[split] = tile % pieces * chain.step;
+  count[split] = std::min(chain.step, chain.shape[split] - start[split]);
+  int64_t rest = tile / pieces;
+  for (int k = chain.outer - 1; k >= 0; --k) {
+    const int axis = chain.order[k];
+    start[axis] = rest % chain.shape[axis];
+    count[axis] = 1;
+    rest /= chain.shape[axis];
+  }
+  for (const Call& m : chain.members) {
+    alignas(16) char args[kMostPointwiseBytes];
+    std::memcpy(args, m.args, static_cast<size_t>(m.kernel->bytes));
+    auto* refs = reinterpret_cast<ArrayRef*>(args);
+    for (int i = 0; i < m.kernel->arrays; ++i) {
+      ArrayRef& r = refs[i];
+      if (!r.storage) continue;
+      for (int axis = 0; axis < r.ndim; ++axis) {
+        const int of_chain = axis + chain.ndim - r.ndim;
+        if (r.shape[axis] == 1) continue;  // broadcast
+        r.offset += start[of_chain] * r.strides[axis] * item_size(r.dtype);
+        r.shape[axis] = count[of_chain];
+      }
+    }
+    run_kernel(*m.kernel, args);
+  }
+}
+
+void run(const Call& c) {
+  if (c.chain)
+    parallel_for(c.chain->tiles, [&](int64_t tile) { run_tile(*c.chain, tile); });
+  else
+    run_kernel(*c.kernel, c.args);
+}
+
+void print(std::string& s, const Call& c, const char* indent) {
+  s += indent;
+  s += c.kernel->name;
+  auto* refs = static_cast<const ArrayRef*>(c.args);
+  for (int i = 0; i < c.kernel->arrays; ++i)
+    if (refs[i].storage) s += "  " + describe(refs[i]);
+  auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
+  for (int i = 0; i < c.kernel->spans; ++i) s += text("  span of ", spans[i].count);
+  int64_t bytes = 0;
+  for_each_ref(c, [&](const ArrayRef& r) { bytes += touched(r); });
+  s += text("  ", bytes, " bytes");
+  if (c.kernel->flops) s += text("  ", static_cast<int64_t>(c.kernel->flops(c.args)), " flops");
+  s += '\n';
+}
+
+}  // namespace
+
 void Program::replay() {
-  plan();
-  for (const Call& c : calls_) run_kernel(*c.kernel, c.args);
+  prepare();
+  for (const Call& c : calls_) run(c);
   for (const StoragePtr& s : changed_) bump_version(s.get());
 }
 
 std::vector<int64_t> Program::profile(int repeats) {
-  plan();
+  prepare();
   std::vector<int64_t> best(calls_.size(), INT64_MAX);
   for (int r = 0; r < repeats; ++r) {
     for (size_t i = 0; i < calls_.size(); ++i) {
       auto start = std::chrono::steady_clock::now();
-      run_kernel(*calls_[i].kernel, calls_[i].args);
+      run(calls_[i]);
       auto taken = std::chrono::steady_clock::now() - start;
       best[i] = std::min<int64_t>(
           best[i], std::chrono::duration_cast<std::chrono::nanoseconds>(taken).count());
@@ -53,75 +118,30 @@ std::vector<int64_t> Program::profile(int repeats) {
   return best;
 }
 
-void Program::plan() {
-  if (planned_) return;
-  planned_ = true;
-  struct Life {
-    Storage* storage;
-    int first, last;  // calls
-    int64_t bytes, offset;
-  };
-  std::vector<Life> lives;
-  std::unordered_map<Storage*, int> at;
-  for (size_t i = 0; i < calls_.size(); ++i) {
-    for_each_ref(calls_[i], [&](const ArrayRef& ref) {
-      auto* s = static_cast<Storage*>(ref.storage);
-      auto [it, fresh] = at.try_emplace(s, -1);
-      if (fresh) {
-        // Ours alone (one reference, the program's), on the host, and first written, not read: a
-        // constant that the host wrote while recording must stay where it is.
-        bool ours = s->refs.load() == 1 && !s->release && s->device.kind == DeviceKind::Cpu;
-        if (ours && ref.access == Access::Out) {
-          it->second = static_cast<int>(lives.size());
-          lives.push_back({s, static_cast<int>(i), static_cast<int>(i),
-                           (std::max<int64_t>(s->bytes, 1) + 63) / 64 * 64, 0});
-        }
-      } else if (it->second >= 0) {
-        lives[static_cast<size_t>(it->second)].last = static_cast<int>(i);
-      }
-    });
-    // A buffer that is read by the same call that first writes another part of it is not a pure
-    // output: for_each_ref meets the inputs first, so it was judged by its first reference.
-  }
-  // Largest first, each at the lowest offset that is free during its life.
-  std::vector<Life*> order;
-  for (Life& l : lives) order.push_back(&l);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Life* a, const Life* b) { return a->bytes > b->bytes; });
-  std::vector<Life*> placed;
-  for (Life* l : order) {
-    std::vector<Life*> rivals;
-    for (Life* p : placed)
-      if (p->first <= l->last && l->first <= p->last) rivals.push_back(p);
-    std::sort(rivals.begin(), rivals.end(),
-              [](const Life* a, const Life* b) { return a->offset < b->offset; });
-    int64_t offset = 0;
-    for (Life* r : rivals) {
-      if (offset + l->bytes <= r->offset) break;
-      offset = std::max(offset, r->offset + r->bytes);
-    }
-    l->offset = offset;
-    placed.push_back(l);
-    arena_bytes_ = std::max(arena_bytes_, offset + l->bytes);
-    planned_bytes_ += l->bytes;
-  }
-  if (lives.empty()) return;
-  arena_ = allocate(arena_bytes_, Device{});
-  for (Life& l : lives) move_storage(l.storage, static_cast<char*>(arena_->data) + l.offset);
-}
-
 std::string Program::text() const {
   std::string s;
   for (const Call& c : calls_) {
-    s += c.kernel->name;
-    auto* refs = static_cast<const ArrayRef*>(c.args);
-    for (int i = 0; i < c.kernel->arrays; ++i)
-      if (refs[i].storage) s += "  " + describe(refs[i]);
-    auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
-    for (int i = 0; i < c.kernel->spans; ++i) s += ranvier::text("  span of ", spans[i].count);
-    s += '\n';
+    if (!c.chain) {
+      print(s, c, "");
+      continue;
+    }
+    s += ranvier::text("chain of ", c.chain->members.size(), " in ", c.chain->tiles, " tiles\n");
+    for (const Call& m : c.chain->members) print(s, m, "  ");
   }
   return s;
+}
+
+std::vector<std::string> Program::names() const {
+  std::vector<std::string> names;
+  for (const Call& c : calls_) names.emplace_back(c.chain ? "chain" : c.kernel->name);
+  return names;
+}
+
+double Program::flops() const {
+  double total = 0;
+  for (const Call& c : calls_)
+    if (c.kernel && c.kernel->flops) total += c.kernel->flops(c.args);
+  return total;
 }
 
 int64_t Program::buffer_bytes() const {
@@ -192,7 +212,7 @@ void Recorder::record(const KernelBase& k, const void* args) {
       spans[i].items = reinterpret_cast<const ArrayRef*>(
           keep(spans[i].items, spans[i].count * static_cast<int64_t>(sizeof(ArrayRef))));
   }
-  program_->calls_.push_back({&k, copy});
+  program_->calls_.push_back({&k, copy, nullptr});
 }
 
 std::shared_ptr<Program> Recorder::finish() {

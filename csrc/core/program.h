@@ -1,5 +1,6 @@
 // Captured steps. A Recorder notes every kernel call of one eager run as {kernel, struct, buffers};
-// the Program that it leaves behind replays them in one call, without Python.
+// the Program that it leaves behind replays them in one call, without Python. Before its first
+// replay the program is rewritten (csrc/rewrites) and its temporaries get places in one arena.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +14,50 @@
 
 namespace ranvier {
 
+struct Call;
+
+// Pointwise calls that run together, tile after tile, so that what one writes the next finds in the
+// cache. A tile is one index of each of the outermost axes and some of the next one.
+struct Chain {
+  std::vector<Call> members;
+  int ndim;
+  int64_t shape[kMaxDims];  // of every output
+  int order[kMaxDims];      // axes from the outermost in memory to the innermost
+  int outer;                // how many of them a tile fixes
+  int64_t step;             // how much of the next one it takes
+  int64_t tiles;
+};
+
+constexpr int kMostPointwiseBytes = 1024;  // of a chain member's argument struct
+
+struct Call {
+  const KernelBase* kernel = nullptr;  // nullptr: a chain, or a call that a rewrite removed
+  void* args = nullptr;
+  std::shared_ptr<Chain> chain = nullptr;
+};
+
+template <class F>
+void for_each_ref(const Call& call, const F& f);
+
 class Program {
  public:
   Program() = default;
   Program(const Program&) = delete;
 
   // Runs every recorded call in order and stamps the buffers that existed before and were changed.
-  // The first replay plans the memory.
+  // The first replay rewrites the calls and plans the memory.
   void replay();
   // Nanoseconds that each call took, best of `repeats` replays; runs the step that often.
   std::vector<int64_t> profile(int repeats);
   int64_t size() const { return static_cast<int64_t>(calls_.size()); }
-  std::string text() const;                             // one line per kernel call
-  int64_t buffer_bytes() const;                         // of all buffers that the step touches
+  std::string text() const;                // one line per kernel call
+  int64_t buffer_bytes() const;            // of all buffers that the step touches
+  std::vector<std::string> names() const;  // of the kernels, in order; "chain" for a chain
+  double flops() const;                    // of all calls that tell theirs
   int64_t arena_bytes() const { return arena_bytes_; }  // shared by the temporaries; after plan()
   int64_t planned_bytes() const { return planned_bytes_; }  // what they would take without sharing
+  // How often each rewrite rule applied, by its name; before the first replay nothing.
+  const std::vector<std::pair<std::string, int>>& rewrites() const { return rewrites_; }
 
   // Buffers that existed before the recording and are written by it (parameters, optimizer state).
   const std::vector<StoragePtr>& changed() const { return changed_; }
@@ -37,21 +67,18 @@ class Program {
 
  private:
   friend class Recorder;
-  struct Call {
-    const KernelBase* kernel;
-    void* args;
-  };
-  template <class F>
-  static void for_each_ref(const Call& call, const F& f);
+  friend class Rewriter;
+  void prepare();  // rewrite and plan, once
+  void plan();
+  // The only holder of a block of host memory: neither Python nor another program can see it.
+  static bool owns(const Storage* s);
+
   std::vector<Call> calls_;
   std::vector<std::unique_ptr<char[]>> structs_;  // the argument structs and their spans
   std::vector<StoragePtr> storages_;              // everything they point to
   std::vector<StoragePtr> changed_;
-
-  // Temporaries that only this program holds live in one arena: two of them share a place when one
-  // is last used before the other is first written.
-  void plan();
-  bool planned_ = false;
+  std::vector<std::pair<std::string, int>> rewrites_;
+  bool prepared_ = false;
   StoragePtr arena_;
   int64_t arena_bytes_ = 0, planned_bytes_ = 0;
 };
@@ -80,5 +107,19 @@ class Recorder {
 
 // Raises CaptureError when a value is about to be read on the host while a step is recorded.
 void check_host_read(const char* what);
+
+template <class F>
+void for_each_ref(const Call& c, const F& f) {
+  if (c.chain)
+    for (const Call& member : c.chain->members) for_each_ref(member, f);
+  if (!c.kernel) return;
+  auto* refs = static_cast<ArrayRef*>(c.args);
+  for (int i = 0; i < c.kernel->arrays; ++i)
+    if (refs[i].storage) f(refs[i]);
+  auto* spans = reinterpret_cast<const Span*>(refs + c.kernel->arrays);
+  for (int i = 0; i < c.kernel->spans; ++i)
+    for (int64_t j = 0; j < spans[i].count; ++j)
+      if (spans[i].items[j].storage) f(const_cast<ArrayRef&>(spans[i].items[j]));
+}
 
 }  // namespace ranvier

@@ -30,6 +30,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+thread_local bool t_inside = false;  // a chunk is running in this thread: no job within a job
+
 struct alignas(64) Range {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
@@ -69,6 +71,7 @@ class Pool {
   // Own run first, then help with the others'.
   void take(size_t self) {
     size_t n = ranges_.size();
+    t_inside = true;
     for (size_t k = 0; k < n; ++k) {
       Range& r = ranges_[(self + k) % n];
       for (;;) {
@@ -77,6 +80,7 @@ class Pool {
         fn_(context_, c);
       }
     }
+    t_inside = false;
   }
 
   void work(int self) {
@@ -192,7 +196,7 @@ void set_num_threads(int n) {
 }
 
 void parallel_run(int64_t chunks, void (*fn)(void*, int64_t), void* context) {
-  if (chunks > 1 && num_threads() > 1 && pool()->try_run(chunks, fn, context)) return;
+  if (chunks > 1 && !t_inside && num_threads() > 1 && pool()->try_run(chunks, fn, context)) return;
   for (int64_t c = 0; c < chunks; ++c) fn(context, c);
 }
 

@@ -7,7 +7,7 @@
 namespace ranvier {
 
 // Calls fn(context, chunk) once for every chunk in [0, chunks), in any order, in any thread.
-// A caller that finds the pool busy runs its chunks itself.
+// A caller that finds the pool busy, or is itself inside a chunk, runs its chunks itself.
 void parallel_run(int64_t chunks, void (*fn)(void* context, int64_t chunk), void* context);
 
 template <class F>

@@ -7,7 +7,6 @@
 namespace ranvier {
 
 RV_KERNEL(avg_pool, AvgPoolArgs);
-RV_KERNEL(avg_pool_grad, AvgPoolGradArgs);
 
 namespace {
 
@@ -29,22 +28,8 @@ Array forward(const Array& x, const Dims& kernel, const Dims& stride, const Dims
   return y;
 }
 
-Array backward(const Array& dy, const Dims& shape, const Dims& kernel, const Dims& stride,
-               const Dims& padding, bool ceil_mode, bool count_include_pad, double divisor) {
-  Dims ones = kernel;
-  for (int64_t& v : ones) v = 1;
-  Array dx = Array::empty_channels_last(shape, dy.dtype(), dy.device(), "avg_pool");
-  PoolGeometry g = pool_geometry("avg_pool", dx, kernel, stride, padding, ones, ceil_mode);
-  if (dx.size() > 0)
-    avg_pool_grad({in(dy.channels_last()), out(dx), g, rule(count_include_pad, divisor), divisor});
-  return dx;
-}
-
 }  // namespace
 
-RV_BIND(m) {
-  m.def("avg_pool", &forward, RV_NOGIL);
-  m.def("avg_pool_backward", &backward, RV_NOGIL);
-}
+RV_BIND(m) { m.def("avg_pool", &forward, RV_NOGIL); }
 
 }  // namespace ranvier

@@ -1,6 +1,6 @@
 // hot
 // Average and sum pooling over 1 to 3 spatial axes: y = (sum of the taps inside) / divisor.
-// The gradient spreads evenly over the window.
+// The gradient spreads evenly over the window: the transposed sums, by room interpolate.
 #pragma once
 
 #include "core/args.h"
@@ -23,15 +23,5 @@ struct AvgPoolArgs {
   static constexpr int kArrays = 2, kSpans = 0;
 };
 RV_DECLARE_KERNEL(avg_pool, AvgPoolArgs)
-
-struct AvgPoolGradArgs {
-  In dy;
-  Out dx;  // overwritten
-  PoolGeometry g;
-  PoolDivisor divisor;
-  double fixed;
-  static constexpr int kArrays = 2, kSpans = 0;
-};
-RV_DECLARE_KERNEL(avg_pool_grad, AvgPoolGradArgs)
 
 }  // namespace ranvier

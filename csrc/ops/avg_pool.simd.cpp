@@ -12,13 +12,32 @@ RV_INLINE int64_t count(const PoolAxis& a, int64_t window, bool padded) {
   return (end < high ? end : high) - (start > low ? start : low);
 }
 
-template <class Args>
-RV_INLINE double divisor(const Args& args, int64_t od, int64_t oh, int64_t ow) {
+RV_INLINE double divisor(const AvgPoolArgs& args, int64_t od, int64_t oh, int64_t ow) {
   if (args.divisor == PoolDivisor::Fixed) return args.fixed;
   bool padded = args.divisor == PoolDivisor::Padded;
   const PoolAxis* a = args.g.axis;
   return static_cast<double>(count(a[0], od, padded) * count(a[1], oh, padded) *
                              count(a[2], ow, padded));
+}
+
+// Windows of one divisor that meet the same taps, each an offset from tap 0 of the window.
+template <class T>
+void pool_run(const int64_t* taps, int64_t count, const PoolRun& run, T divisor, const T* x, T* y) {
+  using V = Vec<T>;
+  for_each_block<T>(run, [=](auto width, int64_t from, int64_t to, int64_t step_from,
+                             int64_t step_to, auto lanes) RV_LAMBDA {
+    constexpr int kV = decltype(width)::V;
+    V sum[kV];
+#pragma GCC unroll 4
+    for (int v = 0; v < kV; ++v) sum[v] = V::zero();
+    for (int64_t t = 0; t < count; ++t) {
+      const T* p = x + from + taps[t];
+#pragma GCC unroll 4
+      for (int v = 0; v < kV; ++v) sum[v] += V::load(p + v * step_from, lanes);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kV; ++v) (sum[v] / V(divisor)).store(y + to + v * step_to, lanes);
+  });
 }
 
 template <class T>
@@ -27,56 +46,42 @@ void pool(const AvgPoolArgs& args) {
   const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
   const T* x = data<T>(args.x);
   T* y = data<T>(args.y);
-  using V = Vec<T>;
+  const int64_t line = w.in * g.c;
+  const TapRange whole = whole_windows(w);
   for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
-    TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
-    for (int64_t ow = 0; ow < w.out; ++ow) {
-      TapRange tw = taps_inside(w, ow);
-      T* to = y + (((n * d.out + od) * h.out + oh) * w.out + ow) * g.c;
-      V scale = V(static_cast<T>(divisor(args, od, oh, ow)));
-      for_each_vector<T>(g.c, [&](int64_t c, auto lanes) RV_LAMBDA {
-        V sum = V::zero();
-        for (int64_t i = td.first; i < td.last; ++i)
-          for (int64_t j = th.first; j < th.last; ++j) {
-            int64_t sd = od * d.stride - d.padding + i, sh = oh * h.stride - h.padding + j;
-            const T* line =
-                x + (((n * d.in + sd) * h.in + sh) * w.in + ow * w.stride - w.padding) * g.c + c;
-            for (int64_t k = tw.first; k < tw.last; ++k) sum += V::load(line + k * g.c, lanes);
+    const TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
+    auto* taps = static_cast<int64_t*>(scratch(8 * d.kernel * h.kernel * w.kernel));
+    const T* image = x + ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;
+    T* row = y + ((n * d.out + od) * h.out + oh) * w.out * g.c;
+    auto windows = [&](int64_t ow, TapRange tw, const PoolRun& run) {
+      int64_t count = 0;
+      for (int64_t i = td.first; i < td.last; ++i) {
+        for (int64_t j = th.first; j < th.last; ++j) {
+          for (int64_t k = tw.first; k < tw.last; ++k) {
+            taps[count++] = (i * h.in + j) * line + k * g.c;
           }
-        (sum / scale).store(to + c, lanes);
-      });
+        }
+      }
+      pool_run(taps, count, run, static_cast<T>(divisor(args, od, oh, ow)),
+               image + window_start(w, ow) * g.c, row + ow * g.c);
+    };
+    for (int64_t ow = 0; ow < whole.first; ++ow) windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
+    if (whole.last > whole.first) {
+      const int64_t count = whole.last - whole.first;
+      windows(
+          whole.first, {0, w.kernel},
+          w.stride == 1 ? PoolRun{1, count * g.c, 0, 0} : PoolRun{count, g.c, w.stride * g.c, g.c});
+    }
+    for (int64_t ow = whole.last; ow < w.out; ++ow) {
+      windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
     }
   });
-}
-
-template <class T>
-void spread(const AvgPoolGradArgs& args) {
-  const PoolGeometry& g = args.g;
-  const T* dy = data<T>(args.dy);
-  bool fixed = args.divisor == PoolDivisor::Fixed;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  auto inside = [](const PoolAxis& a) {
-    return a.padding == 0 && (a.out - 1) * a.stride + a.kernel <= a.in;
-  };
-  bool plain = inside(d) && inside(h) && inside(w);
-  // Without padding or overhang every window has the same divisor.
-  T same = static_cast<T>(divisor(args, 0, 0, 0));
-  gather_windows(
-      g, data<T>(args.dx), [&](int64_t at, int64_t, int64_t window, auto lanes) RV_LAMBDA {
-        T by = fixed || plain ? same
-                              : static_cast<T>(divisor(args, window / (w.out * h.out) % d.out,
-                                                       window / w.out % h.out, window % w.out));
-        return Vec<T>::load(dy + at, lanes) / Vec<T>(by);
-      });
 }
 
 }  // namespace
 
 void avg_pool(const AvgPoolArgs& args) {
   args.x.dtype == DType::Float64 ? pool<double>(args) : pool<float>(args);
-}
-void avg_pool_grad(const AvgPoolGradArgs& args) {
-  args.dy.dtype == DType::Float64 ? spread<double>(args) : spread<float>(args);
 }
 
 }  // namespace ranvier::RV_ISA

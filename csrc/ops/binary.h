@@ -12,6 +12,7 @@ struct BinaryArgs {
   Out y;
   BinaryOp op;
   static constexpr int kArrays = 3, kSpans = 0;
+  static constexpr bool kPointwise = true;
 };
 RV_DECLARE_KERNEL(binary, BinaryArgs)
 

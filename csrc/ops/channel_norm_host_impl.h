@@ -84,8 +84,8 @@ inline Array norm_apply(const ChannelNorm& norm, const Array& x, const Array& we
   Array y = Array::empty_channels_last(x.shape(), x.dtype(), x.device(), norm.op);
   if (x.size() == 0) return y;
   Array scratch = Array::empty({g.samples, 3, g.fold * g.channels}, x.dtype(), x.device());
-  norm.apply({in(x), in(dense(weight)), in(dense(bias)), in(dense(mean)), in(dense(spread)), out(y),
-              out(scratch), g, eps, variance});
+  norm.apply({in(x), in(dense(weight)), in(dense(bias)), in(dense(mean)), in(dense(spread)),
+              in(Array()), out(y), out(scratch), g, eps, variance, false});
   return y;
 }
 

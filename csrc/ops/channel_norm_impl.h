@@ -37,14 +37,17 @@ struct ChannelStatsArgs {
 
 // `mean` and `spread` are (samples, groups): float64 with spread = 1 / std, or, where `variance`
 // is set, running statistics in x's dtype with spread = variance.
+// A captured step may ask for what follows in the same pass: the sum with a residual that is laid
+// out like x, and ReLU.
 struct ChannelApplyArgs {
   In x, weight, bias, mean, spread;  // weight, bias (C) or not given
+  In residual;                       // or not given
   Out y;                             // like x
   Out coefficients;                  // scratch (samples, 3, fold * C) of x's dtype
   ChannelNormGeometry g;
   double eps;
-  bool variance;
-  static constexpr int kArrays = 7, kSpans = 0;
+  bool variance, relu;
+  static constexpr int kArrays = 8, kSpans = 0;
 };
 
 struct ChannelSumsArgs {

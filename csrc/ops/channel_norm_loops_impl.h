@@ -313,12 +313,16 @@ RV_INLINE void channel_apply(const ChannelApplyArgs& args) {
   for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {
     const T* own = coefficients + p.sample * 3 * columns + p.column;
     const T* x = data<T>(args.x) + p.start;
+    const T* residual = args.residual.storage ? data<T>(args.residual) + p.start : nullptr;
     T* y = data<T>(args.y) + p.start;
+    const V floor{args.relu ? T(0) : T(-INFINITY)};  // max(floor, NaN) is NaN
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
         V center = V::load(own + c, lanes), scale = V::load(own + columns + c, lanes);
         V shift = V::load(own + 2 * columns + c, lanes);
-        fma(V::load(x + row + c, lanes) - center, scale, shift).store(y + row + c, lanes);
+        V value = fma(V::load(x + row + c, lanes) - center, scale, shift);
+        if (residual) value = value + V::load(residual + row + c, lanes);
+        max(floor, value).store(y + row + c, lanes);
       });
     });
   });

@@ -10,6 +10,7 @@ struct ClipArgs {
   Out y;             // the shape and dtype of x
   double low, high;  // infinite where there is no limit; for integers within their range
   static constexpr int kArrays = 2, kSpans = 0;
+  static constexpr bool kPointwise = true;
 };
 RV_DECLARE_KERNEL(clip, ClipArgs)
 
@@ -19,6 +20,7 @@ struct ClipBackwardArgs {
   Out dx;  // overwritten
   double low, high;
   static constexpr int kArrays = 3, kSpans = 0;
+  static constexpr bool kPointwise = true;
 };
 RV_DECLARE_KERNEL(clip_backward, ClipBackwardArgs)
 

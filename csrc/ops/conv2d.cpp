@@ -13,6 +13,15 @@ namespace ranvier {
 RV_KERNEL(conv2d, Conv2dArgs);
 RV_KERNEL(conv2d_data, Conv2dDataArgs);
 RV_KERNEL(conv2d_weight, Conv2dWeightArgs);
+// All taps are counted, those in the padding too.
+static double useful_operations(const Conv2dShape& s) {
+  return 2.0 * s.N * s.K * s.P * s.Q * (s.C / s.groups) * s.R * s.S;
+}
+RV_FLOPS(conv2d, Conv2dArgs, [](const Conv2dArgs& a) { return useful_operations(a.shape); });
+RV_FLOPS(conv2d_data, Conv2dDataArgs,
+         [](const Conv2dDataArgs& a) { return useful_operations(a.shape); });
+RV_FLOPS(conv2d_weight, Conv2dWeightArgs,
+         [](const Conv2dWeightArgs& a) { return useful_operations(a.shape); });
 
 namespace {
 

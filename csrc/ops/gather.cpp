@@ -1,5 +1,7 @@
 #include "ops/gather.h"
 
+#include <type_traits>
+
 #include "core/bind.h"
 #include "core/kernel.h"
 #include "ops/gather_impl.h"
@@ -64,27 +66,50 @@ void copy_by_size(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, b
   }
 }
 
+// Whole numbers wrap around.
 template <class T>
-void add_pairs(const PutArgs& args) {
-  each_pair<T>(args.x, args.index, args.y,
-               [](T& to, const T& from) { to = static_cast<T>(to + from); });
+void add(T& to, T from) {
+  if constexpr (std::is_integral_v<T>)
+    __builtin_add_overflow(to, from, &to);
+  else
+    to += from;
+}
+
+template <class T>
+void multiply(T& to, T from) {
+  if constexpr (std::is_integral_v<T>)
+    __builtin_mul_overflow(to, from, &to);
+  else
+    to *= from;
+}
+
+template <class T>
+void combine_pairs(const PutArgs& args) {
+  if (args.mode == PutMode::Add)
+    return each_pair<T>(args.x, args.index, args.y, [](T& to, const T& from) { add(to, from); });
+  each_pair<T>(args.x, args.index, args.y, [mode = args.mode](T& to, const T& from) {
+    if (mode == PutMode::Multiply)
+      multiply(to, from);
+    else if ((mode == PutMode::Max ? from > to : from < to) || from != from)
+      to = from;
+  });
 }
 
 void take_kernel(const TakeArgs& args) { copy_by_size(args.x, args.index, args.y, false); }
 
 void put_kernel(const PutArgs& args) {
-  if (!args.add) return copy_by_size(args.x, args.index, args.y, true);
+  if (args.mode == PutMode::Set) return copy_by_size(args.x, args.index, args.y, true);
   switch (args.x.dtype) {
     case DType::Float32:
-      return add_pairs<float>(args);
+      return combine_pairs<float>(args);
     case DType::Float64:
-      return add_pairs<double>(args);
-    case DType::Int64:  // unsigned: an overflow wraps around
-      return add_pairs<uint64_t>(args);
+      return combine_pairs<double>(args);
+    case DType::Int64:
+      return combine_pairs<int64_t>(args);
     case DType::Int32:
-      return add_pairs<uint32_t>(args);
+      return combine_pairs<int32_t>(args);
     default:
-      return add_pairs<uint8_t>(args);
+      return combine_pairs<uint8_t>(args);
   }
 }
 
@@ -122,15 +147,15 @@ Array take(const char* op, const Array& x, const Array& index, int64_t dim) {
 
 // In place; `values` broadcasts to the shape of the index.
 void put(const char* op, const Array& x, const Array& index, const Array& values, int64_t dim,
-         bool add) {
+         PutMode mode) {
   const int axis = normal_axis(op, dim, std::max(x.ndim(), 1));
   const Array part = reached(op, x, index, axis);
-  RV_CHECK(!add || (x.dtype() != DType::BFloat16 && x.dtype() != DType::Float16 &&
-                    x.dtype() != DType::Bool),
-           op, Type, "expected float32, float64 or integers to add to, got ", x.dtype());
+  RV_CHECK(mode == PutMode::Set || (x.dtype() != DType::BFloat16 && x.dtype() != DType::Float16 &&
+                                    x.dtype() != DType::Bool),
+           op, Type, "expected float32, float64 or integers to combine with, got ", x.dtype());
   const Array y = values.cast(x.dtype()).expand(index.shape(), op);
   if (y.size() > 0)
-    put_along({in(lanes::last(y, axis)), in(lanes::last(index, axis)), inout(part), add});
+    put_along({in(lanes::last(y, axis)), in(lanes::last(index, axis)), inout(part), mode});
 }
 
 // int64 (..., classes): 1 at the index, 0 elsewhere.
@@ -147,7 +172,7 @@ Array one_hot(const Array& index, int64_t classes) {
   if (y.size() == 0 || y.is_meta()) return y;
   gather_bounds({in(index), 0, classes, op, index.ndim()});
   const Array one = Array::scalar(1, DType::Int64, index.device()).expand(places);
-  put_along({in(one), in(index.with(places, strides)), inout(y), false});
+  put_along({in(one), in(index.with(places, strides)), inout(y), PutMode::Set});
   return y;
 }
 
@@ -161,11 +186,11 @@ RV_BIND(m) {
       RV_NOGIL, "x"_a, "index"_a, "dim"_a);
   m.def(
       "put_along",
-      [](const Array& x, const Array& index, const Array& values, int64_t dim, bool add) {
-        put("scatter", x, index, values, dim, add);
+      [](const Array& x, const Array& index, const Array& values, int64_t dim, int mode) {
+        put("scatter", x, index, values, dim, static_cast<PutMode>(mode));
       },
-      RV_NOGIL, "x"_a, "index"_a, "values"_a, "dim"_a, "add"_a,
-      "x[..., index] = values along dim, or += values; in place.");
+      RV_NOGIL, "x"_a, "index"_a, "values"_a, "dim"_a, "mode"_a,
+      "x[..., index] = values along dim, in place; modes 1 to 4: +=, *=, the larger, the smaller.");
 }
 
 }  // namespace ranvier

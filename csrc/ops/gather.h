@@ -1,7 +1,7 @@
 // Reading and writing along one axis at the places that an index array names, lane by lane.
 //
 //   take:  y[..., i] = x[..., index[..., i]]
-//   put:   x[..., index[..., i]] = y[..., i]   or += y[..., i]
+//   put:   x[..., index[..., i]] = y[..., i]   or the sum, product, maximum, minimum of both
 //
 // The places of a lane are visited in order, and lanes never share a place: sums have one order,
 // and of several values for one place the last wins. Negative indices count from the end.
@@ -18,11 +18,13 @@ struct TakeArgs {
   static constexpr int kArrays = 3, kSpans = 0;
 };
 
+enum class PutMode : int32_t { Set, Add, Multiply, Max, Min };  // NaN wins
+
 struct PutArgs {
   In y;      // (..., m)
   In index;  // (..., m)
   InOut x;   // (..., n)
-  bool add;  // accumulates; otherwise overwrites the places named
+  PutMode mode;
   static constexpr int kArrays = 3, kSpans = 0;
 };
 

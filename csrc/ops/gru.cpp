@@ -8,6 +8,15 @@ namespace ranvier {
 
 RV_KERNEL(gru, GruArgs);
 RV_KERNEL(gru_backward, GruBackwardArgs);
+// The products with both weights; a backward makes two of each.
+RV_FLOPS(gru, GruArgs, [](const GruArgs& a) {
+  return 2.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
+RV_FLOPS(gru_backward, GruBackwardArgs, [](const GruBackwardArgs& a) {
+  return 4.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
 
 namespace {
 

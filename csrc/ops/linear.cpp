@@ -8,6 +8,14 @@ namespace ranvier {
 RV_KERNEL(linear, LinearArgs);
 RV_KERNEL(linear_grad_input, LinearGradInputArgs);
 RV_KERNEL(linear_grad_weight, LinearGradWeightArgs);
+RV_FLOPS(linear, LinearArgs,
+         [](const LinearArgs& a) { return 2.0 * a.y.shape[0] * a.y.shape[1] * a.x.shape[1]; });
+RV_FLOPS(linear_grad_input, LinearGradInputArgs, [](const LinearGradInputArgs& a) {
+  return 2.0 * a.dx.shape[0] * a.dx.shape[1] * a.dy.shape[1];
+});
+RV_FLOPS(linear_grad_weight, LinearGradWeightArgs, [](const LinearGradWeightArgs& a) {
+  return a.dweight.storage ? 2.0 * a.dy.shape[0] * a.dy.shape[1] * a.x.shape[1] : 0.0;
+});
 
 namespace {
 

@@ -8,6 +8,15 @@ namespace ranvier {
 
 RV_KERNEL(lstm, LstmArgs);
 RV_KERNEL(lstm_backward, LstmBackwardArgs);
+// The products with both weights; a backward makes two of each.
+RV_FLOPS(lstm, LstmArgs, [](const LstmArgs& a) {
+  return 2.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
+RV_FLOPS(lstm_backward, LstmBackwardArgs, [](const LstmBackwardArgs& a) {
+  return 4.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
 
 namespace {
 

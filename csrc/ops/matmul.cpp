@@ -6,6 +6,11 @@
 namespace ranvier {
 
 RV_KERNEL(matmul, MatmulArgs);
+RV_FLOPS(matmul, MatmulArgs, [](const MatmulArgs& a) {
+  double n = 2.0 * a.a.shape[a.a.ndim - 1];
+  for (int i = 0; i < a.c.ndim; ++i) n *= a.c.shape[i];
+  return n;
+});
 
 namespace {
 

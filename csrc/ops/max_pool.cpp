@@ -1,5 +1,7 @@
 #include "ops/max_pool.h"
 
+#include <algorithm>
+
 #include "core/bind.h"
 #include "core/kernel.h"
 #include "ops/pool_check_impl.h"
@@ -63,12 +65,62 @@ Array unpool_grad(const Array& dx, const Array& switches, const Dims& shape, con
   return dy;
 }
 
+// Windows that cover x (N, C, spatial axes): `sizes` of them along each axis.
+PoolGeometry adaptive_geometry(const char* op, const Dims& shape, const Dims& sizes) {
+  RV_CHECK(shape.n >= 3 && shape.n <= 5 && sizes.n == shape.n - 2, op, Value,
+           "expected x of shape (N, C, 1 to 3 spatial axes) and as many sizes, got ", shape,
+           " and ", sizes);
+  PoolGeometry g{shape[0], shape[1], {}};
+  for (int i = 0; i < 3; ++i) {
+    const int j = i - (3 - sizes.n);
+    const int64_t in = j < 0 ? 1 : shape[2 + j], out = j < 0 ? 1 : sizes[j];
+    RV_CHECK(in >= 1 && out >= 1, op, Value, "expected axes and sizes of at least 1, got x of ",
+             shape, " and sizes ", sizes);
+    int64_t most = 1;
+    for (int64_t w = 0; w < out; ++w) {
+      const int64_t last = (checked_mul(op, w + 1, in) + out - 1) / out;
+      most = std::max(most, last - w * in / out);
+    }
+    g.axis[i] = {in, out, most, 0, 0, 1};
+  }
+  return g;
+}
+
+std::pair<Array, Array> adaptive(const Array& x, const Dims& sizes) {
+  const char* op = "adaptive_max_pool";
+  check_floating(op, x, "x");
+  const PoolGeometry g = adaptive_geometry(op, x.shape(), sizes);
+  Dims shape = pooled_shape(x, g);
+  Array y = Array::empty_channels_last(shape, x.dtype(), x.device(), op);
+  Array switches = Array::empty_channels_last(shape, switch_type(g), x.device(), op);
+  if (y.size() > 0) max_pool({in(x.channels_last()), out(y), out(switches), g});
+  return {y, switches};
+}
+
+Array adaptive_unpool(const Array& y, const Array& switches, const Dims& shape) {
+  const char* op = "adaptive_max_unpool";
+  check_floating(op, y, "y");
+  check_same_device(op, {&y, &switches});
+  Dims sizes;
+  for (int i = 2; i < y.ndim(); ++i) sizes.push_back(y.shape(i));
+  const PoolGeometry g = adaptive_geometry(op, shape, sizes);
+  RV_CHECK(y.shape() == switches.shape() && y.shape(0) == g.n && y.shape(1) == g.c &&
+               switches.dtype() == switch_type(g),
+           op, Value, "expected values and switches of one shape for an input of ", shape, ", got ",
+           y.shape(), " and ", switches.shape());
+  Array x = Array::empty_channels_last(shape, y.dtype(), y.device(), op);
+  if (x.size() > 0) max_unpool({in(y.channels_last()), in(switches.channels_last()), out(x), g});
+  return x;
+}
+
 }  // namespace
 
 RV_BIND(m) {
   m.def("max_pool", &forward, RV_NOGIL);
   m.def("max_unpool", &unpool, RV_NOGIL);
   m.def("max_unpool_grad", &unpool_grad, RV_NOGIL);
+  m.def("adaptive_max_pool", &adaptive, RV_NOGIL);
+  m.def("adaptive_max_unpool", &adaptive_unpool, RV_NOGIL);
 }
 
 }  // namespace ranvier

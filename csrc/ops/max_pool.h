@@ -1,8 +1,10 @@
 // hot
 // Max pooling over 1 to 3 spatial axes with switch variables: y = max over the window, and which
 // element of the window (row-major position) it was. A switch takes 1 byte for windows of up to 256
-// elements, 4 bytes above. NaN wins; ties go to the first element. The backward and unpooling are
-// one gather: each input sums, in window order, the values of the windows that chose it.
+// elements, 4 bytes above (nothing else is saved for the backward). NaN wins; ties go to the first
+// element. The backward and unpooling are one gather: each input sums, in window order, the values
+// of the windows that chose it. Adaptive pooling is the same with windows of their own sizes
+// (pool_impl.h).
 #pragma once
 
 #include "core/args.h"

@@ -6,7 +6,9 @@
 
 namespace ranvier {
 
-// One spatial axis: `in` samples, `out` windows of `kernel` taps, `dilation` samples apart.
+// One spatial axis: `in` samples, `out` windows of `kernel` taps, `dilation` samples apart. With
+// stride 0 the windows are adaptive: window w holds the samples from floor(w in / out) to
+// ceil((w + 1) in / out) - 1, and `kernel` is the size of the largest.
 struct PoolAxis {
   int64_t in, out, kernel, stride, padding, dilation;
 };

@@ -14,8 +14,14 @@ struct TapRange {
   int64_t first, last;  // taps [first, last) of a window lie inside the input
 };
 
+// Sample of a window's tap 0; may lie in the padding.
+RV_INLINE int64_t window_start(const PoolAxis& a, int64_t window) {
+  return a.stride == 0 ? window * a.in / a.out : window * a.stride - a.padding;
+}
+
 RV_INLINE TapRange taps_inside(const PoolAxis& a, int64_t window) {
-  int64_t start = window * a.stride - a.padding;  // sample of tap 0
+  int64_t start = window_start(a, window);
+  if (a.stride == 0) return {0, ((window + 1) * a.in + a.out - 1) / a.out - start};
   int64_t first = start < 0 ? (-start + a.dilation - 1) / a.dilation : 0;
   int64_t last = (a.in - 1 - start) / a.dilation + 1;
   if (a.in - 1 - start < 0) last = 0;
@@ -25,6 +31,11 @@ RV_INLINE TapRange taps_inside(const PoolAxis& a, int64_t window) {
 // Calls f(window, tap) for every window that covers `sample`, in ascending order of windows.
 template <class F>
 RV_INLINE void windows_over(const PoolAxis& a, int64_t sample, const F& f) {
+  if (a.stride == 0) {
+    int64_t last = ((sample + 1) * a.out + a.in - 1) / a.in;
+    for (int64_t w = sample * a.out / a.in; w < last; ++w) f(w, sample - w * a.in / a.out);
+    return;
+  }
   int64_t reach = (a.kernel - 1) * a.dilation;
   int64_t low = sample + a.padding - reach;  // start * stride of the first window that may cover it
   int64_t first = low <= 0 ? 0 : (low + a.stride - 1) / a.stride;
@@ -41,64 +52,147 @@ template <class F>
 RV_INLINE void for_each_pool_row(int64_t n, int64_t d, int64_t h, int64_t row_elements,
                                  const F& f) {
   int64_t rows = n * d * h;
-  int64_t per = row_elements >= 8192 ? 1 : 8192 / (row_elements > 0 ? row_elements : 1);
+  int64_t per = row_elements >= 16384 ? 1 : 16384 / (row_elements > 0 ? row_elements : 1);
   parallel_for((rows + per - 1) / per, [&](int64_t chunk) {
     int64_t end = (chunk + 1) * per < rows ? (chunk + 1) * per : rows;
-    for (int64_t r = chunk * per; r < end; ++r) f(r / (d * h), r / h % d, r % h);
+    int64_t r = chunk * per, ih = r % h, id = r / h % d, in = r / h / d;
+    for (; r < end; ++r) {
+      f(in, id, ih);
+      if (++ih < h) continue;
+      ih = 0;
+      if (++id < d) continue;
+      id = 0;
+      ++in;
+    }
   });
 }
 
-// The windows that cover one sample, in ascending order, and the tap that meets it.
-struct Covering {
-  int64_t count;
-  int64_t* window;
-  int64_t* tap;
+// An offset and a row-major tap: of a row of windows over a row of samples (its first value, and
+// the tap of a window's first column), of a column of windows over a column, or of their sum.
+struct PoolTap {
+  int64_t offset, tap;
+};
 
-  RV_ALWAYS_INLINE void find(const PoolAxis& a, int64_t sample) {
-    int64_t n = 0;
-    windows_over(a, sample, [&](int64_t w, int64_t t) RV_LAMBDA {
-      window[n] = w;
-      tap[n++] = t;
-    });
-    count = n;
+// The windows over each sample of an axis, in ascending order: those of sample i are
+// items[begin[i]] ... items[begin[i + 1] - 1].
+struct PoolCover {
+  int64_t* begin;
+  PoolTap* items;
+
+  static RV_ALWAYS_INLINE int64_t bytes(const PoolAxis& a) {
+    // No window has more taps; where windows have a stride, no sample has more windows either.
+    const int64_t lines = a.stride != 0 && a.in < a.out ? a.in : a.out;
+    return 8 * (a.in + 1) + 16 * lines * a.kernel;
+  }
+  // A window is `offset` numbers from the next one, a tap `tap`.
+  RV_ALWAYS_INLINE void fill(const PoolAxis& a, int64_t offset, int64_t tap, void* room) {
+    begin = static_cast<int64_t*>(room);
+    items = reinterpret_cast<PoolTap*>(begin + a.in + 1);
+    int64_t used = 0;
+    for (int64_t i = 0; i < a.in; ++i) {
+      begin[i] = used;
+      windows_over(a, i, [&](int64_t w, int64_t t) { items[used++] = {w * offset, t * tap}; });
+    }
+    begin[a.in] = used;
   }
 };
 
-// Each input sample, channel by channel, becomes the sum over the windows that cover it, in
-// ascending order: take(offset of the window's value, row-major tap, number of
-// the window, lanes) is what one window gives.
-// Divisions are done once per sample, not once per channel.
-template <class T, class F>
-RV_INLINE void gather_windows(const PoolGeometry& g, T* to, const F& take) {
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  for_each_pool_row(g.n, d.in, h.in, w.in * g.c, [&](int64_t n, int64_t id, int64_t ih) {
-    int64_t taps = d.kernel + h.kernel + w.kernel;
-    auto* room = static_cast<int64_t*>(scratch(2 * taps * 8));
-    Covering over_d{0, room, room + d.kernel};
-    room += 2 * d.kernel;
-    Covering over_h{0, room, room + h.kernel};
-    room += 2 * h.kernel;
-    Covering over_w{0, room, room + w.kernel};
-    over_d.find(d, id);
-    over_h.find(h, ih);
-    for (int64_t iw = 0; iw < w.in; ++iw) {
-      over_w.find(w, iw);
-      T* x = to + (((n * d.in + id) * h.in + ih) * w.in + iw) * g.c;
-      for_each_vector<T>(g.c, [&](int64_t c, auto lanes) RV_LAMBDA {
-        Vec<T> sum = Vec<T>::zero();
-        for (int64_t i = 0; i < over_d.count; ++i)
-          for (int64_t j = 0; j < over_h.count; ++j) {
-            int64_t row = ((n * d.out + over_d.window[i]) * h.out + over_h.window[j]) * w.out;
-            int64_t tap = (over_d.tap[i] * h.kernel + over_h.tap[j]) * w.kernel;
-            for (int64_t k = 0; k < over_w.count; ++k) {
-              int64_t window = row + over_w.window[k];
-              sum += take(window * g.c + c, tap + over_w.tap[k], window, lanes);
-            }
-          }
-        sum.store(x + c, lanes);
-      });
+// The covers of the three axes, and room for `more` bytes after them. They are made once, in the
+// scratch of the calling thread: what runs in parallel may not use it.
+struct PoolCovers {
+  PoolCover axis[3];
+  void* more;
+
+  RV_ALWAYS_INLINE PoolCovers(const PoolGeometry& g, int64_t more_bytes) {
+    const PoolAxis* a = g.axis;
+    auto* room = static_cast<char*>(scratch(PoolCover::bytes(a[0]) + PoolCover::bytes(a[1]) +
+                                            PoolCover::bytes(a[2]) + 64 + more_bytes));
+    char* const start = room;
+    int64_t offset[3] = {a[1].out * a[2].out * g.c, a[2].out * g.c, g.c};
+    int64_t tap[3] = {a[1].kernel * a[2].kernel, a[2].kernel, 1};
+    for (int i = 0; i < 3; ++i) {
+      axis[i].fill(a[i], offset[i], tap[i], room);
+      room += PoolCover::bytes(a[i]);
     }
-  });
+    more = room + (64 - (room - start) % 64) % 64;  // scratch is aligned to that
+  }
+};
+
+// A list of limited length: what is added goes to f(items, count, more) when it is full and at the
+// end, with `more` true after the first time. There is at least one call.
+struct PoolList {
+  static constexpr int64_t kMost = 128;
+  PoolTap items[kMost];
+  int64_t count = 0;
+  bool more;
+
+  RV_ALWAYS_INLINE explicit PoolList(bool more) : more(more) {}
+  template <class F>
+  RV_ALWAYS_INLINE void add(PoolTap item, const F& f) {
+    if (count == kMost) flush(f);
+    items[count++] = item;
+  }
+  template <class F>
+  RV_ALWAYS_INLINE void flush(const F& f) {
+    f(static_cast<const PoolTap*>(items), count, more);
+    more = true;
+    count = 0;
+  }
+};
+
+// Pixels of a row that are treated alike: `pixels` of them, each of `length` numbers, `from` and
+// `to` numbers apart in what is read and written.
+struct PoolRun {
+  int64_t pixels, length, from, to;
+};
+
+template <int Vectors>
+struct PoolWidth {
+  static constexpr int V = Vectors;
+};
+
+// block(width, from, to, step_from, step_to, lanes) for width.V vectors that lie step_from and
+// step_to apart, until the run is covered.
+template <class T, class F>
+RV_INLINE void for_each_block(const PoolRun& run, const F& block) {
+  constexpr int64_t kN = Vec<T>::N;
+  const int64_t pixels = run.pixels, length = run.length, run_from = run.from, run_to = run.to;
+  using One = PoolWidth<1>;
+  using Four = PoolWidth<4>;
+  if (length == kN) {  // one vector a pixel
+    int64_t i = 0;
+    for (; i + 4 <= pixels; i += 4)
+      block(Four(), i * run_from, i * run_to, run_from, run_to, All());
+    for (; i < pixels; ++i) block(One(), i * run_from, i * run_to, kN, kN, All());
+    return;
+  }
+  for (int64_t i = 0; i < pixels; ++i) {
+    const int64_t from = i * run_from, to = i * run_to;
+    int64_t c = 0;
+    for (; c + 4 * kN <= length; c += 4 * kN) block(Four(), from + c, to + c, kN, kN, All());
+    for (; c + kN <= length; c += kN) block(One(), from + c, to + c, kN, kN, All());
+    if (c < length) block(One(), from + c, to + c, kN, kN, length - c);
+  }
+}
+
+// The windows [first, last) whose taps along this axis all lie inside the input.
+RV_INLINE TapRange whole_windows(const PoolAxis& a) {
+  if (a.stride == 0) return {0, 0};
+  int64_t first = (a.padding + a.stride - 1) / a.stride;
+  int64_t room = a.in - 1 + a.padding - (a.kernel - 1) * a.dilation;
+  int64_t last = room < 0 ? 0 : room / a.stride + 1;
+  if (last > a.out) last = a.out;
+  return {first, last > first ? last : first};
+}
+
+// The samples [first, last) over which no window is missing at either end of the axis.
+RV_INLINE TapRange whole_samples(const PoolAxis& a) {
+  if (a.stride == 0) return {0, 0};
+  int64_t first = (a.kernel - 1) * a.dilation - a.padding, last = a.out * a.stride - a.padding;
+  if (first < 0) first = 0;
+  if (last > a.in) last = a.in;
+  if (first >= last) return {0, 0};
+  return {first, last};
 }
 
 }  // namespace ranvier::RV_ISA

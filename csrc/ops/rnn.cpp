@@ -8,6 +8,15 @@ namespace ranvier {
 
 RV_KERNEL(rnn, RnnArgs);
 RV_KERNEL(rnn_backward, RnnBackwardArgs);
+// The products with both weights; a backward makes two of each.
+RV_FLOPS(rnn, RnnArgs, [](const RnnArgs& a) {
+  return 2.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
+RV_FLOPS(rnn_backward, RnnBackwardArgs, [](const RnnBackwardArgs& a) {
+  return 4.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
+         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+});
 
 namespace {
 

@@ -74,6 +74,7 @@ struct UnaryArgs {
   UnaryOp op;
   UnaryParameters parameters;
   static constexpr int kArrays = 2, kSpans = 0;
+  static constexpr bool kPointwise = true;
 };
 RV_DECLARE_KERNEL(unary, UnaryArgs)
 
@@ -83,6 +84,7 @@ struct UnaryBackwardArgs {
   UnaryOp op;
   UnaryParameters parameters;
   static constexpr int kArrays = 3, kSpans = 0;
+  static constexpr bool kPointwise = true;
 };
 RV_DECLARE_KERNEL(unary_backward, UnaryBackwardArgs)
 

@@ -10,6 +10,7 @@ struct WhereArgs {
   In a, b;       // of y's dtype, broadcast to y
   Out y;
   static constexpr int kArrays = 4, kSpans = 0;
+  static constexpr bool kPointwise = true;
 };
 RV_DECLARE_KERNEL(where, WhereArgs)
 

@@ -166,8 +166,8 @@ class CapturedStep:
         program.restore(before)
         clock.now = max(clock.now, _core.mutations())
         rows: dict[str, list[int]] = {}
-        for line, taken in zip(program.text().splitlines(), times, strict=True):
-            rows.setdefault(line.split()[0], []).append(taken)
+        for name, taken in zip(program.names(), times, strict=True):
+            rows.setdefault(name, []).append(taken)
         total = sum(times)
         out = [f"{'kernel':<28}{'calls':>6}{'us':>12}{'share':>8}"]
         for name, taken in sorted(rows.items(), key=lambda r: -sum(r[1])):
@@ -251,6 +251,9 @@ class ProgramView:
     Attributes:
         arena_bytes: memory that the step's temporaries share, known after the first replay.
         planned_bytes: what they would take if each had its own.
+        flops: useful operations of the calls that tell theirs (products, convolutions,
+            recurrences), multiplications and additions counted apart.
+        rewrites: how often each rewrite rule applied; empty before the first replay.
     """
 
     def __init__(self, program: Any) -> None:
@@ -269,8 +272,20 @@ class ProgramView:
         """Memory that the temporaries would take if each had its own."""
         return self._program.planned_bytes
 
+    @property
+    def flops(self) -> float:
+        """Useful operations of one replay: products, convolutions, recurrences."""
+        return self._program.flops()
+
+    @property
+    def rewrites(self) -> dict[str, int]:
+        """How often each rewrite rule applied; empty before the first replay."""
+        return dict(self._program.rewrites())
+
     def __str__(self) -> str:
         head = f"{len(self)} kernel calls over {self._program.buffer_bytes} bytes of buffers"
+        if self.flops:
+            head += f", {self.flops:.4g} flops"
         if self.arena_bytes:
             head += f"; temporaries of {self.planned_bytes} bytes share {self.arena_bytes}"
         return head + "\n" + self._program.text()

@@ -73,6 +73,7 @@ from ranvier.ops.gather import (
     one_hot,
     scatter,
     scatter_add,
+    scatter_reduce,
     take_along_dim,
 )
 from ranvier.ops.glu import glu
@@ -99,6 +100,7 @@ from ranvier.ops.max_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
 from ranvier.ops.pad import pad
 from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.pointwise_loss import (
@@ -113,10 +115,6 @@ from ranvier.ops.pointwise_loss import (
     weighted_mse_loss,
 )
 from ranvier.ops.prelu import prelu
-from ranvier.ops.mse_loss import mse_loss
-from ranvier.ops.norm import cdist, cosine_similarity, norm, normalize, pairwise_distance
-from ranvier.ops.pad import pad
-from ranvier.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from ranvier.ops.rearrange import (
     diff,
     flip,
@@ -130,6 +128,7 @@ from ranvier.ops.rearrange import (
     tile,
 )
 from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.remainder import floor_divide, fmod, remainder, trunc_divide
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
 from ranvier.ops.scan import cumprod, cumsum

@@ -17,6 +17,7 @@ from tests.harness import (
     Raises,
     booleans,
     check,
+    distinct,
     fixed,
     host,
     integers,
@@ -75,6 +76,15 @@ class TestGather(OpTests):
              n=64, multilinear=True),
         case("scatter_add", integers(0, 9, 4, 5), 1, integers(0, 5, 4, 9), integers(0, 9, 4, 9),
              dtypes=("int64",)),
+        *(case("scatter_reduce", distinct(N, 6, shift=0.25), 1, integers(0, 6, N, 9),
+               distinct(N, 9, shift=0.75), reduce, n=32, options={"include_self": own})
+          for reduce in ("sum", "prod", "mean", "amax", "amin") for own in (True, False)),
+        case("scatter_reduce", fixed([2.0, 0.0, 0.0, 3.0]), 0, fixed([0, 0, 1, 1, 3, 3, 3]),
+             fixed([0.0, 3.0, 2.0, 4.0, 0.0, 0.0, 2.0]), "prod"),
+        case("scatter_reduce", distinct(100, 30), 1, integers(0, 30, 100, 120),
+             distinct(100, 120, shift=0.25), "amax"),
+        case("scatter_reduce", integers(-5, 5, 4, 6), 1, integers(0, 6, 4, 9),
+             integers(-5, 5, 4, 9), "amin", dtypes=("int64",)),
         case("index_select", normal(N, 5, 4), 1, integers(0, 5, 3)),
         case("index_select", normal(4, 5), -1, fixed(np.array([4, 0, 4, -1]))),
         case("index_add", normal(N, 5, 4), 1, integers(0, 5, 7), normal(N, 7, 4), n=8,
@@ -108,7 +118,13 @@ class TestGather(OpTests):
                [1]),
         Raises(TypeError, r"\[scatter_add\] expected a tensor or a number", F.scatter_add,
                normal(3), 0, fixed([1]), "a"),
-        Raises(TypeError, r"\[scatter\] expected .* to add to, got bool", F.scatter_add,
+        Raises(ValueError, r"\[scatter_reduce\] expected one of sum, mean", F.scatter_reduce,
+               normal(3), 0, fixed([1]), normal(1), "max"),
+        Raises(TypeError, r"\[scatter_reduce\] expected floating numbers to average",
+               F.scatter_reduce, integers(0, 3, 3), 0, fixed([1]), integers(0, 3, 1), "mean"),
+        Raises(TypeError, r"\[scatter_reduce\] expected a tensor as src", F.scatter_reduce,
+               normal(3), 0, fixed([1]), 1.0, "sum"),
+        Raises(TypeError, r"\[scatter\] expected .* to combine with, got bool", F.scatter_add,
                booleans(3), 0, fixed([1]), booleans(1)),
         Raises(ValueError, r"\[index_select\] expected a list", F.index_select, normal(3, 2), 0,
                fixed([[1]])),
@@ -165,6 +181,22 @@ def test_a_size_that_depends_on_values_needs_values():
         step()
 
 
+def test_nan_wins_and_whole_numbers_wrap_around():
+    nan = float("nan")
+    for reduce in ("amax", "amin"):
+        y = F.scatter_reduce(rv.zeros(2), 0, rv.tensor([0, 0]), rv.tensor([nan, 1.0]), reduce)
+        assert np.isnan(host(y)).tolist() == [True, False]
+    big = rv.tensor([2**63 - 1])
+    assert F.scatter_add(big, 0, rv.tensor([0]), rv.tensor([1])).item() == -(2**63)
+
+
+def test_an_extreme_that_several_reach_shares_its_gradient():
+    x, src = rv.ones(2, requires_grad=True), rv.ones(2, requires_grad=True)
+    F.scatter_reduce(x, 0, rv.tensor([0, 0]), src, "amax").sum().backward()
+    np.testing.assert_allclose(host(x.grad), [1 / 3, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(host(src.grad), [1 / 3, 1 / 3], rtol=1e-6)
+
+
 def test_a_larger_source_is_cut():
     y = F.scatter(rv.zeros(2, 3), 1, rv.tensor([[2], [0]]), rv.tensor([[1.0, 9.0], [2.0, 9.0]]))
     assert y.tolist() == [[0.0, 0.0, 1.0], [2.0, 0.0, 0.0]]
@@ -181,7 +213,7 @@ def test_of_two_writers_the_last_wins_and_gets_the_gradient():
 def test_half_precision_is_moved_but_not_added():
     x = rv.tensor([1.0, 2.0, 3.0], dtype="bfloat16")
     assert F.gather(x, 0, rv.tensor([2, 0])).float().tolist() == [3.0, 1.0]
-    with pytest.raises(TypeError, match=r"expected float32, float64 or integers to add to"):
+    with pytest.raises(TypeError, match=r"expected float32, float64 or integers to combine"):
         F.scatter_add(x, 0, rv.tensor([0]), rv.tensor([1.0], dtype="bfloat16"))
 
 

@@ -138,6 +138,20 @@ def test_unique_is_numpys(a):
     np.testing.assert_array_equal(host(F.unique(rv.tensor(a))), np.unique(a))
 
 
+@given(hnp.arrays(np.int64, hnp.array_shapes(min_dims=1, max_dims=3, max_side=6),
+                  elements=st.integers(0, 1)), st.data())  # fmt: skip
+def test_unique_slices_are_numpys(a, data):
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    ours = F.unique(rv.tensor(a), return_inverse=True, return_counts=True, dim=dim)
+    for y, expected in zip(ours, ref.unique(a, dim), strict=True):
+        np.testing.assert_array_equal(host(y), expected)
+
+
+def test_unique_asks_for_an_axis_that_exists():
+    with pytest.raises(IndexError, match=r"\[unique\] expected an axis from -1 to 0, got 1"):
+        F.unique(rv.zeros(3), dim=1)
+
+
 def test_results_have_names():
     x = rv.tensor([[2.0, 1.0]])
     assert x.sort().values.tolist() == [[1.0, 2.0]]

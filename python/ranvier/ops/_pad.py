@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._taps import filled, view
+from ranvier.ops._resample import Resample, Way, places
+from ranvier.ops._taps import ReadAxis, filled, view
 from ranvier.tensor import Tensor
 
 Array = _core.Array
 MODES = ("constant", "reflect", "replicate", "symmetric", "circular")
 Sides = tuple[tuple[int, int], ...]
-
-
-def sources(mode: str, size: int, before: int, after: int) -> np.ndarray:
-    """For each place of the padded axis, the sample that it repeats."""
-    at = np.arange(-before, size + after)
-    if mode == "replicate":
-        return np.clip(at, 0, size - 1)
-    if mode == "circular":
-        return at % size
-    period = 2 * size if mode == "symmetric" else max(2 * size - 2, 1)
-    at = at % period
-    return np.minimum(at, (period if mode == "reflect" else period - 1) - at)
 
 
 class _Constant(Function):
@@ -60,22 +47,6 @@ class _Constant(Function):
         return tuple(inner), tuple(crop)
 
 
-class _Repeat(Function):
-    """Reads one axis through a list of places; its gradient adds into them, in order."""
-
-    def forward(self, x: Array, *, axis: int, places: np.ndarray) -> Array:
-        self.shape, self.axis = x.shape, axis
-        index = _core.import_array(places.astype(np.int64))  # a constant: a step may hold it
-        self.save(index)
-        return _core.index(x, (axis,), [index], axis)
-
-    def backward(self, grad: Array) -> Array:
-        (index,) = self.saved
-        dx = filled(self.shape, grad)
-        _core.index_put(dx, (self.axis,), [index], self.axis, grad, True)
-        return dx
-
-
 def check_sides(op: str, shape: tuple[int, ...], sides: Sides, mode: str) -> None:
     """Refuses modes that do not exist and sides that they cannot fill.
 
@@ -107,8 +78,18 @@ def padded(x: Tensor, sides: Sides, mode: str, value: float = 0.0) -> Tensor:
         return x
     if mode == "constant":
         return _Constant.apply(x, sides=sides, value=value)
-    for axis, (before, after) in enumerate(sides):
-        if before or after:
-            places = sources(mode, x.shape[axis], before, after)
-            x = _Repeat.apply(x, axis=axis, places=places)
+    ways = [
+        Way("pad", size, size + before + after, (mode, before))
+        for size, (before, after) in zip(x.shape, sides, strict=True)
+    ]
+    moved = [axis for axis, side in enumerate(sides) if any(side)]
+    if x.dtype.name not in ("float32", "float64"):
+        for axis in moved:
+            x = ReadAxis.apply(x, axis=axis, places=places(ways[axis]))
+        return x
+    while moved:  # three neighbouring axes at a time
+        first = moved[0]
+        last = max(axis for axis in moved if axis < first + 3)
+        x = Resample.apply(x, axis=first, ways=tuple(ways[first : last + 1]))
+        moved = [axis for axis in moved if axis > last]
     return x

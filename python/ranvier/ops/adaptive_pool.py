@@ -1,8 +1,8 @@
 """Pooling to a wanted output size, and to one number for each channel.
 
 Output p of P along an axis of H samples holds the samples from floor(p H / P) to
-ceil((p + 1) H / P) - 1: windows of nearly equal size that cover everything and may overlap. Mean
-and maximum are taken axis by axis; ties of maxima go to the first in row-major order, NaN wins.
+ceil((p + 1) H / P) - 1: windows of nearly equal size that cover everything and may overlap. Means
+are taken axis by axis; ties of maxima go to the first in row-major order, NaN wins.
 
 Source: He et al., "Spatial pyramid pooling in deep convolutional networks for visual recognition",
 ECCV 2014; Lin, Chen and Yan, "Network in network", ICLR 2014, for global average pooling.
@@ -15,65 +15,24 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._taps import filled_as, view
+from ranvier.ops._resample import Resample, Way
 from ranvier.tensor import Tensor
 
 Array = _core.Array
 
 
-def _windows(size: int, outputs: int) -> list[slice]:
-    return [slice(p * size // outputs, -(-(p + 1) * size // outputs)) for p in range(outputs)]
-
-
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*[slice(None)] * axis, part)
-
-
-class _Mean(Function):
-    """The mean of each window along one axis."""
-
-    def forward(self, x: Array, *, axis: int, size: int) -> Array:
-        self.shape, self.axis = x.shape, axis
-        y = filled_as((*x.shape[:axis], size, *x.shape[axis + 1 :]), x)
-        for p, part in enumerate(_windows(x.shape[axis], size)):
-            mean = _core.mean(view(x, *_along(axis, part)), axis, True)
-            _core.copy_into(view(y, *_along(axis, slice(p, p + 1))), mean)
-        return y
-
-    def backward(self, grad: Array) -> Array:
-        dx, axis = filled_as(self.shape, grad), self.axis
-        for p, part in enumerate(_windows(self.shape[axis], grad.shape[axis])):
-            share = _core.divide(
-                view(grad, *_along(axis, slice(p, p + 1))), float(part.stop - part.start)
-            )
-            _core.add_into(view(dx, *_along(axis, part)), share)
-        return dx
-
-
 class _Max(Function):
-    """The largest of each window along one axis."""
+    """The largest of each window."""
 
-    def forward(self, x: Array, *, axis: int, size: int) -> Array:
-        self.x, self.axis = x, axis
-        y = filled_as((*x.shape[:axis], size, *x.shape[axis + 1 :]), x)
-        winners = []
-        for p, part in enumerate(_windows(x.shape[axis], size)):
-            window = view(x, *_along(axis, part))
-            _core.copy_into(view(y, *_along(axis, slice(p, p + 1))), _core.max(window, axis, True))
-            if self.needs[0]:
-                winners.append(_core.argmax(window, axis, True))
-        self.save(*winners)
+    def forward(self, x: Array, *, sizes: tuple[int, ...]) -> Array:
+        y, switches = _core.adaptive_max_pool(x, sizes)
+        self.save(switches)
+        self.shape, self.sizes = x.shape, sizes
         return y
 
     def backward(self, grad: Array) -> Array:
-        dx, axis = filled_as(self.x.shape, grad), self.axis
-        windows = _windows(self.x.shape[axis], grad.shape[axis])
-        for p, (part, winner) in enumerate(zip(windows, self.saved, strict=True)):
-            one = view(grad, *_along(axis, slice(p, p + 1)))
-            window = view(self.x, *_along(axis, part))
-            back = _core.extreme_backward(one, winner, window, axis)
-            _core.add_into(view(dx, *_along(axis, part)), back)
-        return dx
+        (switches,) = self.saved
+        return _core.adaptive_max_unpool(grad, switches, self.shape)
 
 
 def _check(op: str, axes: int, x: Tensor) -> None:
@@ -88,25 +47,32 @@ def _check(op: str, axes: int, x: Tensor) -> None:
         raise ValueError(f"[{op}] expected an input with samples, got x of shape {x.shape}")
 
 
-def _pool(op: str, axes: int, kind: type[Function], x: Tensor, output_size: Any) -> Tensor:
+def _sizes(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
     _check(op, axes, x)
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
     if len(sizes) != axes:
         raise ValueError(f"[{op}] expected output_size of {axes} axes, got {output_size}")
-    # From the last axis to the first: of equal maxima, the first row wins, then the first column.
-    for axis in range(axes - 1, -1, -1):
-        wanted, have = sizes[axis], x.shape[axis + 2]
-        size = have if wanted is None else operator.index(wanted)
-        if size < 1:
-            raise ValueError(f"[{op}] expected an output_size of at least 1, got {output_size}")
-        if size != have:
-            x = kind.apply(x, axis=axis + 2, size=size)
-    return x
+    found = tuple([
+        have if wanted is None else operator.index(wanted)
+        for wanted, have in zip(sizes, x.shape[2:], strict=True)
+    ])  # fmt: skip
+    if min(found) < 1:
+        raise ValueError(f"[{op}] expected an output_size of at least 1, got {output_size}")
+    return found
+
+
+def _mean(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
+    sizes = zip(x.shape[2:], _sizes(op, axes, x, output_size), strict=True)
+    return Resample.apply(x, axis=2, ways=tuple([Way("adaptive", n, out) for n, out in sizes]))
+
+
+def _largest(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
+    return _Max.apply(x, sizes=_sizes(op, axes, x, output_size))
 
 
 def adaptive_avg_pool1d(x: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` windows that cover x (N, C, L); see `adaptive_avg_pool2d`."""
-    return _pool("adaptive_avg_pool1d", 1, _Mean, x, output_size)
+    return _mean("adaptive_avg_pool1d", 1, x, output_size)
 
 
 def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
@@ -128,17 +94,17 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
         >>> rv.functional.adaptive_avg_pool2d(x, (1, 4)).tolist()
         [[[[0.5, 1.5, 3.5, 4.5]]]]
     """
-    return _pool("adaptive_avg_pool2d", 2, _Mean, x, output_size)
+    return _mean("adaptive_avg_pool2d", 2, x, output_size)
 
 
 def adaptive_avg_pool3d(x: Tensor, output_size: Any) -> Tensor:
     """The means of windows that cover x (N, C, D, H, W); see `adaptive_avg_pool2d`."""
-    return _pool("adaptive_avg_pool3d", 3, _Mean, x, output_size)
+    return _mean("adaptive_avg_pool3d", 3, x, output_size)
 
 
 def adaptive_max_pool1d(x: Tensor, output_size: Any) -> Tensor:
     """The maxima of `output_size` windows that cover x (N, C, L); see `adaptive_max_pool2d`."""
-    return _pool("adaptive_max_pool1d", 1, _Max, x, output_size)
+    return _largest("adaptive_max_pool1d", 1, x, output_size)
 
 
 def adaptive_max_pool2d(x: Tensor, output_size: Any) -> Tensor:
@@ -160,12 +126,12 @@ def adaptive_max_pool2d(x: Tensor, output_size: Any) -> Tensor:
         >>> rv.functional.adaptive_max_pool2d(x, (1, 4)).tolist()
         [[[[1.0, 2.0, 4.0, 5.0]]]]
     """
-    return _pool("adaptive_max_pool2d", 2, _Max, x, output_size)
+    return _largest("adaptive_max_pool2d", 2, x, output_size)
 
 
 def adaptive_max_pool3d(x: Tensor, output_size: Any) -> Tensor:
     """The maxima of windows that cover x (N, C, D, H, W); see `adaptive_max_pool2d`."""
-    return _pool("adaptive_max_pool3d", 3, _Max, x, output_size)
+    return _largest("adaptive_max_pool3d", 3, x, output_size)
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:

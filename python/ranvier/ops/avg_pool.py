@@ -12,6 +12,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._resample import spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
 
@@ -24,7 +25,7 @@ class _AvgPool(Function):
         return _core.avg_pool(x, *window)
 
     def backward(self, dy: Array) -> Array:
-        return _core.avg_pool_backward(dy, self.shape, *self.window)
+        return spread(dy, self.shape, self.window)
 
 
 def _pool(

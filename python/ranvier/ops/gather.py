@@ -19,6 +19,8 @@ from ranvier.tensor import Tensor, attach
 
 Array = _core.Array
 
+_SET, _ADD, _MULTIPLY, _MAX, _MIN = range(5)  # what put_along does at a place
+
 
 def _zeros(shape: tuple[int, ...], dtype: int, device: int) -> Array:
     zeros = _core.empty(shape, dtype, device)
@@ -43,7 +45,7 @@ class _Take(Function):
     def backward(self, grad: Array) -> Any:
         (index,) = self.saved
         dx = _zeros(*self.like)
-        _core.put_along(dx, index, grad, self.dim, True)
+        _core.put_along(dx, index, grad, self.dim, _ADD)
         return dx, None
 
 
@@ -53,7 +55,7 @@ class _Put(Function):
         _core.copy_into(y, x)
         if not isinstance(source, Array):
             source = _core.scalar(float(source), x.dtype, x.device)
-        _core.put_along(y, index, source, dim, add)
+        _core.put_along(y, index, source, dim, _ADD if add else _SET)
         self.save(index)
         self.dim, self.add, self.dtype = dim, add, source.dtype
         return y
@@ -65,7 +67,7 @@ class _Put(Function):
             by_x = _core.empty_like(grad)
             _core.copy_into(by_x, grad)
             nothing = _core.scalar(0.0, grad.dtype, grad.device)
-            _core.put_along(by_x, index, nothing, self.dim, False)
+            _core.put_along(by_x, index, nothing, self.dim, _SET)
         if self.needs[2]:
             by_source = _core.take_along(grad, index, self.dim)
             if not self.add:
@@ -78,7 +80,7 @@ class _Put(Function):
         ones = _core.scalar(1.0, 4, index.device).expand((index.size,))
         numbers = _core.scan(ones, 0, False, False).reshape(index.shape)
         board = _zeros(shape, 4, index.device)
-        _core.put_along(board, index, numbers, self.dim, False)
+        _core.put_along(board, index, numbers, self.dim, _SET)
         return _core.equal(_core.take_along(board, index, self.dim), numbers)
 
 
@@ -141,7 +143,12 @@ def _with(rest: tuple[int, ...], dim: int, shape: tuple[int, ...]) -> tuple[int,
 
 
 def _put(op: str, x: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Tensor:
-    index = _index(op, index)
+    index, src = _source(op, _index(op, index), src)
+    return _Put.apply(x, index, src, dim=dim, add=add)
+
+
+def _source(op: str, index: Tensor, src: Any) -> tuple[Tensor, Any]:
+    """The source in the shape of the index."""
     if isinstance(src, Tensor):
         if src.ndim != index.ndim or any(
             s < i for s, i in zip(src.shape, index.shape, strict=True)
@@ -154,7 +161,7 @@ def _put(op: str, x: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Te
             src = src[tuple([slice(size) for size in index.shape])]
     elif not isinstance(src, (bool, int, float)):
         raise TypeError(f"[{op}] expected a tensor or a number, got {type(src).__name__}")
-    return _Put.apply(x, index, src, dim=dim, add=add)
+    return index, src
 
 
 @attach("scatter")
@@ -193,6 +200,97 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
         TypeError: half precision or bool, which have no sums.
     """
     return _put("scatter_add", x, dim, index, src, True)
+
+
+class _Combine(Function):
+    """Products and extremes; where sources meet an x that only starts them, it has no share."""
+
+    def forward(
+        self, x: Array, index: Array, source: Array, *, dim: int, mode: int, starts: bool
+    ) -> Array:
+        y = _core.empty_like(x)
+        _core.copy_into(y, x)
+        _core.put_along(y, index, source, dim, mode)
+        self.save(x, index, source, y)
+        self.dim, self.mode, self.starts = dim, mode, starts
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        x, index, source, y = self.saved
+        dim = self.dim
+        if self.mode == _MULTIPLY:  # the product of all other factors, of which some may be 0
+            zero, none = _core.equal(x, 0.0), _core.equal(source, 0.0)
+            zeros = zero.cast(x.dtype)
+            _core.put_along(zeros, index, none.cast(x.dtype), dim, _ADD)
+            product = _core.where(zero, 1.0, x)  # of the factors that are not 0
+            _core.put_along(product, index, _core.where(none, 1.0, source), dim, _MULTIPLY)
+            alone = _core.where(_core.equal(zeros, 1.0), product, 0.0)
+            full = _core.where(_core.equal(zeros, 0.0), product, 0.0)
+            by_x = _core.where(zero, alone, _core.divide(full, _core.where(zero, 1.0, x)))
+            at = [_core.take_along(a, index, dim) for a in (alone, full, grad)]
+            others = _core.divide(at[1], _core.where(none, 1.0, source))
+            by_source = _core.multiply(_core.where(none, at[0], others), at[2])
+            return _core.multiply(by_x, grad), None, by_source
+        # an extreme: in equal parts to all that reach it
+        mine = _core.equal(x, y).cast(x.dtype)
+        if self.starts:
+            nothing = _core.scalar(0.0, x.dtype, x.device)
+            _core.put_along(mine, index, nothing, dim, _SET)
+        theirs = _core.equal(source, _core.take_along(y, index, dim)).cast(x.dtype)
+        count = _core.add(mine, 0.0)
+        _core.put_along(count, index, theirs, dim, _ADD)
+        share = _core.divide(grad, count)
+        by_source = _core.multiply(_core.take_along(share, index, dim), theirs)
+        return _core.where(_core.equal(mine, 0.0), 0.0, share), None, by_source
+
+
+@attach("scatter_reduce")
+def scatter_reduce(
+    x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool = True
+) -> Tensor:
+    """A copy of x in which all of src that goes to a place is combined there.
+
+    Args:
+        x: any shape.
+        dim: the axis that the index is for.
+        index: int64 or int32; no larger than x along the other axes, nor than src along any.
+        src: what to combine.
+        reduce: "sum", "prod", "mean", "amax" or "amin". The gradient of an extreme goes in equal
+            parts to all that reach it.
+        include_self: whether what x holds at a place takes part.
+
+    Raises:
+        ValueError: another reduction, or shapes that do not fit.
+        IndexError: an index outside the axis, which is named.
+        TypeError: half precision or bool; whole numbers for "mean".
+
+    Example:
+        >>> import ranvier as rv
+        >>> index, src = rv.tensor([0, 1, 0]), rv.tensor([1.0, 2.0, 3.0])
+        >>> rv.functional.scatter_reduce(rv.zeros(2), 0, index, src, "amax").tolist()
+        [3.0, 2.0]
+    """
+    modes = {"sum": _ADD, "mean": _ADD, "prod": _MULTIPLY, "amax": _MAX, "amin": _MIN}
+    if reduce not in modes:
+        raise ValueError(f"[scatter_reduce] expected one of {', '.join(modes)}, got {reduce!r}")
+    if not isinstance(src, Tensor):
+        raise TypeError(f"[scatter_reduce] expected a tensor as src, got {type(src).__name__}")
+    index, src = _source("scatter_reduce", _index("scatter_reduce", index), src)
+    if reduce == "mean" and not x.dtype.is_floating_point:
+        raise TypeError(f"[scatter_reduce] expected floating numbers to average, got {x.dtype}")
+    if not include_self:  # start from what changes nothing: for extremes, from one of the numbers
+        start: Any = {"sum": 0.0, "mean": 0.0, "prod": 1.0}.get(reduce, src.detach())
+        x = _Put.apply(x, index, start, dim=dim, add=False)
+    if reduce not in ("sum", "mean"):
+        return _Combine.apply(
+            x, index, src.to(x.dtype), dim=dim, mode=modes[reduce], starts=not include_self
+        )
+    total = _Put.apply(x, index, src, dim=dim, add=True)
+    if reduce == "sum":
+        return total
+    count = Tensor(_zeros(x.shape, x.data.dtype, x.data.device)) + float(include_self)
+    ones = Tensor(_core.scalar(1.0, x.data.dtype, x.data.device).expand(index.shape))
+    return total / _Put.apply(count, index, ones, dim=dim, add=True).clip(1.0, None)
 
 
 @attach("index_select")

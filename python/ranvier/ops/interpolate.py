@@ -20,40 +20,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from ranvier import _core
-from ranvier.autograd import Function
-from ranvier.ops._taps import ReadAxis, add_axis, constant, filled_as, read_axis
+from ranvier.ops._resample import Resample, Way, places
+from ranvier.ops._taps import ReadAxis
 from ranvier.ops._windows import per_axis
 from ranvier.tensor import Tensor
 
-Array = _core.Array
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-
-
-class _Between(Function):
-    """(1 - t) x[lower] + t x[upper] along one axis."""
-
-    def forward(self, x: Array, *, axis: int, lower: np.ndarray, part: np.ndarray) -> Array:
-        self.shape, self.axis = x.shape, axis
-        upper = np.minimum(lower + 1, x.shape[axis] - 1)
-        along = (-1, *[1] * (x.ndim - axis - 1))  # broadcasts over the axes before
-        kind = "float64" if x.dtype == 1 else "float32"
-        weights = [constant(w.astype(kind).reshape(along), x) for w in (1.0 - part, part)]
-        indices = [constant(i, x) for i in (lower, upper)]
-        self.save(*indices, *weights)
-        low, high = (
-            _core.multiply(read_axis(x, axis, i), w) for i, w in zip(indices, weights, strict=True)
-        )
-        return _core.add(low, high)
-
-    def backward(self, grad: Array) -> Array:
-        low, high, *weights = self.saved
-        dx = filled_as(self.shape, grad)
-        for index, w in zip((low, high), weights, strict=True):
-            add_axis(dx, self.axis, index, _core.multiply(grad, w))
-        return dx
 
 
 def _sizes(
@@ -130,23 +102,17 @@ def interpolate(
     if linear and not x.dtype.is_floating_point:
         raise TypeError(f"[{op}] expected x of a floating dtype, got {x.dtype.name}")
     outputs, scales = _sizes(x.shape[2:], size, scale_factor)
-    for axis, (out, scale) in enumerate(zip(outputs, scales, strict=True), 2):
-        count = x.shape[axis]
-        i = np.arange(out)
-        if not linear:
-            at = (i + 0.5) * scale if mode == "nearest-exact" else i * scale
-            places = np.minimum(at.astype(np.int64), count - 1)
-            if out != count or (places != i).any():
-                x = ReadAxis.apply(x, axis=axis, places=places)
-            continue
-        if align_corners:
-            at = i * ((count - 1) / (out - 1)) if out > 1 else np.zeros(1)
+    ways = []
+    for size_in, out, scale in zip(x.shape[2:], outputs, scales, strict=True):
+        if linear:
+            ways.append(Way("linear", size_in, out, (scale, align_corners)))
         else:
-            at = np.maximum((i + 0.5) * scale - 0.5, 0.0)
-        lower = np.minimum(at.astype(np.int64), count - 1)
-        part = np.where(lower == count - 1, 0.0, at - lower)
-        if out != count or part.any() or (lower != i).any():
-            x = _Between.apply(x, axis=axis, lower=lower, part=part)
+            shift = 0.5 if mode == "nearest-exact" else 0.0
+            ways.append(Way("nearest", size_in, out, (scale, shift)))
+    if x.dtype.name in ("float32", "float64"):
+        return Resample.apply(x, axis=2, ways=tuple(ways))
+    for axis, way in enumerate(ways, 2):  # the nearest samples of other dtypes are copied
+        x = ReadAxis.apply(x, axis=axis, places=places(way))
     return x
 
 

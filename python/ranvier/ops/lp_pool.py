@@ -15,6 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._resample import spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
 
@@ -38,7 +39,7 @@ class _LpPool(Function):
         # grad y^(1 - p), gathered by the windows over each sample, times sign(x) |x|^(p - 1)
         over = _core.multiply(grad, _core.power(y, 1.0 - self.p))
         over = _core.where(_core.equal(y, 0.0), 0.0, over)
-        back = _core.avg_pool_backward(over, x.shape, *self.window)
+        back = spread(over, x.shape, self.window)
         sign = _core.unary(x, _core.UNARY["sign"][0], 0.0)
         return _core.multiply(_core.multiply(back, _core.power(_abs(x), self.p - 1.0)), sign)
 

@@ -9,6 +9,7 @@ Source: Knuth, The Art of Computer Programming 3 (1998), sections 5.2.5 (by digi
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 from ranvier import _core
@@ -39,7 +40,7 @@ class _Sort(Function):
             return grad
         dx = _core.empty(shape, dtype, device)
         _core.copy_into(dx, _core.scalar(0.0, dtype, device))
-        _core.put_along(dx, places, grad, self.dim, False)
+        _core.put_along(dx, places, grad, self.dim, 0)
         return dx
 
 
@@ -168,15 +169,22 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 @attach("unique")
 def unique(
-    x: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+    x: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
-    """The elements that occur, in order and once each.
+    """The elements that occur, in order and once each; with `dim`, the slices that do.
 
     Args:
         x: any shape.
         sorted: for PyTorch's sake; the result is in order in any case.
-        return_inverse: also where in the result each element of x is, in the shape of x.
+        return_inverse: also where in the result each element of x is, in the shape of x; with
+            `dim`, each slice.
         return_counts: also how often each occurs.
+        dim: the axis of the slices, which are put in the order of their first elements, then of
+            their second ones, and so on.
 
     Returns:
         The values, or a tuple (values[, inverse][, counts]). NaN differs from itself.
@@ -189,20 +197,39 @@ def unique(
         >>> [t.tolist() for t in rv.functional.unique(rv.tensor([3, 1, 3]), return_counts=True)]
         [[1, 3], [1, 2]]
     """
-    flat = x.detach().flatten()
-    values, places = sort(flat, 0)
-    mask = Tensor(_core.empty(values.shape, 7, x.data.device)).fill_(True)
-    if flat.size:
-        mask[1:] = values[1:] != values[:-1]
-    result = [values[mask]]
+    if dim is None:
+        rows = x.detach().reshape(-1, 1)
+    else:
+        n = max(x.ndim, 1)
+        if not -n <= dim < n:
+            raise IndexError(f"[unique] expected an axis from {-n} to {n - 1}, got {dim}")
+        moved = x.detach().movedim(dim, 0)
+        rows = moved.reshape(moved.shape[0], prod(moved.shape[1:]))
+    places = _order(rows)
+    values = rows[places]
+    count = places.size
+    mask = Tensor(_core.empty((count,), 7, x.data.device)).fill_(True)
+    if count:
+        mask[1:] = (values[1:] != values[:-1]).any(1)
+    kept = values[mask]
+    result = [kept.flatten() if dim is None else kept.reshape(-1, *moved.shape[1:]).movedim(0, dim)]
     if return_inverse:
         number = mask.cumsum(0) - 1
-        result.append(number.scatter(0, places, number).reshape(x.shape))
+        inverse = number.scatter(0, places, number)
+        result.append(inverse.reshape(x.shape) if dim is None else inverse)
     if return_counts:
         starts = mask.nonzero().flatten()
         ends = starts.clone()
-        if flat.size:
+        if count:
             ends[:-1] = starts[1:]
-            ends[-1] = flat.size
+            ends[-1] = count
         result.append(ends - starts)
     return result[0] if len(result) == 1 else tuple(result)
+
+
+def _order(rows: Tensor) -> Tensor:
+    """The places of rows in the order of their columns: sorted by the last one first, stably."""
+    places = (Tensor(_core.scalar(1.0, 4, rows.data.device)).expand(rows.shape[0])).cumsum(0) - 1
+    for column in range(rows.shape[1] - 1, -1, -1):
+        places = places[argsort(rows[:, column][places], 0)]
+    return places

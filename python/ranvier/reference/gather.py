@@ -4,6 +4,7 @@ Each writer and reader is taken one after the other, in row-major order: obvious
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,61 @@ def scatter_add_backward(
     for at, there in _places(index, dim):
         by_src[at] = grad[there]
     return grad, None, None, by_src
+
+
+def _parts(
+    x: np.ndarray, dim: int, index: np.ndarray, include_self: bool
+) -> dict[tuple[int, ...], list[tuple[int, ...] | None]]:
+    """For each place of x what is combined there: positions of sources, None for x itself."""
+    met: dict[tuple[int, ...], list[tuple[int, ...] | None]] = {}
+    for at, there in _places(index, dim):
+        place = tuple(i % n for i, n in zip(there, x.shape, strict=True))
+        met.setdefault(place, [None] if include_self else []).append(at)
+    return met
+
+
+_COMBINE: dict[str, Any] = {
+    "sum": np.sum,
+    "prod": np.prod,
+    "mean": np.mean,
+    "amax": np.max,
+    "amin": np.min,
+}
+
+
+def scatter_reduce(
+    x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, reduce: str,
+    include_self: bool = True,
+) -> np.ndarray:  # fmt: skip
+    """A copy of x in which all that goes to a place is combined there."""
+    y = x.copy()
+    for place, parts in _parts(x, dim, index, include_self).items():
+        y[place] = _COMBINE[reduce]([x[place] if at is None else src[at] for at in parts])
+    return y
+
+
+def scatter_reduce_backward(
+    grad: np.ndarray, x: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, reduce: str,
+    include_self: bool = True,
+) -> tuple[np.ndarray, None, None, np.ndarray]:  # fmt: skip
+    """By each part: 1, 1/n, the product of the others, or an equal share among all extremes."""
+    by_x, by_src = grad.copy(), np.zeros_like(src)
+    for place, parts in _parts(x, dim, index, include_self).items():
+        values = np.array([x[place] if at is None else src[at] for at in parts])
+        by_x[place] = 0.0
+        for i, at in enumerate(parts):
+            if reduce == "prod":
+                slope = np.prod(np.delete(values, i))
+            elif reduce in ("amax", "amin"):
+                best = values == _COMBINE[reduce](values)
+                slope = best[i] / best.sum()
+            else:
+                slope = 1.0 if reduce == "sum" else 1.0 / len(values)
+            if at is None:
+                by_x[place] = slope * grad[place]
+            else:
+                by_src[at] = slope * grad[place]
+    return by_x, None, None, by_src
 
 
 def index_select(x: np.ndarray, dim: int, index: np.ndarray) -> np.ndarray:

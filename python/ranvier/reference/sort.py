@@ -102,7 +102,7 @@ def median_backward(
     return _back(np.reshape(grad, places.shape), x, places, dim)
 
 
-def unique(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sorted elements without repetition, where each element of x went, and how often."""
-    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return values, np.reshape(inverse, x.shape), counts
+def unique(x: np.ndarray, dim: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sorted elements (slices) without repetition, where each of x went, and how often."""
+    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True, axis=dim)
+    return values, np.reshape(inverse, x.shape if dim is None else -1), counts

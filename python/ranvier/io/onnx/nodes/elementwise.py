@@ -9,7 +9,6 @@ from typing import Any
 
 import ranvier.functional as F
 from ranvier.creation import zeros_like
-from ranvier.dtypes import float64
 from ranvier.io.onnx.graph import Unsupported, dtype_of, node
 from ranvier.tensor import Tensor
 
@@ -158,13 +157,7 @@ def _pairwise(function: Callable[[Any, Any], Tensor], name: str) -> None:
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
-    if a.dtype.is_floating_point:
-        return F.divide(a, b)
-    return _towards_zero(a.to(float64) / b.to(float64)).to(a.dtype)  # exact below 2^53
-
-
-def _towards_zero(x: Tensor) -> Tensor:
-    return F.where(x < 0, F.ceil(x), F.floor(x))
+    return F.divide(a, b) if a.dtype.is_floating_point else F.trunc_divide(a, b)
 
 
 _pairwise(F.add, "Add")
@@ -188,12 +181,7 @@ def _pow(a: Tensor, b: Tensor, *, broadcast: int = 0, axis: int | None = None) -
 
 @node("Mod")
 def _mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
-    x, y = (a, b) if a.dtype.is_floating_point else (a.to(float64), b.to(float64))
-    whole = _towards_zero(x / y)
-    rest = F.where(F.equal(whole, 0.0), x, x - y * whole)  # of the sign of x; x itself by infinity
-    if not fmod:  # of the sign of y
-        rest = F.where(F.logical_and(F.not_equal(rest, 0.0), (rest < 0) != (y < 0)), rest + y, rest)
-    return rest.to(a.dtype)
+    return F.fmod(a, b) if fmod else F.remainder(a, b)
 
 
 @node("PRelu")

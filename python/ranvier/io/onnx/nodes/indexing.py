@@ -17,6 +17,11 @@ def _along(axis: int, key: Any) -> tuple[Any, ...]:
     return (*[slice(None)] * axis, key)
 
 
+def _wrapped(indices: Tensor, size: int) -> Tensor:
+    """Indices below 0 count from the end."""
+    return F.where(indices < 0, indices + size, indices)
+
+
 @node("Gather", halves=True)
 def _gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     return x[_along(axis % x.ndim, indices)]
@@ -34,12 +39,7 @@ def _gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
 
 @node("GatherElements", halves=True)
 def _gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
-    return F.gather(x, axis, _wrapped(indices, x.shape[axis]))
-
-
-def _wrapped(indices: Tensor, size: int) -> Tensor:
-    """Indices below 0 count from the end."""
-    return F.where(indices < 0, indices + size, indices)
+    return F.gather(x, axis, indices)
 
 
 @node("Scatter", "ScatterElements", halves=True)
@@ -49,7 +49,7 @@ def _scatter_elements(
     put = {"none": F.scatter, "add": F.scatter_add}.get(reduction)
     if put is None:
         raise Unsupported(f"scatter by {reduction}")
-    return put(x, axis, _wrapped(indices, x.shape[axis]), updates)
+    return put(x, axis, indices, updates)
 
 
 @node("ScatterND", halves=True)

@@ -1,0 +1,125 @@
+// Pointwise calls that feed each other run together, a tile at a time: what one writes is still in
+// the cache when the next reads it. Each call does on a tile what it does on the whole.
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/rewrite.h"
+
+namespace ranvier {
+namespace {
+
+constexpr int64_t kTileBytes = 1 << 16;   // of each operand
+constexpr int64_t kWorthBytes = 1 << 17;  // smaller arrays stay in the cache by themselves
+constexpr int kLookAhead = 32;            // calls between two members
+
+const ArrayRef& output(Rewriter& r, int i) {
+  auto* refs = static_cast<const ArrayRef*>(r.args(i));
+  int k = 0;
+  while (refs[k].access != Access::Out) ++k;
+  return refs[k];
+}
+
+int64_t item_bytes(const ArrayRef& a) {
+  return a.dtype == DType::Float64 || a.dtype == DType::Int64      ? 8
+         : a.dtype == DType::Float32 || a.dtype == DType::Int32    ? 4
+         : a.dtype == DType::BFloat16 || a.dtype == DType::Float16 ? 2
+                                                                   : 1;
+}
+
+int64_t elements(const ArrayRef& a) {
+  int64_t n = 1;
+  for (int i = 0; i < a.ndim; ++i) n *= a.shape[i];
+  return n;
+}
+
+bool candidate(Rewriter& r, int i) {
+  const KernelBase* k = r.kernel(i);
+  return k && k->pointwise && k->bytes <= kMostPointwiseBytes &&
+         output(r, i).device == DeviceKind::Cpu;
+}
+
+bool same_shape(const ArrayRef& a, const ArrayRef& b) {
+  if (a.ndim != b.ndim) return false;
+  for (int i = 0; i < a.ndim; ++i)
+    if (a.shape[i] != b.shape[i]) return false;
+  return true;
+}
+
+// A buffer that a member writes is seen by all members as the same array: so the tile that one
+// writes is the tile that another reads.
+bool agree(Rewriter& r, const std::vector<int>& members, int j) {
+  bool ok = true, shares = false;
+  for (int i : members)
+    r.for_each_ref(i, [&](const ArrayRef& a) {
+      r.for_each_ref(j, [&](const ArrayRef& b) {
+        if (a.storage != b.storage) return;
+        shares = true;
+        if (a.access == Access::In && b.access == Access::In) return;
+        ok &= same_layout(a, b) && a.offset == b.offset;
+      });
+    });
+  return ok && shares;
+}
+
+// Call j may run where the chain runs: no call that stays in between writes what it touches or
+// touches what it writes.
+bool movable(Rewriter& r, const std::vector<int>& members, int j) {
+  bool ok = true;
+  r.for_each_ref(j, [&](const ArrayRef& b) {
+    for (int k : r.uses(b)) {
+      if (k <= members.front() || k >= j) continue;
+      if (std::find(members.begin(), members.end(), k) != members.end()) continue;
+      r.for_each_ref(k, [&](const ArrayRef& a) {
+        if (a.storage == b.storage && (a.access != Access::In || b.access != Access::In))
+          ok = false;
+      });
+    }
+  });
+  return ok;
+}
+
+Chain tiles_of(const ArrayRef& out) {
+  Chain c{};
+  c.ndim = out.ndim;
+  for (int i = 0; i < out.ndim; ++i) {
+    c.shape[i] = out.shape[i];
+    c.order[i] = i;
+  }
+  std::stable_sort(c.order, c.order + c.ndim, [&](int a, int b) {
+    if ((out.shape[a] == 1) != (out.shape[b] == 1)) return out.shape[b] == 1;
+    return std::abs(out.strides[a]) > std::abs(out.strides[b]);
+  });
+  int64_t inner = elements(out) * item_bytes(out);
+  c.tiles = 1;
+  for (c.outer = 0;; ++c.outer) {
+    const int64_t size = c.shape[c.order[c.outer]];
+    inner /= size;
+    if (inner <= kTileBytes / 2 || c.outer == c.ndim - 1) {
+      c.step = std::min(size, std::max<int64_t>(1, kTileBytes / inner));
+      c.tiles *= (size + c.step - 1) / c.step;
+      return c;
+    }
+    c.tiles *= size;
+  }
+}
+
+RV_REWRITE(chains, 9, [](Rewriter& r) {
+  int count = 0;
+  for (int i = 0; i < r.size(); ++i) {
+    if (!candidate(r, i)) continue;
+    const ArrayRef out = output(r, i);
+    if (out.ndim == 0 || elements(out) * item_bytes(out) < kWorthBytes) continue;
+    std::vector<int> members{i};
+    for (int j = i + 1; j < r.size() && j <= members.back() + kLookAhead; ++j)
+      if (candidate(r, j) && same_shape(output(r, j), out) && agree(r, members, j) &&
+          movable(r, members, j))
+        members.push_back(j);
+    if (members.size() < 2) continue;
+    r.make_chain(members, tiles_of(out));
+    ++count;
+  }
+  return count;
+});
+
+}  // namespace
+}  // namespace ranvier

@@ -1,0 +1,168 @@
+"""Sparse matrices along axes, as a Function: shared by interpolation, padding and pooling.
+
+A `Way` describes the matrix of one axis by a few numbers, so that equal ways share one matrix: it
+is built once, in NumPy, and kept. The gradient applies the transposed matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ranvier import _core
+from ranvier.autograd import Function
+from ranvier.dtypes import Device
+
+Array = _core.Array
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # output, input and weight of each entry
+
+
+class Way(NamedTuple):
+    """How `size` samples of an axis become `out`; the options are those of the kind."""
+
+    kind: str
+    size: int
+    out: int
+    options: tuple[Any, ...] = ()
+
+
+def _once(places: np.ndarray) -> Entries:
+    """Each output repeats one sample."""
+    return np.arange(len(places)), places, np.ones(len(places))
+
+
+def _padded(size: int, out: int, mode: str, before: int) -> Entries:
+    at = np.arange(-before, out - before)
+    if mode == "replicate":
+        return _once(np.clip(at, 0, size - 1))
+    if mode == "circular":
+        return _once(at % size)
+    period = 2 * size if mode == "symmetric" else max(2 * size - 2, 1)
+    at = at % period
+    return _once(np.minimum(at, (period if mode == "reflect" else period - 1) - at))
+
+
+def _nearest(size: int, out: int, scale: float, shift: float) -> Entries:
+    return _once(np.minimum(((np.arange(out) + shift) * scale).astype(np.int64), size - 1))
+
+
+def _linear(size: int, out: int, scale: float, align_corners: bool) -> Entries:
+    i = np.arange(out)
+    if align_corners:
+        at = i * ((size - 1) / (out - 1)) if out > 1 else np.zeros(1)
+    else:
+        at = np.maximum((i + 0.5) * scale - 0.5, 0.0)
+    lower = np.minimum(at.astype(np.int64), size - 1)
+    part = np.where(lower == size - 1, 0.0, at - lower)
+    both = part > 0
+    return (
+        np.concatenate([i, i[both]]),
+        np.concatenate([lower, lower[both] + 1]),
+        np.concatenate([1.0 - part, part[both]]),
+    )
+
+
+def _runs(start: np.ndarray, stop: np.ndarray, divisors: np.ndarray) -> Entries:
+    """Output i is the sum of the samples from start to stop, over its divisor."""
+    counts = stop - start
+    outputs = np.repeat(np.arange(len(start)), counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    places = np.arange(len(outputs)) - first + np.repeat(start, counts)
+    return outputs, places, 1.0 / divisors[outputs]
+
+
+def _adaptive(size: int, out: int) -> Entries:
+    p = np.arange(out)
+    start, stop = p * size // out, -(-(p + 1) * size // out)
+    return _runs(start, stop, stop - start)
+
+
+def _pooled(
+    size: int, out: int, kernel: int, stride: int, padding: int, padded: bool, divisor: float
+) -> Entries:
+    """Windows of average pooling; a divisor of 0 means their own count."""
+    start = np.arange(out) * stride - padding
+    stop = start + kernel
+    inside = np.maximum(start, 0), np.minimum(stop, size)
+    counts = np.minimum(stop, size + padding) - start if padded else inside[1] - inside[0]
+    return _runs(*inside, np.full(out, divisor) if divisor else counts)
+
+
+_KINDS: dict[str, Callable[..., Entries]] = {
+    "pad": _padded,
+    "nearest": _nearest,
+    "linear": _linear,
+    "adaptive": _adaptive,
+    "pool": _pooled,
+}
+
+
+def places(way: Way) -> np.ndarray:
+    """The sample that each output repeats."""
+    return _KINDS[way.kind](way.size, way.out, *way.options)[1]
+
+
+@lru_cache(maxsize=256)
+def _matrices(ways: tuple[Way, ...], transposed: bool, dtype: int, device: int) -> Any:
+    """Beginnings, places and weights for the kernel, and the sizes that it makes."""
+    begins = [np.array([i, i + 1]) for i in range(3 - len(ways))]  # axes of one sample
+    columns, weights = [np.zeros(len(begins))], [np.ones(len(begins))]
+    for way in ways:
+        to, of, values = _KINDS[way.kind](way.size, way.out, *way.options)
+        if transposed:
+            to, of = of, to
+        order = np.lexsort((of, to))
+        used = sum(len(c) for c in columns)
+        count = way.size if transposed else way.out
+        begins.append(used + np.searchsorted(to[order], np.arange(count + 1)))
+        columns.append(of[order])
+        weights.append(values[order])
+    kind = np.float64 if dtype == 1 else np.float32
+    arrays = [
+        _moved(np.concatenate(parts).astype(to), device)
+        for parts, to in ((begins, np.int32), (columns, np.int32), (weights, kind))
+    ]
+    return arrays, tuple([way.size if transposed else way.out for way in ways])
+
+
+def _moved(values: np.ndarray, device: int) -> Array:
+    """Numbers that depend on shapes only, so that a captured step may hold them."""
+    y = _core.import_array(values)
+    if y.device == device:
+        return y
+    moved = _core.empty(y.shape, y.dtype, device)
+    if Device(device).type != "meta":
+        _core.copy_into(moved, y)
+    return moved
+
+
+def resample(x: Array, axis: int, ways: tuple[Way, ...], transposed: bool = False) -> Array:
+    """x with the axes from `axis` on, at most three, resampled; in x's layout."""
+    (begin, place, weight), sizes = _matrices(ways, transposed, x.dtype, x.device)
+    return _core.resample(x, axis, begin, place, weight, sizes)
+
+
+def spread(dy: Array, shape: tuple[int, ...], window: tuple[Any, ...]) -> Array:
+    """The gradient of `_core.avg_pool(x, *window)`, axis by axis: divisors are products too."""
+    kernel, stride, padding, _, include, divisor = window
+    ways = tuple([
+        Way("pool", size, out, (*geometry, include, (divisor if i == 0 else 1.0) * (divisor != 0)))
+        for i, (size, out, *geometry) in enumerate(
+            zip(shape[2:], dy.shape[2:], kernel, stride, padding, strict=True)
+        )
+    ])  # fmt: skip
+    return resample(dy, 2, ways, transposed=True)
+
+
+class Resample(Function):
+    """Neighbouring axes of x, each multiplied by its matrix."""
+
+    def forward(self, x: Array, *, axis: int, ways: tuple[Way, ...]) -> Array:
+        self.axis, self.ways = axis, ways
+        return resample(x, axis, ways)
+
+    def backward(self, grad: Array) -> Array:
+        return resample(grad, self.axis, self.ways, transposed=True)

@@ -1,0 +1,267 @@
+"""Rewrite rules of captured steps: each applies where it should, nowhere else, and keeps the bits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ranvier as rv
+import ranvier.functional as F
+
+LARGE = (4, 16, 32, 32)  # 256 KB: more than stays in the cache by itself
+
+
+def images(seed, shape=LARGE):
+    return rv.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def bits(value):
+    return [t.numpy().tobytes() for t in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def rewritten(make, *inputs):
+    """Runs a step five times captured and eager, compares all bits, and returns the program.
+
+    `make()` returns a function with state of its own.
+    """
+    captured, eager = rv.capture(make()), make()
+    for _ in range(5):
+        assert bits(captured(*inputs)) == bits(eager(*inputs))
+    return captured.program
+
+
+class TestDroppedCopies:
+    def test_gradients_are_written_where_they_stay(self):
+        def make():
+            rv.manual_seed(0)
+            net = rv.nn.Sequential(rv.nn.Linear(6, 5), rv.nn.Tanh(), rv.nn.Linear(5, 2))
+            optimizer = rv.optim.SGD(net.parameters(), lr=0.1)
+
+            def step(x):
+                optimizer.zero_grad()
+                loss = net(x).mean()
+                loss.backward()
+                optimizer.step()
+                return [loss, *(p.grad for p in net.parameters())]
+
+            return step
+
+        program = rewritten(make, images(0, (3, 6)))
+        assert program.rewrites["drop_copies"] >= 4
+        assert "copy  in float32(5, 6)" not in str(program)
+
+    def test_a_copy_is_kept_where_both_are_needed(self):
+        def make():
+            state = rv.zeros(4, 4)
+
+            def step(x):
+                with rv.no_grad():
+                    y = x * 2.0
+                    z = y.clone()  # then y changes
+                    y += 1.0
+                    state.copy_(z)
+                    state.copy_(state * 3.0)
+                return y, z, state * 1.0
+
+            return step
+
+        rewritten(make, images(1, (4, 4)))
+
+    def test_what_was_there_before_is_not_moved(self):
+        def make():
+            weight = rv.ones(4, 4)
+
+            def step(x):
+                with rv.no_grad():
+                    old = weight.clone()
+                    weight.copy_(x + old)
+                return old, weight * 1.0
+
+            return step
+
+        rewritten(make, images(2, (4, 4)))
+
+
+class TestNormRelu:
+    @pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+    @pytest.mark.parametrize("residual", ["", "first", "second"])
+    def test_takes_in_the_sum_and_the_relu(self, norm, residual):
+        def make():
+            rv.manual_seed(1)
+            layer = {
+                "batch": rv.nn.BatchNorm2d(16),
+                "instance": rv.nn.InstanceNorm2d(16, affine=True),
+                "group": rv.nn.GroupNorm(4, 16),
+            }[norm]
+            for p in layer.parameters():
+                rv.nn.init.normal_(p, 0.5, 1.0)
+
+            def step(x, r):
+                y = layer(x)
+                if residual:
+                    y = y + r if residual == "first" else r + y
+                y = F.relu(y)
+                (y * y).mean().backward()
+                gradients = [p.grad for p in layer.parameters()]
+                for p in layer.parameters():
+                    p.grad = None
+                return [y, *gradients]
+
+            return step
+
+        r = images(4).to(rv.float32)
+        x, r = F.relu(images(3)) * 1.0, F.conv2d(r, rv.ones(16, 16, 1, 1))  # both channels-last
+        program = rewritten(make, x, r)
+        assert program.rewrites["norm_relu"] == (2 if residual else 1)
+        assert "unary  " not in str(program)
+
+    def test_stands_back_where_the_value_between_is_needed(self):
+        def make():
+            layer = rv.nn.BatchNorm2d(16)
+
+            def step(x):
+                y = layer(x)
+                return F.relu(y), y * 2.0
+
+            return step
+
+        assert rewritten(make, images(5)).rewrites["norm_relu"] == 0
+
+    def test_special_values(self):
+        def make():
+            layer = rv.nn.BatchNorm2d(2).eval()
+            return lambda x, r: F.relu(layer(x) + r)
+
+        x = np.zeros((1, 2, 2, 3), np.float32)
+        x.flat[:5] = [np.nan, np.inf, -np.inf, -0.0, -1.0]
+        r = np.zeros_like(x)
+        r.flat[5:8] = [np.nan, np.inf, -np.inf]
+        rewritten(make, rv.tensor(x), rv.tensor(r))
+
+
+class TestChains:
+    def test_pointwise_calls_run_together(self):
+        def make():
+            def step(x, y):
+                z = F.tanh(x * y + 1.0)
+                return F.where(z > 0.0, z * z, F.clip(y, -1.0, 1.0))
+
+            return step
+
+        program = rewritten(make, images(6), images(7))
+        assert program.rewrites["chains"] >= 1
+        assert "tiles" in str(program)
+
+    @pytest.mark.parametrize(
+        "shape", [(70_001,), (1, 300_000), (40_000, 3), (2, 3, 129, 257), (3, 1, 50_021)]
+    )
+    def test_any_shape_and_broadcasting(self, shape):
+        row = images(8, shape[-1:])
+
+        def make():
+            return lambda x, y: F.exp(F.sigmoid(x + row) * y - y) / 2.0 + x
+
+        program = rewritten(make, images(9, shape), images(10, shape))
+        assert program.rewrites["chains"] == 1
+
+    def test_layouts_that_differ(self):
+        def make():
+            def step(x):
+                y = x * 2.0
+                return (y.transpose(0, 1) + y) * F.tanh(y)  # needs all of y, not a tile of it
+
+            return step
+
+        rewritten(make, images(11, (300, 300)))
+
+    def test_small_arrays_are_left_alone(self):
+        program = rewritten(lambda: lambda x: F.exp(x * 2.0) + 1.0, images(12, (8, 8)))
+        assert program.rewrites["chains"] == 0
+
+
+class TestMemory:
+    def test_results_move_in_with_operands_that_die(self):
+        def make():
+            def step(x):
+                for _ in range(6):
+                    x = F.tanh(x) * 2.0
+                return x.sum()
+
+            return step
+
+        program = rewritten(make, images(13))
+        one = 4 * int(np.prod(LARGE))
+        assert program.planned_bytes >= 12 * one
+        assert program.arena_bytes <= 2 * one
+
+    def test_an_operand_that_lives_on_keeps_its_place(self):
+        def make():
+            def step(x):
+                a = x * 2.0
+                b = a + 1.0
+                c = a * b  # both alive
+                return (c - a).sum() + b.sum(), a.transpose(0, 1).sum()
+
+            return step
+
+        rewritten(make, images(14))
+
+
+INSTRUCTIONS = {
+    "add": lambda a, b: a + b,
+    "multiply": lambda a, b: a * b,
+    "relu": lambda a, b: F.relu(a),
+    "tanh": lambda a, b: F.tanh(a) * b,
+    "where": lambda a, b: F.where(a > b, a, b),
+    "transpose": lambda a, b: a.transpose(0, 1),
+    "rows": lambda a, b: F.concat([b[64:], a[:64]], dim=0),
+    "column": lambda a, b: a + b[:, 3:4],
+    "norm": lambda a, b: F.relu(F.layer_norm(a, (192,)) + b),
+    "matmul": lambda a, b: a @ b * 0.05,
+}
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*INSTRUCTIONS, "keep"]), st.integers(0, 20), st.integers(0, 20)),
+        min_size=2,
+        max_size=10,
+    ),
+    st.lists(st.integers(0, 20), min_size=1, max_size=2),
+)
+def test_any_large_program_gives_eagers_bits(program, returned):
+    first, weights = images(15, (192, 192)), images(16, (192, 192))
+
+    def make():
+        weight = rv.tensor(weights.numpy(), requires_grad=True)
+        state = rv.zeros(192, 192)
+
+        def step(x):
+            nonlocal state
+            values = [x, weight]
+            for name, i, j in program:
+                a, b = values[i % len(values)], values[j % len(values)]
+                if name == "keep":
+                    with rv.no_grad():
+                        state += a.detach()
+                        state *= 0.5
+                    values.append(state * 1.0)
+                else:
+                    values.append(INSTRUCTIONS[name](a, b))
+            (values[-1] * weight).sum().backward()
+            gradient, weight.grad = weight.grad, None
+            return [*(values[i % len(values)] for i in returned), gradient, state * 1.0]
+
+        return step
+
+    rewritten(make, first)
+
+
+def test_flops_are_told():
+    net = rv.nn.Sequential(rv.nn.Conv2d(3, 8, 3), rv.nn.Flatten(), rv.nn.Linear(8 * 36, 5))
+    step = rv.capture(lambda x: net(x).sum())
+    for _ in range(3):
+        step(images(17, (2, 3, 8, 8)))
+    assert step.program.flops == 2 * 2 * (8 * 36 * 27 + 8 * 36 * 5)
+    assert "flops" in str(step.program)
