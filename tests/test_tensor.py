@@ -306,7 +306,6 @@ class TestNumPy:
         with pytest.raises(TypeError, match=r"bfloat16.*\.to\(rv\.float32\)"):
             rv.ones(2, dtype="bfloat16").numpy()
 
-
     def test_fields_of_records(self):
         records = np.zeros(4, dtype=[("a", "u1"), ("b", "f4")])
         records["b"] = [1, 2, 3, 4]

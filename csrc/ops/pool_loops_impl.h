@@ -182,7 +182,8 @@ RV_INLINE TapRange whole_windows(const PoolAxis& a) {
   int64_t room = a.in - 1 + a.padding - (a.kernel - 1) * a.dilation;
   int64_t last = room < 0 ? 0 : room / a.stride + 1;
   if (last > a.out) last = a.out;
-  return {first, last > first ? last : first};
+  if (first >= last) return {0, 0};  // `first` may lie beyond all windows
+  return {first, last};
 }
 
 // The samples [first, last) over which no window is missing at either end of the axis.

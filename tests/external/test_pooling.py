@@ -26,7 +26,7 @@ def windows(draw: Draw, axes: int, dilation: bool = False) -> tuple[list[int], d
             return draw.integer(low, high)
         return tuple(draw.integer(low, high) for _ in range(axes))
 
-    kernel = each(1, 5)
+    kernel = each(1, 5 if axes < 3 else 3)
     sizes = kernel if isinstance(kernel, tuple) else (kernel,) * axes
     options: dict[str, Any] = {
         "kernel_size": kernel,

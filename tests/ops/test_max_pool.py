@@ -217,3 +217,9 @@ def test_backward_needs_one_byte_for_each_output():
     assert kept <= y.size
     del y
     assert _core.memory_stats()[0] == before
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_padding_that_reaches_beyond_all_windows(batch):
+    """No window lies inside the input as a whole, and the padding is wider than all of them."""
+    check(case(distinct(batch, 17, 8, 5, 1), (4, 1, 5), stride=1, padding=(0, 0, 2)))
