@@ -28,8 +28,8 @@ Every case is then checked, on every device and in each of its dtypes, for
 * **reference**: its backward against its own central difference, so that both are sound;
 * **inputs** unmodified; **layouts**: transposed, strided, reversed, misaligned and channels-last
   inputs and upstream gradients;
-* **bits**: the same ones on a second run and for 1 and N threads. Give one case that is large
-  enough to be split among threads;
+* **bits**: the same ones on a second run and for 1 and N threads, or for emulated threads in any
+  order. Give one case that is large enough to be split among threads;
 * **capture**: a replayed step gives the bits of an eager one, on inputs it was not recorded with;
 * **batch**: 0 samples and 1 sample. ``N`` in a shape marks the batch axis;
 * **meta**: the shape and dtype of the result without computing it;
@@ -56,6 +56,7 @@ extremes. A gradient check whose central difference is not smooth fails and says
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import zlib
@@ -240,8 +241,11 @@ class Raises:
 
 
 def devices() -> list[str]:
-    """Devices of this machine that kernels are tested on."""
-    return ["cpu", *(["cuda"] if getattr(rv, "cuda_is_available", bool)() else [])]
+    """Devices that kernels are tested on: of this machine, or those RANVIER_TEST_DEVICES names."""
+    named = os.environ.get("RANVIER_TEST_DEVICES")
+    if named:
+        return named.split(",")
+    return ["cpu", *(["cuda"] if rv.cuda.is_available() else [])]
 
 
 @contextlib.contextmanager
@@ -631,7 +635,7 @@ def check_layouts(case: Case, device: str = "cpu") -> None:
 
 
 def check_bits(case: Case, device: str = "cpu") -> None:
-    """A second run and any number of threads give the same bits."""
+    """A second run gives the same bits, and so does any number of threads, or any order of them."""
     dtype = case.dtypes[0]
     arrays = case.arrays(dtype)
     grads = upstream(case, expected_values(case, arrays), dtype) if case.gradient else None
@@ -642,6 +646,11 @@ def check_bits(case: Case, device: str = "cpu") -> None:
 
     first = bits()
     assert bits() == first, f"{case}: a second run gave other bits"
+    if device.startswith("cuda"):
+        for order in ("reverse", 1, 2) if rv.cuda.is_emulated() else ():
+            with rv.cuda.emulation_order(order):
+                assert bits() == first, f"{case}: threads in order {order} gave other bits"
+        return
     for count in (1, 2, 3):
         with threads(count):
             assert bits() == first, f"{case}: {count} threads gave other bits"

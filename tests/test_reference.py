@@ -17,6 +17,8 @@ from ranvier.reference import (
     conv2d,
     cross_entropy,
     embedding,
+    likelihood_loss,
+    margin_loss,
     matmul,
     max_pool,
     pointwise_loss,
@@ -237,6 +239,48 @@ def test_softmax_and_losses(oracle):
             oracle.agree(theirs, ours, backward, [x, t], reduction=reduction, **options)
     arrays = [oracle.rng.integers(0, 6, (3, 4)), oracle.normal(6, 2)]
     oracle.agree(oracle.nn.embedding, embedding.embedding, embedding.embedding_backward, arrays)
+
+
+@pytest.mark.external
+def test_likelihoods_and_margins(oracle):
+    rng = oracle.rng
+    x, y, positive = oracle.normal(3, 4), oracle.normal(3, 4), rng.uniform(0.5, 2.0, (3, 4))
+    signs, classes = rng.choice([-1.0, 1.0], (3, 4)), rng.integers(0, 4, 3)
+    weight = rng.uniform(0.5, 2.0, 4)
+
+    def given(function, *rest):
+        """A loss whose last arguments are given, not learned."""
+        return lambda *a, **k: function(*a, *map(oracle.torch.tensor, rest), **k)
+
+    def agree(name, room, arrays, rest=(), **options):
+        ours, backward = getattr(room, name), getattr(room, f"{name}_backward")
+        oracle.agree(
+            given(getattr(oracle.nn, name), *rest) if rest else getattr(oracle.nn, name),
+            lambda *a, **k: ours(*a, *rest, **k),
+            lambda g, *a, **k: backward(g, *a, *rest, **k)[: len(a)],
+            arrays,
+            **options,
+        )
+
+    for reduction in ("mean", "sum", "none"):
+        r = {"reduction": reduction}
+        if reduction != "mean":  # of which PyTorch warns
+            agree("kl_div", likelihood_loss, [x, positive], **r)
+            agree("kl_div", likelihood_loss, [x, y], log_target=True, **r)
+        for full in (False, True):
+            agree("gaussian_nll_loss", likelihood_loss, [x, y, positive], full=full, **r)
+            agree("poisson_nll_loss", likelihood_loss, [x], [positive], full=full, **r)
+            agree("poisson_nll_loss", likelihood_loss, [positive], [positive], full=full,
+                  log_input=False, **r)  # fmt: skip
+        agree("soft_margin_loss", margin_loss, [x], [signs], **r)
+        agree("hinge_embedding_loss", margin_loss, [x], [signs], margin=0.7, **r)
+        for p in (1, 2):
+            agree("multi_margin_loss", margin_loss, [x], [classes], p=p, margin=0.7, **r)
+        agree("nll_loss", cross_entropy, [x], [classes, weight], **r)
+    agree("kl_div", likelihood_loss, [x, positive], reduction="batchmean")
+    for margin in (0.0, 0.3):
+        agree("cosine_embedding_loss", margin_loss, [x, y], [signs[:, 0]], margin=margin)
+        agree("margin_ranking_loss", margin_loss, [x, y], [signs], margin=margin)
 
 
 @pytest.mark.external

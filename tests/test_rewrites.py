@@ -1,4 +1,4 @@
-"""Rewrite rules of captured steps: each applies where it should, nowhere else, and keeps the bits."""
+"""Rewrite rules of captured steps: each applies where it should and keeps the bits."""
 
 import numpy as np
 import pytest
@@ -139,6 +139,61 @@ class TestNormRelu:
         rewritten(make, rv.tensor(x), rv.tensor(r))
 
 
+class TestProductRelu:
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            lambda: rv.nn.Conv2d(16, 24, 3, padding=1),  # Winograd
+            lambda: rv.nn.Conv2d(16, 24, 3, padding=1, bias=False),
+            lambda: rv.nn.Conv2d(16, 24, (5, 2), stride=2, padding=3),  # channels in the lanes
+            lambda: rv.nn.Conv2d(16, 40, 1),
+            lambda: rv.nn.Conv2d(16, 3, 3),  # pixels in the lanes
+            lambda: rv.nn.Conv2d(16, 16, 3, groups=16),  # depthwise
+            lambda: rv.nn.Conv2d(16, 8, 3, groups=4),
+            lambda: rv.nn.Conv2d(16, 600, 32, padding=15),  # several cuts of the reduction
+            lambda: rv.nn.Linear(32, 10),
+            lambda: rv.nn.Linear(32, 10, bias=False),
+            lambda: rv.nn.Linear(32, 1),
+        ],
+    )
+    def test_takes_in_the_relu(self, layer):
+        def make():
+            rv.manual_seed(2)
+            net = layer()
+
+            def step(x):
+                y = F.relu(net(x))
+                y.sum().backward()
+                gradients = [p.grad for p in net.parameters()]
+                for p in net.parameters():
+                    p.grad = None
+                return [y, *gradients]
+
+            return step
+
+        x = images(18, (2, 16, 9, 32) if "600" not in str(layer()) else (1, 16, 4, 4))
+        program = rewritten(make, x)
+        assert program.rewrites["product_relu"] == 1
+        assert "unary  " not in str(program)
+
+    def test_a_single_row(self):
+        net = rv.nn.Linear(700, 900)
+        program = rewritten(lambda: lambda x: F.relu(net(x)), images(19, (1, 700)))
+        assert program.rewrites["product_relu"] == 1
+
+    def test_stands_back_where_the_sum_is_needed(self):
+        net = rv.nn.Linear(8, 8)
+
+        def make():
+            def step(x):
+                y = net(x)
+                return F.relu(y), F.tanh(y)
+
+            return step
+
+        assert rewritten(make, images(20, (5, 8))).rewrites["product_relu"] == 0
+
+
 class TestChains:
     def test_pointwise_calls_run_together(self):
         def make():
@@ -265,3 +320,50 @@ def test_flops_are_told():
         step(images(17, (2, 3, 8, 8)))
     assert step.program.flops == 2 * 2 * (8 * 36 * 27 + 8 * 36 * 5)
     assert "flops" in str(step.program)
+
+
+def test_recording_holds_no_more_than_an_eager_step():
+    from ranvier import _core
+
+    def step(x):
+        for _ in range(20):
+            x = F.tanh(x @ x) * 0.5
+        return x.sum()
+
+    x = images(21, (256, 256))
+    captured = rv.capture(step)
+    for call in range(4):
+        before = _core.memory_stats()[0]
+        _core.reset_peak_memory()
+        captured(x)
+        grown = _core.memory_stats()[2] - before
+        assert grown <= 5 * x.data.nbytes, f"call {call}"  # 60 results, three alive at a time
+
+
+def test_results_outlive_the_recording():
+    step = rv.capture(lambda x: (x * 2.0, (x * 3.0).sum()))
+    x = images(22)
+    results = [step(x) for _ in range(2)]  # eager, recorded
+    expected = [t.numpy().tobytes() for t in results[0]]
+    step.invalidate()
+    del step
+    fillers = [images(k) for k in range(4)]  # would take blocks that were given back
+    assert [t.numpy().tobytes() for t in results[1]] == expected
+    assert len(fillers) == 4
+
+
+def test_a_failed_recording_leaves_its_results():
+    kept = []
+
+    @rv.capture
+    def step(x):
+        kept.append(x * 2.0)
+        return kept[-1].sum().item() if len(kept) > 1 else kept[-1]
+
+    x = images(23)
+    step(x)
+    with pytest.raises(rv.CaptureError):
+        step(x)
+    fillers = [images(k) for k in range(4)]
+    assert kept[1].numpy().tobytes() == (x * 2.0).numpy().tobytes()
+    assert len(fillers) == 4

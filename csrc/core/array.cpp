@@ -4,6 +4,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "core/device.h"
+
 namespace ranvier {
 
 std::string to_string(const Dims& d) {
@@ -131,8 +133,12 @@ Array Array::empty_channels_last(const Dims& shape, DType dtype, Device device, 
 }
 
 Array Array::scalar(double value, DType dtype, Device device) {
-  Array a = empty({}, dtype, device.kind == DeviceKind::Meta ? device : Device{});
+  Array a = empty({}, dtype, device);
   if (device.kind == DeviceKind::Meta) return a;
+  if (device.kind == DeviceKind::Cuda) {
+    fill(a, value, static_cast<int64_t>(value));
+    return a;
+  }
   switch (dtype) {
     case DType::Float32:
       *a.data<float>() = static_cast<float>(value);

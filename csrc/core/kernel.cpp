@@ -1,6 +1,8 @@
 #include "core/kernel.h"
 
+#include "core/array.h"
 #include "core/check.h"
+#include "core/device.h"
 #include "core/program.h"
 
 namespace ranvier {
@@ -17,6 +19,23 @@ const ArrayRef* any_array(const KernelBase& k, const void* args) {
   for (int i = 0; i < k.spans; ++i)
     if (spans[i].count) return spans[i].items;
   return nullptr;
+}
+
+// "in float32(2, 3), out float32(2, 3)": what a kernel that failed was given.
+std::string describe(const KernelBase& k, const void* args) {
+  std::string s;
+  auto* refs = static_cast<const ArrayRef*>(args);
+  constexpr const char* marks[] = {"in ", "out ", "inout "};
+  for (int i = 0; i < k.arrays; ++i) {
+    if (!refs[i].storage) continue;
+    Dims shape;
+    for (int a = 0; a < refs[i].ndim; ++a) shape.push_back(refs[i].shape[a]);
+    s += (s.empty() ? "" : ", ") +
+         text(marks[static_cast<int>(refs[i].access)], refs[i].dtype, shape);
+  }
+  auto* spans = reinterpret_cast<const Span*>(refs + k.arrays);
+  for (int i = 0; i < k.spans; ++i) s += (s.empty() ? "" : ", ") + text("span of ", spans[i].count);
+  return s;
 }
 
 }  // namespace
@@ -47,7 +66,7 @@ void run_kernel(const KernelBase& k, const void* args) {
     case DeviceKind::Cuda: {
       RV_CHECK(k.cuda, k.name, Runtime, "this build has no CUDA kernel");
       int code = k.cuda(args, nullptr);
-      RV_CHECK(code == 0, k.name, Runtime, "the CUDA kernel failed with code ", code);
+      if (code != kDeviceOk) check_device(code, k.name, describe(k, args));
     }
   }
 }

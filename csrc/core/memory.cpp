@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/device.h"
 
 namespace ranvier {
 namespace {
@@ -15,21 +16,9 @@ namespace {
 constexpr int64_t kAlign = 64;
 constexpr int64_t kHuge = int64_t{2} << 20;  // from here on, ask for 2 MB pages
 
-// The address sanitizer sees a read past the end, or after the release, of nothing that is rounded
-// up or kept for later: in its builds every block is exact and given back at once.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kCaching = false;
-#else
-constexpr bool kCaching = true;
-#endif
-
 // Size classes: multiples of 64 up to 512, then eight steps per doubling, so that at most an
 // eighth of a block is wasted and a freed block fits the next step's request of the same shape.
 int size_class(int64_t bytes, int64_t* rounded) {
-  if (!kCaching) {
-    *rounded = bytes > 0 ? bytes : 1;
-    return 0;
-  }
   if (bytes <= 512) {
     int64_t units = bytes <= 0 ? 1 : (bytes + kAlign - 1) / kAlign;
     *rounded = units * kAlign;
@@ -51,9 +40,17 @@ struct Cache {
   int64_t in_use = 0, cached = 0, peak = 0;
 };
 
-// Never destroyed: arrays held by other static objects may be released after us.
-Cache& cache() {
-  static Cache* c = new Cache;
+// One for the host and one per device. Never destroyed: arrays held by other static objects may be
+// released after us. On a device, all work goes through one stream: a block that comes back is used
+// again by work that the stream runs later, so nobody has to wait.
+Cache& cache(Device device = {}) {
+  static Cache* caches[257] = {};
+  static std::mutex lock;
+  Cache*& c = caches[device.kind == DeviceKind::Cuda ? 1 + device.index : 0];
+  if (!__atomic_load_n(&c, __ATOMIC_ACQUIRE)) {
+    std::lock_guard guard(lock);
+    if (!c) __atomic_store_n(&c, new Cache, __ATOMIC_RELEASE);
+  }
   return *c;
 }
 
@@ -70,22 +67,47 @@ void* system_allocate(int64_t bytes) {
   return p;
 }
 
+// Memory is watched for accesses beyond its end and after its release where the device's library
+// can, and on the host by the address sanitizer: then blocks have the exact size and are not kept.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kWatched = true;
+#else
+constexpr bool kWatched = false;
+#endif
+
+bool keeps(Device device) {
+  return device.kind == DeviceKind::Cuda ? !device_library("allocate").exact : !kWatched;
+}
+
+void* device_allocate(int64_t bytes, Device device) {
+  if (device.kind != DeviceKind::Cuda) return system_allocate(bytes);
+  void* p = nullptr;
+  return device_library("allocate").allocate(device.index, bytes, &p) == kDeviceOk ? p : nullptr;
+}
+
+void device_release(void* p, Device device) {
+  if (device.kind == DeviceKind::Cuda)
+    device_library("allocate").release(device.index, p);
+  else
+    std::free(p);
+}
+
 // Takes a storage's own block out of use.
 void put_back(Cache& c, Storage* s) {
-  int64_t rounded = 0;
-  int k = size_class(s->bytes, &rounded);
-  c.in_use -= rounded;
-  if (kCaching) {
+  int64_t rounded = s->bytes;
+  if (keeps(s->device)) {
+    int k = size_class(s->bytes, &rounded);
     c.blocks[k].push_back(s->data);
     c.cached += rounded;
   } else {
-    std::free(s->data);
+    device_release(s->data, s->device);
   }
+  c.in_use -= rounded;
 }
 
-void trim(Cache& c) {
+void trim(Cache& c, Device device = {}) {
   for (int k = 0; k < kClasses; ++k) {
-    for (void* p : c.blocks[k]) std::free(p);
+    for (void* p : c.blocks[k]) device_release(p, device);
     c.blocks[k].clear();
   }
   c.cached = 0;
@@ -106,17 +128,15 @@ const char* Device::name() const {
 }
 
 StoragePtr allocate(int64_t bytes, Device device) {
-  if (device.kind == DeviceKind::Cuda)
-    fail("allocate", ErrorKind::Type,
-         "expected a device that this build supports, got cuda - this build has no CUDA library; "
-         "`ranvier info` says why");
-  Cache& c = cache();
+  const bool kept = keeps(device);
+  Cache& c = cache(device);
   int64_t rounded = 0;
   bool meta = device.kind == DeviceKind::Meta;
   int k = -1;
   if (!meta) {
     RV_CHECK(bytes < kMaxBytes, "allocate", Memory, "expected at most 2^47 bytes, got ", bytes);
     k = size_class(bytes, &rounded);
+    if (!kept) rounded = bytes;
   }
   Storage* s = nullptr;
   void* block = nullptr;
@@ -127,7 +147,7 @@ StoragePtr allocate(int64_t bytes, Device device) {
       c.headers.pop_back();
     }
     if (!meta) {
-      if (!c.blocks[k].empty()) {
+      if (kept && !c.blocks[k].empty()) {
         block = c.blocks[k].back();
         c.blocks[k].pop_back();
         c.cached -= rounded;
@@ -137,18 +157,20 @@ StoragePtr allocate(int64_t bytes, Device device) {
     }
   }
   if (!meta && !block) {
-    block = system_allocate(rounded);
+    block = device_allocate(rounded, device);
     if (!block) {  // give the cache back to the system and try once more
       std::lock_guard guard(c.lock);
-      trim(c);
-      block = system_allocate(rounded);
+      trim(c, device);
+      block = device_allocate(rounded, device);
       if (!block) {
         c.in_use -= rounded;
         if (s) c.headers.push_back(s);
       }
     }
-    RV_CHECK(block, "allocate", Memory, "expected ", bytes,
-             " bytes of memory, the system has none left - use a smaller batch or model");
+    RV_CHECK(block, "allocate", Memory, "expected ", bytes, " bytes of memory on ", device.name(),
+             ", which has none left", device.kind == DeviceKind::Cuda ? ": " : "",
+             device.kind == DeviceKind::Cuda ? device_library("allocate").error() : "",
+             " - use a smaller batch or model");
   }
   if (!s) s = new Storage;
   s->data = block;
@@ -159,6 +181,7 @@ StoragePtr allocate(int64_t bytes, Device device) {
   s->version = 0;
   s->release = nullptr;
   s->owner = nullptr;
+  s->vacate = false;
   return StoragePtr(s);
 }
 
@@ -178,16 +201,23 @@ void StoragePtr::destroy(Storage* s) {
     delete s;
     return;
   }
-  Cache& c = cache();
+  Cache& c = cache(s->device);
   std::lock_guard guard(c.lock);
   if (s->data) put_back(c, s);
   c.headers.push_back(s);
 }
 
-void move_storage(Storage* s, void* data) {
+void StoragePtr::give_block_back(Storage* s) {
   Cache& c = cache();
   std::lock_guard guard(c.lock);
   put_back(c, s);
+  s->data = nullptr;
+  s->vacate = false;
+}
+
+void move_storage(Storage* s, void* data) {
+  s->vacate = false;
+  if (s->data) StoragePtr::give_block_back(s);
   s->data = data;
   s->release = [](Storage*) {};
 }
@@ -202,22 +232,29 @@ uint64_t mutations() { return g_mutations.load(std::memory_order_relaxed); }
 
 uint64_t next_storage_id() { return g_next_id.load(std::memory_order_relaxed); }
 
-MemoryStats memory_stats() {
-  Cache& c = cache();
+MemoryStats device_memory_stats(Device device) {
+  Cache& c = cache(device);
   std::lock_guard guard(c.lock);
   return {c.in_use, c.cached, c.peak};
 }
+MemoryStats memory_stats() { return device_memory_stats({}); }
 
-void reset_peak_memory() {
-  Cache& c = cache();
+void reset_device_peak(Device device) {
+  Cache& c = cache(device);
   std::lock_guard guard(c.lock);
   c.peak = c.in_use;
 }
+void reset_peak_memory() { reset_device_peak({}); }
 
 void empty_cache() {
-  Cache& c = cache();
-  std::lock_guard guard(c.lock);
-  trim(c);
+  const int devices = device_library_or_null() ? 256 : 0;
+  for (int i = -1; i < devices; ++i) {
+    Device device;
+    if (i >= 0) device = {DeviceKind::Cuda, static_cast<uint8_t>(i)};
+    Cache& c = cache(device);
+    std::lock_guard guard(c.lock);
+    trim(c, device);
+  }
 }
 
 void* scratch(int64_t bytes) {
@@ -227,9 +264,9 @@ void* scratch(int64_t bytes) {
     ~Block() { std::free(data); }
   };
   thread_local Block block;
-  if (bytes > block.bytes || !kCaching) {
+  if (bytes > block.bytes || kWatched) {
     std::free(block.data);
-    int64_t size = kCaching ? 1 << 16 : bytes;
+    int64_t size = kWatched ? bytes : 1 << 16;
     while (size < bytes) size *= 2;
     block.data = system_allocate(size);
     block.bytes = block.data ? size : 0;

@@ -8,6 +8,7 @@
 
 #include "core/bind.h"
 #include "core/cpu.h"
+#include "core/device.h"
 #include "core/program.h"
 #include "core/threads.h"
 
@@ -94,6 +95,8 @@ nb::ndarray<Framework> export_array(const Array& a) {
   check_host_read(".numpy()");
   RV_CHECK(!a.is_meta(), "numpy", Type,
            "expected a tensor with values, got one on device meta - it has a shape, but no memory");
+  RV_CHECK(a.device().kind == DeviceKind::Cpu, "numpy", Type,
+           "expected a tensor on the cpu, got one on cuda - copy it: x.cpu().numpy()");
   size_t shape[kMaxDims];
   int64_t strides[kMaxDims];
   for (int i = 0; i < a.ndim(); ++i) {
@@ -106,11 +109,13 @@ nb::ndarray<Framework> export_array(const Array& a) {
                                 to_dlpack(a.dtype()));
 }
 
-nb::object item(const Array& a) {
+nb::object item(const Array& tensor) {
   check_host_read(".item()");
-  RV_CHECK(a.size() == 1, "item", Value, "expected a tensor of one element, got shape ", a.shape(),
-           " - use .numpy() for arrays");
-  RV_CHECK(!a.is_meta(), "item", Type, "expected a tensor with values, got one on device meta");
+  RV_CHECK(tensor.size() == 1, "item", Value, "expected a tensor of one element, got shape ",
+           tensor.shape(), " - use .numpy() for arrays");
+  RV_CHECK(!tensor.is_meta(), "item", Type,
+           "expected a tensor with values, got one on device meta");
+  const Array a = to_host(tensor);
   switch (a.dtype()) {
     case DType::Float32:
       return nb::float_(*a.data<float>());
@@ -248,11 +253,15 @@ Operands operands(const char* op, nb::handle ha, nb::handle hb) {
     fail(op, ErrorKind::Type, "expected a tensor or a number, got ", Py_TYPE(p)->tp_name);
   }
   if (t == DType::Int64 && PyLong_Check(p) && !PyBool_Check(p)) {  // exact beyond 2^53
-    Array s = Array::scalar(0, t, x.device());
+    Array s = x.device().kind == DeviceKind::Cuda ? Array::empty({}, t, x.device())
+                                                  : Array::scalar(0, t, x.device());
     if (!s.is_meta()) {
       long long v = PyLong_AsLongLong(p);
       if (v == -1 && PyErr_Occurred()) throw nb::python_error();
-      *s.data<int64_t>() = v;
+      if (x.device().kind == DeviceKind::Cuda)
+        fill(s, static_cast<double>(v), v);
+      else
+        *s.data<int64_t>() = v;
     }
     return a ? Operands{x.cast(t), s} : Operands{s, x.cast(t)};
   }
@@ -390,6 +399,38 @@ NB_MODULE(_core, m) {
     return std::make_tuple(s.in_use, s.cached, s.peak);
   });
   m.def("reset_peak_memory", &reset_peak_memory);
+  m.def("open_device_library", &open_device_library, "path"_a);
+  m.def("set_device_problem", &set_device_problem, "text"_a);
+  m.def("device_library", [] {
+    const DeviceLibrary* l = device_library_or_null();
+    return l ? std::make_tuple(l->flavor, l->built, true) : std::make_tuple("", "", false);
+  });
+  m.def("device_kernels", [] {  // those that the open library has
+    std::vector<std::string> names;
+    const DeviceLibrary* l = device_library_or_null();
+    for (int i = 0; l && i < l->kernel_count; ++i) names.emplace_back(l->kernels[i].name);
+    std::sort(names.begin(), names.end());
+    return names;
+  });
+  m.def("device_count", [] {
+    int count = 0;
+    check_device(device_library("cuda").devices(&count), "cuda");
+    return count;
+  });
+  m.def("device_text", [](int device) {
+    char line[512] = "";
+    check_device(device_library("cuda").describe(device, line, sizeof line), "cuda");
+    return std::string(line);
+  });
+  m.def("device_option", [](const std::string& name, const std::string& value) {
+    check_device(device_library("cuda").option(name.c_str(), value.c_str()), "cuda");
+  });
+  m.def("device_synchronize", [](int device) { synchronize(device_of(device)); }, RV_NOGIL);
+  m.def("device_memory_stats", [](int device) {
+    MemoryStats s = device_memory_stats(device_of(device));
+    return std::make_tuple(s.in_use, s.cached, s.peak);
+  });
+  m.def("reset_device_peak", [](int device) { reset_device_peak(device_of(device)); });
   m.def("empty_cache", &empty_cache);
 
   for (Binder* b = Binder::first; b; b = b->next) b->fn(m);

@@ -6,11 +6,29 @@
 
 #include "core/array.h"
 #include "core/check.h"
+#include "core/device.h"
 #include "core/rewrite.h"
 #include "core/threads.h"
 
 namespace ranvier {
 namespace {
+// The bytes of a buffer on the host, and back, from any device.
+std::vector<char> contents(const Storage& s) {
+  std::vector<char> bytes(static_cast<size_t>(s.bytes));
+  if (s.device.kind == DeviceKind::Cuda && s.bytes > 0)
+    copy_bytes(bytes.data(), Device{}, s.data, s.device, s.bytes);
+  else if (s.bytes > 0)
+    std::memcpy(bytes.data(), s.data, bytes.size());
+  return bytes;
+}
+void put_back(Storage& s, const std::vector<char>& bytes) {
+  if (s.device.kind == DeviceKind::Cuda && s.bytes > 0)
+    copy_bytes(s.data, s.device, bytes.data(), Device{}, s.bytes);
+  else if (s.bytes > 0)
+    std::memcpy(s.data, bytes.data(), bytes.size());
+  bump_version(&s);
+}
+
 thread_local Recorder* t_recorder = nullptr;
 
 std::string describe(const ArrayRef& r) {
@@ -29,6 +47,11 @@ int64_t touched(const ArrayRef& r) {
   return n;
 }
 }  // namespace
+
+// What somebody else still holds keeps its block.
+Program::~Program() {
+  for (const StoragePtr& s : storages_) s->vacate = false;
+}
 
 void Program::prepare() {
   if (prepared_) return;
@@ -152,20 +175,14 @@ int64_t Program::buffer_bytes() const {
 
 std::vector<std::vector<char>> Program::snapshot() const {
   std::vector<std::vector<char>> saved;
-  for (const StoragePtr& s : changed_) {
-    auto* p = static_cast<const char*>(s->data);
-    saved.emplace_back(p, p + s->bytes);
-  }
+  for (const StoragePtr& s : changed_) saved.push_back(contents(*s.get()));
   return saved;
 }
 
 void Program::restore(const std::vector<std::vector<char>>& saved) const {
   RV_CHECK(saved.size() == changed_.size(), "capture", Value, "expected a snapshot of ",
            changed_.size(), " buffers, got ", saved.size());
-  for (size_t i = 0; i < saved.size(); ++i) {
-    std::memcpy(changed_[i]->data, saved[i].data(), saved[i].size());
-    bump_version(changed_[i].get());
-  }
+  for (size_t i = 0; i < saved.size(); ++i) put_back(*changed_[i].get(), saved[i]);
 }
 
 Recorder* Recorder::current() { return t_recorder; }
@@ -192,12 +209,16 @@ void Recorder::note(const ArrayRef& ref) {
   if (!ref.storage) return;
   auto* s = static_cast<Storage*>(ref.storage);
   auto [it, fresh] = seen_.try_emplace(s, false);
-  if (fresh) program_->storages_.push_back(StoragePtr::share(s));
+  if (fresh) {
+    program_->storages_.push_back(StoragePtr::share(s));
+    // A temporary, written before it is read: only its place in the step matters from now on.
+    s->vacate = ref.access == Access::Out && s->id >= first_id_ && !s->release &&
+                s->device.kind == DeviceKind::Cpu;
+  }
   if (ref.access != Access::In && s->id < first_id_ && !it->second) {
     it->second = true;
     program_->changed_.push_back(StoragePtr::share(s));
-    auto* p = static_cast<const char*>(s->data);
-    before_.emplace_back(StoragePtr::share(s), std::vector<char>(p, p + s->bytes));
+    before_.emplace_back(StoragePtr::share(s), contents(*s));
   }
 }
 
@@ -223,10 +244,7 @@ std::shared_ptr<Program> Recorder::finish() {
 
 void Recorder::abandon() {
   if (t_recorder == this) t_recorder = nullptr;
-  for (auto& [s, bytes] : before_) {
-    std::memcpy(s->data, bytes.data(), bytes.size());
-    bump_version(s.get());
-  }
+  for (auto& [s, bytes] : before_) put_back(*s.get(), bytes);
   before_.clear();
   program_.reset();
 }

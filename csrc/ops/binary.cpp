@@ -1,6 +1,7 @@
 #include "ops/binary.h"
 
 #include "core/bind.h"
+#include "core/device.h"
 #include "core/kernel.h"
 
 namespace ranvier {
@@ -26,7 +27,7 @@ void check_type(const char* name, BinaryOp op, DType t) {
 // raises; a replayed step cannot raise, and its kernel answers with the fraction cut to 0.
 void check_exponents(const Array& b) {
   if (b.is_meta() || b.dtype() == DType::UInt8) return;
-  Array flat = b.cast(DType::Int64).contiguous();
+  Array flat = to_host(b.cast(DType::Int64).contiguous());
   const int64_t* e = flat.data<int64_t>();
   for (int64_t i = 0, n = flat.size(); i < n; ++i)
     RV_CHECK(e[i] >= 0, "power", Value, "expected no negative power of integers, got exponent ",

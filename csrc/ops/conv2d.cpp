@@ -148,7 +148,8 @@ Array forward(const Array& x, const Array& w, const std::optional<Array>& bias, 
   if (y.size() == 0) return y;
   const bool winograd = use_winograd(x, s, s.P, s.Q, 8);
   const Array workspace = Array::empty({conv2d_workspace(s, winograd)}, x.dtype(), x.device(), op);
-  conv2d({in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd});
+  conv2d(
+      {in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd, false});
   return y;
 }
 

@@ -11,6 +11,10 @@
 // it calls input is dy here, its weight (in, out/groups, R, S) is ours as it lies, and its output
 // is dx; its data gradient is conv2d, its weight gradient conv2d_weight.
 //
+// Memory: beside the transformed weights (or the private gradients, below), which do not grow with
+// the image, each thread copies windows of bounded size. Volumes, and padding that is not zeros, go
+// through these kernels slab by slab: about 8 MB at most (python/ranvier/ops/_slabs.py).
+//
 // Every gradient is overwritten, not accumulated. An array that was not given has no storage.
 #pragma once
 
@@ -32,6 +36,7 @@ struct Conv2dArgs {
   Out y, workspace;    // (N,K,P,Q)
   Conv2dShape shape;
   int64_t winograd;  // not 0: by F(4x4, 3x3), where the device has it
+  bool relu;         // of the sum, in the same pass: captured steps ask for it
   static constexpr int kArrays = 5, kSpans = 0;
 };
 struct Conv2dDataArgs {

@@ -83,6 +83,8 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
     const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
     const int64_t out_pixel = p.out_pixel, channels = p.K;
     const T* bias = p.bias;
+    const bool relu = p.relu;
+    const auto clamped = [relu](Vec<T> y) RV_LAMBDA { return relu ? max(Vec<T>::zero(), y) : y; };
     for (int64_t row = chunk * per_chunk; row < min(rows, (chunk + 1) * per_chunk); ++row) {
       const int64_t n = row / p.rows, i = row % p.rows;
       const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
@@ -96,7 +98,7 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
             depthwise_sum<T, 4>(y, taps, x + k, packed + k, r.begin * taps.S, r.end * taps.S,
                                 lanes);
 #pragma GCC unroll 4
-            for (int t = 0; t < 4; ++t) y[t].store(out + t * out_pixel + k, lanes);
+            for (int t = 0; t < 4; ++t) clamped(y[t]).store(out + t * out_pixel + k, lanes);
           });
           j += 4;
         } else {
@@ -107,7 +109,7 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
               depthwise_sum<T, 1>(y, taps, x + k, packed + k, a * taps.S + s.begin,
                                   a * taps.S + s.end, lanes);
             }
-            y[0].store(out + k, lanes);
+            clamped(y[0]).store(out + k, lanes);
           });
           ++j;
         }

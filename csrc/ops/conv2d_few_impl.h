@@ -233,6 +233,10 @@ void few_image(const Correlation<T>& p, const Planes<T>& f, const Box& b, int64_
       if (v0 + v >= vectors) break;
 #pragma GCC unroll 8
       for (int i = 0; i < K; ++i) c[v][i] += bias[i];
+      if (p.relu) {
+#pragma GCC unroll 8
+        for (int i = 0; i < K; ++i) c[v][i] = max(Vec<T>::zero(), c[v][i]);
+      }
       if (dense) {
         out += K * store_turned<T, K>(out, c[v], mask[v0 + v]);
         continue;
@@ -411,7 +415,7 @@ void run_runs(const Conv2dDataArgs& a, int64_t group, T* packed) {
         __builtin_memset(sums, 0, sizeof(T) * s.Q * width);
       } else {
         const Patches<T> left{dy + (row / s.H * s.P + p) * s.Q * s.K, in_at, run_at, K};
-        const Scattered<T> sink{sums, out_at, nullptr};
+        const Scattered<T> sink{sums, out_at, nullptr, false};
         for (int64_t v = 0; v < width;) {
           const int64_t vectors = gemm::panel_vectors<T>(run - v), panel = vectors * kN;
           const gemm::Block block{0, s.Q, v, panel, 0, count * K, true, true};

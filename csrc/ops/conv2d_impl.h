@@ -33,7 +33,8 @@ struct Correlation {
   int64_t step_h, step_w, from_h, from_w, tap_h, tap_w;
   const T* weight;
   int64_t weight_r, weight_s, weight_c, weight_k;
-  const T* bias;  // K numbers, or nullptr
+  const T* bias;      // K numbers, or nullptr
+  bool relu = false;  // nothing below 0
 
   RV_ALWAYS_INLINE int64_t depth() const { return R * S * C; }
   // The weights of one output are one run, in the order (c, r, s) or (r, s, c).
@@ -85,7 +86,8 @@ Correlation<T> forward_problem(const Conv2dArgs& a, int64_t group) {
           w[3],
           w[1],
           w[0],  //
-          a.bias.storage ? data<T>(a.bias) + group * K : nullptr};
+          a.bias.storage ? data<T>(a.bias) + group * K : nullptr,
+          a.relu};
 }
 
 // Along one axis of the data gradient, output h meets the taps r with h + pad - r * dilation
@@ -382,12 +384,13 @@ struct Patches {
   }
 };
 
-// Stores the sums of pixel m at out[pixel[m] + column], with the bias added once.
+// Stores the sums of pixel m at out[pixel[m] + column], with the bias added once and ReLU at last.
 template <class T>
 struct Scattered {
   T* out;
   const int64_t* pixel;
   const T* bias;
+  bool relu;
 
   template <int R, int V>
   RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
@@ -416,6 +419,10 @@ struct Scattered {
 #pragma GCC unroll 4
         for (int v = 0; v < V - 1; ++v) x[r][v] += Vec<T>::load(to + v * kN);
         x[r][V - 1] += Vec<T>::load(to + (V - 1) * kN, tail);
+      }
+      if (relu && last) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) x[r][v] = max(Vec<T>::zero(), x[r][v]);
       }
 #pragma GCC unroll 4
       for (int v = 0; v < V - 1; ++v) x[r][v].store(to + v * kN);
@@ -474,7 +481,7 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
   }
 
   const Patches<T> left{window.data, in_at, run, length};
-  const Scattered<T> sink{p.out, out_at, p.bias};
+  const Scattered<T> sink{p.out, out_at, p.bias, p.relu};
   const int64_t cuts = ceil_div(depth, kDepth);
   for (int64_t cut = 0; cut < cuts; ++cut) {
     const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
@@ -521,7 +528,8 @@ void fill_bias(const Correlation<T>& p) {
       for (int64_t j = 0; j < p.cols; ++j) {
         T* to = p.out + n * p.out_image + i * p.out_row + j * p.out_pixel;
         for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
-          (p.bias ? Vec<T>::load(p.bias + k, lanes) : Vec<T>::zero()).store(to + k, lanes);
+          const Vec<T> y = p.bias ? Vec<T>::load(p.bias + k, lanes) : Vec<T>::zero();
+          (p.relu ? max(Vec<T>::zero(), y) : y).store(to + k, lanes);
         });
       }
     }

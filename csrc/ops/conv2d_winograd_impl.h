@@ -226,7 +226,7 @@ static void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64
         float* pixel = to + i * p.out_row + k;
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j, pixel += p.out_pixel) {
-          if (j < cols) (y[j] + bias).store(pixel, lanes);
+          if (j < cols) (p.relu ? max(F::zero(), y[j] + bias) : y[j] + bias).store(pixel, lanes);
         }
       }
     });

@@ -133,17 +133,19 @@ struct Columns {
 
 // ---- Sinks -------------------------------------------------------------------------------
 
-// Stores the sum at c[row * stride + column]; with accumulate c + sum; plus bias[column] if given.
+// Stores the sum at c[row * stride + column]; with accumulate c + sum; plus bias[column] if given;
+// with relu nothing below 0.
 template <class T>
 struct Output {
   T* c;
   int64_t stride;
   bool accumulate = false;
   const T* bias = nullptr;
+  bool relu = false;
 
   // Whether the transposed product, where C is one column of elements side by side, can be stored
   // by the sink `transposed`.
-  RV_ALWAYS_INLINE bool can_transpose() const { return stride == 1 && !bias; }
+  RV_ALWAYS_INLINE bool can_transpose() const { return stride == 1 && !bias && !relu; }
   RV_ALWAYS_INLINE Output transposed(int64_t rows) const { return {c, rows, accumulate}; }
 
   // Called before the sums of a tile are formed.
@@ -199,6 +201,13 @@ struct Output {
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) x[r][v] += b[v];
+      }
+    }
+    if (last && relu) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) x[r][v] = max(Vec<T>::zero(), x[r][v]);
       }
     }
 #pragma GCC unroll 16

@@ -1,6 +1,7 @@
 #include "ops/index.h"
 
 #include "core/bind.h"
+#include "core/device.h"
 #include "core/kernel.h"
 #include "core/program.h"
 
@@ -75,13 +76,13 @@ void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, 
 Array nonzero(const Array& x) {
   check_host_read("the number of places that are not zero");
   RV_CHECK(!x.is_meta(), "nonzero", Type, "expected a tensor with values, got one on device meta");
-  const Array truth = x.cast(DType::Bool).contiguous();
+  const Array truth = to_host(x.cast(DType::Bool).contiguous());
   const uint8_t* t = truth.data<uint8_t>();
   const int64_t n = x.size();
   int64_t found = 0;
   for (int64_t i = 0; i < n; ++i) found += t[i] != 0;
   // The indices of one axis lie side by side: each is an index array of its own.
-  Array y = Array::empty({x.ndim(), found}, DType::Int64, x.device(), "nonzero");
+  Array y = Array::empty({x.ndim(), found}, DType::Int64, Device{}, "nonzero");
   auto* out = y.data<int64_t>();
   for (int64_t i = 0; i < n; ++i) {
     if (!t[i]) continue;
@@ -92,7 +93,7 @@ Array nonzero(const Array& x) {
     }
     ++out;
   }
-  return y.transpose(0, 1);
+  return to_device(y, x.device()).transpose(0, 1);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ Array forward(const Array& x, const Array& weight, const Array* bias) {
   Array y = Array::empty(with_last(x.shape(), outputs), x.dtype(), x.device(), "linear");
   if (y.size() > 0) {
     linear({in(x.reshape({rows, x.shape(-1)}, "linear")), in(weight), in(b),
-            out(y.with({rows, outputs}, {outputs, 1}))});
+            out(y.with({rows, outputs}, {outputs, 1})), false});
   }
   return y;
 }

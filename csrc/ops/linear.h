@@ -1,5 +1,5 @@
 // hot
-// y = x W' + b, and its gradients.
+// y = x W' + b, and its gradients. A captured step may ask for ReLU in the same pass.
 #pragma once
 
 #include "core/args.h"
@@ -11,6 +11,7 @@ struct LinearArgs {
   In weight;  // (K, C), any strides
   In bias;    // (K,), or absent
   Out y;      // (M, K), row-major; overwritten
+  bool relu;
   static constexpr int kArrays = 4, kSpans = 0;
 };
 RV_DECLARE_KERNEL(linear, LinearArgs)

@@ -20,7 +20,7 @@ void forward(const LinearArgs& args) {
   const int64_t m = args.y.shape[0], n = args.y.shape[1], k = args.x.shape[1];
   const T* const bias = args.bias.storage ? data<T>(args.bias) : nullptr;
   gemm::product<T>(m, n, k, matrix<T>(args.x), transposed<T>(args.weight),
-                   gemm::Output<T>{data<T>(args.y), n, false, bias});
+                   gemm::Output<T>{data<T>(args.y), n, false, bias, args.relu});
 }
 
 template <class T>

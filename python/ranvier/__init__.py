@@ -8,7 +8,7 @@ x.grad                      # tensor([2., 4.])
 
 from typing import Any as _Any
 
-from ranvier import _core, functional, models, nn, optim
+from ranvier import _core, cuda, functional, models, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autograd import (
     Function,

@@ -115,9 +115,17 @@ def as_device(what: Any = None) -> Device:
     if isinstance(what, str):
         kind, colon, index = what.partition(":")
         if kind == "auto" and not colon:
-            return Device(0)  # this version has no CUDA kernels: the best device is the cpu
+            return Device(1 << 8 if _cuda() else 0)
         if kind in Device._KINDS and (not colon or (kind == "cuda" and index.isdigit())):
             number = int(index) if index else 0
             if number < 256:
+                if kind == "cuda":
+                    _cuda()  # opens the library, or notes why it cannot be used
                 return Device(Device._KINDS.index(kind) << 8 | number)
     raise TypeError(f"[device] expected 'cpu', 'cuda', 'cuda:0', 'meta' or 'auto', got {what!r}")
+
+
+def _cuda() -> bool:
+    from ranvier import cuda
+
+    return cuda.is_available()

@@ -83,6 +83,7 @@ from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.interpolate import interpolate, upsample
 from ranvier.ops.layer_norm import layer_norm
+from ranvier.ops.likelihood_loss import gaussian_nll_loss, kl_div, poisson_nll_loss
 from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
 from ranvier.ops.local_response_norm import local_response_norm
@@ -90,6 +91,15 @@ from ranvier.ops.locally_connected2d import locally_connected2d
 from ranvier.ops.logsumexp import logsumexp
 from ranvier.ops.lp_pool import lp_pool1d, lp_pool2d
 from ranvier.ops.lstm import lstm, lstm_cell
+from ranvier.ops.margin_loss import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    hinge_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    perceptron_loss,
+    soft_margin_loss,
+)
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (
     Switches,

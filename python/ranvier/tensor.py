@@ -167,7 +167,7 @@ class Tensor:
 
     def tolist(self) -> Any:
         """Nested Python lists of the values."""
-        return self.numpy().tolist()
+        return (self.cpu() if self.device.type == "cuda" else self).numpy().tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         a = self.numpy()
@@ -219,6 +219,8 @@ class Tensor:
         if self.device.type == "meta":
             return f"tensor(..., shape={self.shape}{tail})"
         data = self.data.cast(0) if self.dtype.numpy is None else self.data
+        if self.device.type == "cuda":
+            data = _core.to_device(data, 0)
         text = np.array2string(data.numpy(), separator=", ", prefix="tensor(", precision=4)
         return f"tensor({text}{tail})"
 
@@ -297,6 +299,8 @@ class Tensor:
     def __reduce__(self) -> Any:
         """In-memory pickling (joblib, sklearn's clone) goes through NumPy arrays."""
         plain = self.data.cast(0) if self.dtype.numpy is None else self.data
+        if self.device.type == "cuda":
+            plain = _core.to_device(plain, 0)
         return (
             _rebuild,
             (self.__class__, plain.contiguous().numpy(), self.dtype, str(self.device),
@@ -306,6 +310,9 @@ class Tensor:
 
 def _rebuild(cls: Any, values: np.ndarray, dtype: DType, device: str, grad: bool) -> Tensor:
     array = _core.import_array(values.copy()).cast(dtype.code)
+    where = as_device(device)
+    if where.type == "cuda":
+        array = _core.to_device(array, where.code)
     new = cls.__new__(cls)
     Tensor.__init__(new, array)
     new._requires_grad = grad
@@ -371,10 +378,11 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     array = from_host(data, dtype)
     where = as_device(device)
     if where.code != 0:
-        moved = _core.empty(array.shape, array.dtype, where.code)
-        if where.type != "meta":
-            _core.copy_into(moved, array)
-        array = moved
+        array = (
+            _core.empty(array.shape, array.dtype, where.code)
+            if where.type == "meta"
+            else _core.to_device(array, where.code)
+        )
     return Tensor(array).requires_grad_(requires_grad)
 
 

@@ -98,10 +98,6 @@ REASONS = {
     "no op for ai.onnx.preview.training.Adam": _OPTIMIZER,
     "no op for ai.onnx.preview.training.Gradient": "gradients are taken by backward()",
     "no op for ai.onnx.preview.training.Momentum": _OPTIMIZER,
-    "Unique along an axis": "unique numbers only",
-    "scatter by max": "scatter writes and adds",
-    "scatter by min": "scatter writes and adds",
-    "scatter by mul": "scatter writes and adds",
     "Scan of operator set 8": "its batch axis went in operator set 9",
     "random numbers of another generator": "random numbers of another generator",
 }

@@ -62,14 +62,76 @@ def test_pooling():
     same(nn.AvgPool2d(3, 2, 1, True, False)(x), F.avg_pool2d(x, 3, 2, 1, True, False))
 
 
-def test_activations():
-    x = image(3, 4)
-    same(nn.ReLU()(x), F.relu(x))
-    same(nn.LeakyReLU(0.3)(x), F.leaky_relu(x, 0.3))
-    same(nn.Sigmoid()(x), F.sigmoid(x))
-    same(nn.Tanh()(x), F.tanh(x))
-    same(nn.Softmax(0)(x), F.softmax(x, 0))
-    same(nn.LogSoftmax()(x), F.log_softmax(x, -1))
+ACTIVATIONS = [
+    (nn.ReLU(), F.relu, ()),
+    (nn.ReLU6(), F.relu6, ()),
+    (nn.LeakyReLU(0.3), F.leaky_relu, (0.3,)),
+    (nn.ELU(0.5), F.elu, (0.5,)),
+    (nn.CELU(0.5), F.celu, (0.5,)),
+    (nn.SELU(), F.selu, ()),
+    (nn.GELU(), F.gelu, ()),
+    (nn.GELU("tanh"), F.gelu, ("tanh",)),
+    (nn.SiLU(), F.silu, ()),
+    (nn.Swish(2.0), F.swish, (2.0,)),
+    (nn.Mish(), F.mish, ()),
+    (nn.Sigmoid(), F.sigmoid, ()),
+    (nn.Logistic(3.0), F.logistic, (3.0,)),
+    (nn.HalfTanh(0.5), F.half_tanh, (0.5,)),
+    (nn.LogSigmoid(), F.logsigmoid, ()),
+    (nn.Tanh(), F.tanh, ()),
+    (nn.Hardtanh(-0.5, 0.25), F.hardtanh, (-0.5, 0.25)),
+    (nn.Hardsigmoid(), F.hardsigmoid, ()),
+    (nn.Hardswish(), F.hardswish, ()),
+    (nn.Softplus(2.0), F.softplus, (2.0,)),
+    (nn.Softsign(), F.softsign, ()),
+    (nn.Heaviside(), F.heaviside, ()),
+    (nn.BipolarStep(), F.bipolar_step, ()),
+    (nn.Softmax(0), F.softmax, (0,)),
+    (nn.Softmin(0), F.softmin, (0,)),
+    (nn.LogSoftmax(), F.log_softmax, (-1,)),
+    (nn.GLU(1), F.glu, (1,)),
+]
+
+
+@pytest.mark.parametrize(("layer", "function", "options"), ACTIVATIONS, ids=repr)
+def test_activations(layer, function, options):
+    x = image(3, 4, 2)
+    same(layer(x), function(x, *options))
+    assert not list(layer.parameters())
+
+
+def test_text_of_activations():
+    assert repr(nn.ReLU6()) == "ReLU6()"
+    assert repr(nn.Hardtanh(-2.0, 2.0)) == "Hardtanh(min_val=-2.0, max_val=2.0)"
+    assert repr(nn.PReLU(3)) == "PReLU(num_parameters=3)"
+    assert repr(nn.Swish(0.5)) == "Swish(beta=0.5)"
+    assert repr(nn.Swish(learn_beta=True)) == "Swish(learn_beta=True, num_parameters=1)"
+    assert repr(nn.HuberLoss(delta=2.0)) == "HuberLoss(delta=2.0, reduction=mean)"
+    assert repr(nn.NLLLoss([1.0, 2.0])) == "NLLLoss(ignore_index=-100, reduction=mean)"
+
+
+def test_learned_activations():
+    """PReLU and Swish find the parameter that made the data."""
+    rng = np.random.default_rng(0)
+    x = rv.tensor(rng.standard_normal((64, 3)).astype(np.float32))
+    slopes = np.array([0.1, -0.5, 0.9], np.float32)
+    target = rv.tensor(np.where(x.numpy() > 0, x.numpy(), slopes * x.numpy()))
+    for layer, wanted, goal in [
+        (nn.PReLU(3), slopes, target),
+        (nn.Swish(learn_beta=True), [2.0], F.swish(x, 2.0)),
+        (nn.Swish(0.5, True, 3), [2.0] * 3, F.swish(x, 2.0)),
+    ]:
+        (parameter,) = layer.parameters()
+        for _ in range(400):
+            parameter.grad = None
+            F.mse_loss(layer(x), goal, "sum").backward()
+            with rv.no_grad():
+                parameter -= parameter.grad * 0.02
+        np.testing.assert_allclose(parameter.numpy(), wanted, rtol=1e-2)
+    assert list(nn.PReLU(3).state_dict()) == ["weight"]
+    assert list(nn.Swish(learn_beta=True).state_dict()) == ["beta"]
+    with pytest.raises(ValueError, match="set learn_beta=True"):
+        nn.Swish(num_parameters=3)
 
 
 def test_dropout_acts_while_training():
@@ -115,19 +177,79 @@ def test_embedding_flatten_identity():
     assert nn.Identity()(x) is x
 
 
-def test_losses():
-    x, target = image(4, 3), rv.tensor([0, 2, 1, 1])
-    same(nn.CrossEntropyLoss()(x, target), F.cross_entropy(x, target))
-    loss = nn.CrossEntropyLoss([1.0, 2.0, 3.0], 1, "sum", 0.1)
-    weight = rv.tensor([1.0, 2.0, 3.0])
-    same(loss(x, target), F.cross_entropy(x, target, weight, 1, "sum", 0.1))
-    assert list(loss.state_dict()) == ["weight"]
-    same(nn.MSELoss("none")(x, x * 2), F.mse_loss(x, x * 2, "none"))
-    for kind in (nn.CrossEntropyLoss, nn.MSELoss):
+W = [1.0, 2.0, 3.0]
+LOSSES = [
+    (nn.CrossEntropyLoss(), F.cross_entropy, "classes", {}),
+    (nn.CrossEntropyLoss(W, 1, "sum", 0.1), F.cross_entropy, "classes",
+     {"weight": W, "ignore_index": 1, "reduction": "sum", "label_smoothing": 0.1}),
+    (nn.NLLLoss(W, 1, "none"), F.nll_loss, "classes",
+     {"weight": W, "ignore_index": 1, "reduction": "none"}),
+    (nn.MultiMarginLoss(2, 0.5, W, "sum"), F.multi_margin_loss, "classes",
+     {"p": 2, "margin": 0.5, "weight": W, "reduction": "sum"}),
+    (nn.MSELoss("none"), F.mse_loss, "shares", {"reduction": "none"}),
+    (nn.HalfSquaredErrorLoss(), F.half_squared_error, "shares", {}),
+    (nn.WeightedMSELoss(0.2), F.weighted_mse_loss, "shares", {"ratio": 0.2}),
+    (nn.L1Loss("sum"), F.l1_loss, "shares", {"reduction": "sum"}),
+    (nn.SmoothL1Loss("sum", 0.5), F.smooth_l1_loss, "shares", {"reduction": "sum", "beta": 0.5}),
+    (nn.HuberLoss("none", 0.5), F.huber_loss, "shares", {"reduction": "none", "delta": 0.5}),
+    (nn.BCELoss(W, "none"), F.binary_cross_entropy, "shares", {"weight": W, "reduction": "none"}),
+    (nn.BCEWithLogitsLoss(W, "sum", [2.0]), F.binary_cross_entropy_with_logits, "shares",
+     {"weight": W, "reduction": "sum", "pos_weight": [2.0]}),
+    (nn.MultiLabelSoftMarginLoss(W, "none"), F.multilabel_soft_margin_loss, "shares",
+     {"weight": W, "reduction": "none"}),
+    (nn.KLDivLoss("batchmean", True), F.kl_div, "shares",
+     {"reduction": "batchmean", "log_target": True}),
+    (nn.PoissonNLLLoss(False, True, 1e-3, "sum"), F.poisson_nll_loss, "shares",
+     {"log_input": False, "full": True, "eps": 1e-3, "reduction": "sum"}),
+    (nn.PerceptronLoss(), F.perceptron_loss, "signs", {}),
+    (nn.HingeLoss(0.5, True, "none"), F.hinge_loss, "signs",
+     {"margin": 0.5, "squared": True, "reduction": "none"}),
+    (nn.SoftMarginLoss(), F.soft_margin_loss, "signs", {}),
+    (nn.HingeEmbeddingLoss(0.5, "sum"), F.hinge_embedding_loss, "signs",
+     {"margin": 0.5, "reduction": "sum"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layer", "function", "kind", "options"), LOSSES, ids=repr)
+def test_losses(layer, function, kind, options):
+    rng = np.random.default_rng(0)
+    x = rv.tensor(rng.uniform(0.1, 0.9, (4, 3)).astype(np.float32))
+    target = {
+        "classes": rv.tensor([0, 2, 1, 1]),
+        "shares": rv.tensor(rng.uniform(0, 1, (4, 3)).astype(np.float32)),
+        "signs": rv.tensor(rng.choice([-1.0, 1.0], (4, 3)).astype(np.float32)),
+    }[kind]
+    data = {k: rv.tensor(v) if isinstance(v, list) else v for k, v in options.items()}
+    same(layer(x, target), function(x, target, **data))
+    kept = [name for name in ("weight", "pos_weight") if name in options]
+    assert list(layer.state_dict()) == kept
+
+
+def test_losses_of_pairs():
+    a, b, t = image(4, 3), image(4, 3) * 0.5, rv.tensor([1.0, -1.0, 1.0, -1.0])
+    same(nn.CosineSimilarity(0)(a, b), F.cosine_similarity(a, b, 0))
+    same(
+        nn.CosineEmbeddingLoss(0.2, "none")(a, b, t), F.cosine_embedding_loss(a, b, t, 0.2, "none")
+    )
+    ranked = F.margin_ranking_loss(a[:, 0], b[:, 0], t, 0.2, "sum")
+    same(nn.MarginRankingLoss(0.2, "sum")(a[:, 0], b[:, 0], t), ranked)
+    v = rv.full((4, 3), 0.5)
+    gaussian = F.gaussian_nll_loss(a, b, v, True, 0.1, "sum")
+    same(nn.GaussianNLLLoss(True, 0.1, "sum")(a, b, v), gaussian)
+
+
+def test_losses_refuse_unknown_reductions():
+    for kind in {type(layer) for layer, *_ in LOSSES} - {nn.WeightedMSELoss, nn.KLDivLoss}:
         with pytest.raises(
             ValueError, match="expected reduction 'mean', 'sum' or 'none', got 'max'"
         ):
             kind(reduction="max")
+    with pytest.raises(ValueError, match="expected reduction 'batchmean', 'mean', 'sum' or 'none'"):
+        nn.KLDivLoss("max")
+    with pytest.raises(ValueError, match="expected reduction"):
+        nn.GaussianNLLLoss(reduction="max")
+    with pytest.raises(ValueError, match="expected a ratio from 0 to 1, got 2"):
+        nn.WeightedMSELoss(2.0)
 
 
 def test_text():

@@ -183,6 +183,32 @@ def test_a_single_image():
     assert F.max_unpool2d(y, switches).shape == (2, 6, 6)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [
+        ((9,), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        ((9, 8), {"kernel_size": (3, 2), "dilation": (2, 1), "stride": 1}),
+        ((40, 30), {"kernel_size": (20, 15)}),
+        ((5, 4, 6), {"kernel_size": 2, "stride": (1, 2, 3)}),
+    ],
+)
+def test_flat_indices_there_and_back(sizes, options):
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(sizes) - 1]
+    unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[len(sizes) - 1]
+    x = distinct(2, 3, *sizes).numbers(0, "float32")
+    y, switches = pool(rv.tensor(x), return_switches=True, **options)
+    flat = switches.onnx_indices()
+    np.testing.assert_array_equal(x.reshape(-1)[flat], host(y))  # over the whole input
+    for indices in (flat, rv.tensor(switches.torch_indices())):
+        again = F.Switches.from_indices(indices, x.shape, **options)
+        assert again.positions.dtype == switches.positions.dtype
+        np.testing.assert_array_equal(host(again.positions), host(switches.positions))
+        np.testing.assert_array_equal(host(unpool(y, again)), host(unpool(y, switches)))
+    for wrong in (flat + 4, np.zeros_like(flat)):
+        with pytest.raises(ValueError, match=r"\[switches\] expected indices inside their windows"):
+            F.Switches.from_indices(wrong, x.shape, **options)
+
+
 @pytest.mark.external
 def test_flat_indices_are_pytorchs():
     torch = pytest.importorskip("torch")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import ranvier as rv
+from ranvier import _core
 
 _OPTIONAL = ("tqdm", "matplotlib", "Pillow", "pooch")
 
@@ -68,9 +69,12 @@ def _threads() -> str:
 
 def cuda_state() -> str:
     """Whether CUDA can be used, and if not, why."""
+    if rv.cuda.is_available():
+        devices = [rv.cuda.device_name(f"cuda:{i}") for i in range(rv.cuda.device_count())]
+        return f"{'; '.join(devices)}; library for {_core.device_library()[1]}"
     driver = _driver()
     found = f"driver for CUDA {driver}" if driver else "no NVIDIA driver (libcuda.so.1)"
-    return f"not available: this build has no CUDA kernels; {found} found"
+    return f"not available: {rv.cuda.why_not()}; {found} found"
 
 
 def _driver() -> str | None:

@@ -1,94 +1,333 @@
-"""Activations and dropout as layers."""
+"""Activations and dropout as layers; the formulas and sources stand in `ranvier.functional`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from ranvier import functional as F
 from ranvier.capture import CaptureError, is_capturing
-from ranvier.creation import zeros
+from ranvier.creation import full, zeros
 from ranvier.dtypes import float64
 from ranvier.nn.module import Module
+from ranvier.nn.parameter import Parameter
 from ranvier.tensor import Tensor
 
 
-class ReLU(Module):
-    """max(x, 0)."""
+class _Activation(Module):
+    """A function of `ranvier.functional`, called with the attributes named in `options`."""
+
+    function: ClassVar[Callable[..., Tensor]]
+    options: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        """max(x, 0)."""
-        return F.relu(x)
+        """The function of x."""
+        return type(self).function(x, *[getattr(self, name) for name in self.options])
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self.options)
 
 
-class LeakyReLU(Module):
+class ReLU(_Activation):
+    """max(x, 0)."""
+
+    function = staticmethod(F.relu)
+
+
+class ReLU6(_Activation):
+    """min(max(x, 0), 6)."""
+
+    function = staticmethod(F.relu6)
+
+
+class LeakyReLU(_Activation):
     """max(x, 0) + negative_slope min(x, 0).
 
     Args:
         negative_slope: slope left of zero.
     """
 
+    function = staticmethod(F.leaky_relu)
+    options = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
+
+class PReLU(Module):
+    """max(x, 0) + weight min(x, 0), with a slope left of zero that is learned.
+
+    Args:
+        num_parameters: 1 for all, or the number of channels for a slope each.
+        init: its first value.
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        self.num_parameters = num_parameters
+        self.weight = Parameter(full((num_parameters,), init))
+
     def forward(self, x: Tensor) -> Tensor:
-        """max(x, 0) + negative_slope min(x, 0)."""
-        return F.leaky_relu(x, self.negative_slope)
+        """The rectified x, any shape; (N, C, ...) for a slope per channel."""
+        return F.prelu(x, self.weight)
 
     def extra_repr(self) -> str:
-        """The slope."""
-        return f"negative_slope={self.negative_slope}"
+        """The number of slopes."""
+        return f"num_parameters={self.num_parameters}"
 
 
-class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+class ELU(_Activation):
+    """x for x > 0, else alpha (e^x - 1).
+
+    Args:
+        alpha: minus the limit on the left.
+    """
+
+    function = staticmethod(F.elu)
+    options = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+
+class CELU(_Activation):
+    """x for x > 0, else alpha (e^(x / alpha) - 1).
+
+    Args:
+        alpha: minus the limit on the left.
+    """
+
+    function = staticmethod(F.celu)
+    options = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+
+class SELU(_Activation):
+    """The exponential linear unit that keeps mean 0 and variance 1."""
+
+    function = staticmethod(F.selu)
+
+
+class GELU(_Activation):
+    """x times the probability of a standard normal number below x.
+
+    Args:
+        approximate: "none", or "tanh" for an approximation.
+    """
+
+    function = staticmethod(F.gelu)
+    options = ("approximate",)
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+
+class SiLU(_Activation):
+    """x sigmoid(x)."""
+
+    function = staticmethod(F.silu)
+
+
+class Swish(Module):
+    """x sigmoid(beta x).
+
+    Args:
+        beta: the steepness, or its first value.
+        learn_beta: whether it is learned.
+        num_parameters: 1 for all, or the number of channels for a learned beta each.
+
+    Raises:
+        ValueError: several betas that are not learned.
+    """
+
+    def __init__(
+        self, beta: float = 1.0, learn_beta: bool = False, num_parameters: int = 1
+    ) -> None:
+        if num_parameters != 1 and not learn_beta:
+            raise ValueError(
+                f"[Swish] expected one beta that is given, got num_parameters={num_parameters} - "
+                "set learn_beta=True"
+            )
+        self.beta = Parameter(full((num_parameters,), beta)) if learn_beta else float(beta)
 
     def forward(self, x: Tensor) -> Tensor:
-        """1 / (1 + exp(-x))."""
-        return F.sigmoid(x)
+        """The activation of x, any shape; (N, C, ...) for a beta per channel."""
+        return F.swish(x, self.beta)
+
+    def extra_repr(self) -> str:
+        """The beta, or how many are learned."""
+        if isinstance(self.beta, Tensor):
+            return f"learn_beta=True, num_parameters={self.beta.size}"
+        return f"beta={self.beta}"
 
 
-class Tanh(Module):
+class Mish(_Activation):
+    """x tanh(softplus(x))."""
+
+    function = staticmethod(F.mish)
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + e^-x)."""
+
+    function = staticmethod(F.sigmoid)
+
+
+class Logistic(_Activation):
+    """1 / (1 + e^(-slope x)).
+
+    Args:
+        slope: four times the steepness at 0.
+    """
+
+    function = staticmethod(F.logistic)
+    options = ("slope",)
+
+    def __init__(self, slope: float = 1.0) -> None:
+        self.slope = slope
+
+
+class HalfTanh(_Activation):
+    """(1 + tanh(beta x)) / 2: the probability that a stochastic neuron fires.
+
+    Args:
+        beta: the inverse of the noise.
+    """
+
+    function = staticmethod(F.half_tanh)
+    options = ("beta",)
+
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = beta
+
+
+class LogSigmoid(_Activation):
+    """log(1 / (1 + e^-x)), without overflow."""
+
+    function = staticmethod(F.logsigmoid)
+
+
+class Tanh(_Activation):
     """The hyperbolic tangent."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """tanh(x)."""
-        return F.tanh(x)
+    function = staticmethod(F.tanh)
 
 
-class Softmax(Module):
-    """exp(x) / sum(exp(x)) along an axis.
+class Hardtanh(_Activation):
+    """x limited to [min_val, max_val].
+
+    Args:
+        min_val: the lower limit.
+        max_val: the upper limit.
+    """
+
+    function = staticmethod(F.hardtanh)
+    options = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        self.min_val, self.max_val = min_val, max_val
+
+
+class Hardsigmoid(_Activation):
+    """x / 6 + 1/2, limited to [0, 1]."""
+
+    function = staticmethod(F.hardsigmoid)
+
+
+class Hardswish(_Activation):
+    """x times `Hardsigmoid`."""
+
+    function = staticmethod(F.hardswish)
+
+
+class Softplus(_Activation):
+    """log(1 + e^(beta x)) / beta.
+
+    Args:
+        beta: the steepness of the bend.
+    """
+
+    function = staticmethod(F.softplus)
+    options = ("beta",)
+
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = beta
+
+
+class Softsign(_Activation):
+    """x / (1 + |x|)."""
+
+    function = staticmethod(F.softsign)
+
+
+class Heaviside(_Activation):
+    """The threshold element: 0 below 0, else 1. No gradient flows through it."""
+
+    function = staticmethod(F.heaviside)
+
+
+class BipolarStep(_Activation):
+    """-1 below 0, else 1. No gradient flows through it."""
+
+    function = staticmethod(F.bipolar_step)
+
+
+class Softmax(_Activation):
+    """e^x / sum(e^x) along an axis.
 
     Args:
         dim: the axis.
     """
 
+    function = staticmethod(F.softmax)
+    options = ("dim",)
+
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Probabilities."""
-        return F.softmax(x, self.dim)
 
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
-
-
-class LogSoftmax(Module):
-    """x - log(sum(exp(x))) along an axis.
+class Softmin(_Activation):
+    """e^-x / sum(e^-x) along an axis.
 
     Args:
         dim: the axis.
     """
 
+    function = staticmethod(F.softmin)
+    options = ("dim",)
+
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logarithms of probabilities."""
-        return F.log_softmax(x, self.dim)
 
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
+class LogSoftmax(_Activation):
+    """x - log(sum(e^x)) along an axis.
+
+    Args:
+        dim: the axis.
+    """
+
+    function = staticmethod(F.log_softmax)
+    options = ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+
+class GLU(_Activation):
+    """a sigmoid(b), with a and b the halves of x along an axis.
+
+    Args:
+        dim: the axis that is halved.
+    """
+
+    function = staticmethod(F.glu)
+    options = ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
 
 
 class Dropout(Module):

@@ -20,7 +20,7 @@ import numpy as np
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.ops._windows import Sizes, per_axis
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, tensor
 
 Array = _core.Array
 
@@ -81,6 +81,66 @@ class Switches:
         planes = int(np.prod(self.input_shape[:-axes]))
         first = np.arange(planes).reshape(*self.input_shape[:-axes], *[1] * axes) * plane
         return self.torch_indices() + first
+
+    @classmethod
+    def from_indices(
+        cls,
+        indices: Any,
+        input_shape: tuple[int, ...],
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+    ) -> Switches:
+        """The switches that flat indices say: the inverse of `torch_indices` and `onnx_indices`.
+
+        Args:
+            indices: whole numbers of the pooled shape, within each plane (PyTorch) or over the
+                whole input (ONNX), which differ by whole planes.
+            input_shape: shape of what was pooled, (N, C, ...) or (C, ...).
+            kernel_size: and the following: as for the pooling, whose rounding does not matter. One
+                number stands for all axes after (N, C).
+            stride: the window size by default.
+            padding: on both sides.
+            dilation: step between the elements of a window.
+
+        Raises:
+            ValueError: an index outside its window.
+
+        Example:
+            >>> import ranvier as rv
+            >>> F = rv.functional
+            >>> switches = F.Switches.from_indices([[[3]]], (1, 1, 4), 4)
+            >>> F.max_unpool1d(rv.tensor([[[9.0]]]), switches).tolist()
+            [[[0.0, 0.0, 0.0, 9.0]]]
+        """
+        flat = np.asarray(indices.numpy() if isinstance(indices, Tensor) else indices)
+        whole = isinstance(kernel_size, int)
+        axes = len(input_shape) - 2 if whole else len(kernel_size)  # type: ignore[arg-type]
+        window = _Window(
+            per_axis("switches", "kernel_size", kernel_size, axes),
+            per_axis("switches", "stride", kernel_size if stride is None else stride, axes),
+            per_axis("switches", "padding", padding, axes),
+            per_axis("switches", "dilation", dilation, axes),
+            ceil_mode=False,
+        )
+        spatial = tuple(input_shape[-axes:])
+        at = np.unravel_index(flat % max(int(np.prod(spatial)), 1), spatial)
+        taps = []
+        for i, coordinate in enumerate(at):
+            window_at = np.arange(flat.shape[-axes + i]).reshape([-1] + [1] * (axes - 1 - i))
+            start = window_at * window.stride[i] - window.padding[i]
+            tap, off = np.divmod(coordinate - start, window.dilation[i])
+            if (off != 0).any() or (tap < 0).any() or (tap >= window.kernel[i]).any():
+                raise ValueError(
+                    f"[switches] expected indices inside their windows of {window.kernel} with "
+                    f"stride {window.stride} and padding {window.padding} over {input_shape}, got "
+                    "others - switches fit only the pooling that made them"
+                )
+            taps.append(tap)
+        positions = np.ravel_multi_index(tuple(taps), window.kernel)
+        kind = np.uint8 if np.prod(window.kernel) <= 256 else np.int32
+        return cls(tensor(positions.astype(kind)), tuple(input_shape), window)
 
 
 class _MaxPool(Function):

@@ -77,15 +77,14 @@ class _To(Function):
 def _moved(x: Array, device: int) -> Array:
     if x.device == device:
         return x
-    y = _core.empty(x.shape, x.dtype, device)
-    if Device(device).type != "meta":
-        if Device(x.device).type == "meta":
-            raise TypeError(
-                "[to] expected a tensor with values, got one on device meta - create it on the "
-                "device that it shall live on"
-            )
-        _core.copy_into(y, x)
-    return y
+    if Device(device).type == "meta":
+        return _core.empty(x.shape, x.dtype, device)
+    if Device(x.device).type == "meta":
+        raise TypeError(
+            "[to] expected a tensor with values, got one on device meta - create it on the "
+            "device that it shall live on"
+        )
+    return _core.to_device(x, device)
 
 
 def _axis(op: str, dim: Any, n: int) -> int:
@@ -302,6 +301,12 @@ def to(x: Tensor, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if code == x.data.dtype and place == x.data.device:
         return x
     return _To.apply(x, dtype=code, device=place)
+
+
+@attach("cuda")
+def cuda(x: Tensor, index: int = 0) -> Tensor:
+    """The values on a GPU."""
+    return to(x, f"cuda:{index}")
 
 
 @attach("cpu")

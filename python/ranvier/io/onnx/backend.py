@@ -64,8 +64,19 @@ class Model(BackendRep):
 
         Raises:
             Unsupported: a value or an option that no op takes.
+            ValueError: other inputs than the graph has.
         """
-        given = inputs if isinstance(inputs, dict) else dict(zip(self.graph.inputs, inputs))  # noqa: B905
+        names = [name for name in self.graph.inputs if name not in self.graph.constants]
+        if isinstance(inputs, dict):
+            given = inputs
+        else:
+            every = len(inputs) > len(names)  # weights too, in place of the model's own
+            given = dict(zip(self.graph.inputs if every else names, inputs, strict=False))
+        if set(names) - set(given) or len(inputs) > len(self.graph.inputs):
+            raise ValueError(
+                f"[onnx] expected inputs {', '.join(names)}, got "
+                f"{', '.join(inputs) if isinstance(inputs, dict) else len(inputs)}"
+            )
         with no_grad():
             values = {name: from_host(value) for name, value in given.items()}
             return tuple([to_host(v) for v in self.graph.run(values)])
@@ -73,6 +84,15 @@ class Model(BackendRep):
 
 class RanvierBackend(Backend):
     """ONNX's interface to whatever runs its models."""
+
+    @classmethod
+    def is_compatible(cls, model: ModelProto, device: str = "CPU", **_: Any) -> bool:
+        """Whether every node of the model has an op."""
+        try:
+            cls.prepare(model, device)
+        except Unsupported:
+            return False
+        return True
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **_: Any) -> Model:

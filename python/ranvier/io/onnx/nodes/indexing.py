@@ -42,31 +42,33 @@ def _gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     return F.gather(x, axis, indices)
 
 
-@node("Scatter", "ScatterElements", halves=True)
+_REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+
+
+def _scattered(x: Tensor, axis: int, index: Tensor, updates: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return F.scatter(x, axis, index, updates)
+    return F.scatter_reduce(x, axis, index, updates, _REDUCTIONS[reduction])
+
+
+@node("Scatter", "ScatterElements")
 def _scatter_elements(
     x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
 ) -> Tensor:
-    put = {"none": F.scatter, "add": F.scatter_add}.get(reduction)
-    if put is None:
-        raise Unsupported(f"scatter by {reduction}")
-    return put(x, axis, indices, updates)
+    return _scattered(x, axis, indices, updates, reduction)
 
 
-@node("ScatterND", halves=True)
+@node("ScatterND")
 def _scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
-    if reduction == "none":
-        y = x.clone()
-        y[tuple(indices.unbind(-1))] = updates
-        return y
-    if reduction != "add":
-        raise Unsupported(f"scatter by {reduction}")
+    """The first axes as one axis of rows, and an index tuple as the number of a row."""
     depth = indices.shape[-1]
     lead, rest = x.shape[:depth], x.shape[depth:]
     row: Any = 0
     for part, size in zip(indices.unbind(-1), lead, strict=True):
         row = row * size + _wrapped(part, size)
-    rows = x.reshape(math.prod(lead), *rest)
-    return F.index_add(rows, 0, row.reshape(-1), updates.reshape(-1, *rest)).reshape(x.shape)
+    rows, new = x.reshape(math.prod(lead), math.prod(rest)), updates.reshape(-1, math.prod(rest))
+    index = F.broadcast_to(row.reshape(-1, 1), new.shape)
+    return _scattered(rows, 0, index, new, reduction).reshape(x.shape)
 
 
 @node("TensorScatter", halves=True)
@@ -125,17 +127,16 @@ def _nonzero(x: Tensor) -> Tensor:
 def _unique(
     x: Tensor, *, axis: int | None = None, sorted: int = 1, outputs: int
 ) -> tuple[Tensor, ...]:
-    if axis is not None:
-        raise Unsupported("Unique along an axis")
-    values, inverse, counts = F.unique(x, return_inverse=True, return_counts=True)
+    values, inverse, counts = F.unique(x, return_inverse=True, return_counts=True, dim=axis)
     inverse = inverse.reshape(-1)
-    back = slice(None, None, -1)  # of several places the last one written stays: the first
-    places = F.scatter(zeros_like(counts), 0, inverse[back], arange(inverse.size)[back])
+    # of several places for a number the last one written stays: backwards, the first
+    back = F.flip(inverse, 0), F.flip(arange(inverse.size), 0)
+    places = F.scatter(zeros_like(counts), 0, *back)
     if not sorted:  # in order of appearance
         order = F.argsort(places)
         rank = F.scatter(zeros_like(order), 0, order, arange(order.size))
-        values, places, counts = values[order], places[order], counts[order]
-        inverse = rank[inverse]
+        values = F.index_select(values, 0 if axis is None else axis, order)
+        places, counts, inverse = places[order], counts[order], rank[inverse]
     return values, places, inverse, counts
 
 

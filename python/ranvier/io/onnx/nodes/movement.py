@@ -145,10 +145,7 @@ def _slice(
 
 @node("Tile", halves=True)
 def _tile(x: Tensor, repeats: Tensor) -> Tensor:
-    pairs = [(r, n) for r, n in zip(numbers(repeats), x.shape, strict=True)]
-    wide = x.reshape(tuple([m for _, n in pairs for m in (1, n)]))
-    wide = wide.expand(tuple([m for pair in pairs for m in pair]))
-    return wide.reshape(tuple([r * n for r, n in pairs]))
+    return F.tile(x, *numbers(repeats))
 
 
 @node("Trilu", halves=True)

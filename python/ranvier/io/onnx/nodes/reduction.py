@@ -30,12 +30,18 @@ def _extreme(function: Callable[..., Tensor], neutral: float) -> Callable[..., T
 
 
 def _log_sum_exp(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
-    if x.size == 0:
-        return F.log(F.sum(x, dim, keepdim))
-    top = F.max(x, dim, True)
-    top = F.where(F.isfinite(top), top, 0.0)
-    sums = F.log(F.sum(F.exp(x - top), dim, keepdim))
-    return sums + (top if keepdim else top.reshape(sums.shape))
+    return F.logsumexp(x, dim, keepdim) if dim else x
+
+
+def _norm(p: int) -> Callable[..., Tensor]:
+    """By our norm; of integers, which it refuses, by sums."""
+
+    def run(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
+        if x.dtype.is_floating_point and dim:
+            return F.norm(x, p, dim, keepdim)
+        return _sum(F.abs(x), dim, keepdim) if p == 1 else F.sqrt(_sum(F.square(x), dim, keepdim))
+
+    return run
 
 
 def _reduction(function: Callable[..., Tensor], name: str) -> None:
@@ -53,12 +59,6 @@ def _reduction(function: Callable[..., Tensor], name: str) -> None:
     node(name)(run)
 
 
-def _elementwise_first(
-    function: Callable[[Tensor], Tensor], then: Callable[..., Tensor]
-) -> Callable[..., Tensor]:
-    return lambda x, dim, keepdim: then(function(x), dim, keepdim)
-
-
 def _sum(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     return F.sum(x, dim, keepdim) if dim else x
 
@@ -68,11 +68,11 @@ _reduction(F.mean, "ReduceMean")
 _reduction(F.prod, "ReduceProd")
 _reduction(_extreme(F.max, -math.inf), "ReduceMax")
 _reduction(_extreme(F.min, math.inf), "ReduceMin")
-_reduction(_elementwise_first(F.abs, _sum), "ReduceL1")
-_reduction(_elementwise_first(F.square, _sum), "ReduceSumSquare")
+_reduction(_norm(1), "ReduceL1")
+_reduction(lambda x, dim, keepdim: _sum(F.square(x), dim, keepdim), "ReduceSumSquare")
 _reduction(_log_sum_exp, "ReduceLogSumExp")
 _reduction(lambda x, dim, keepdim: F.log(_sum(x, dim, keepdim)), "ReduceLogSum")
-_reduction(lambda x, dim, keepdim: F.sqrt(_sum(F.square(x), dim, keepdim)), "ReduceL2")
+_reduction(_norm(2), "ReduceL2")
 
 
 def _position(function: Callable[..., Tensor], name: str) -> None:

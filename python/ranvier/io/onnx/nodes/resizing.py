@@ -105,26 +105,47 @@ def _resized_axis(
     return y, (at < 0) | (at > size - 1)
 
 
+# What our `interpolate` does, in ONNX's words: (coordinates, rounding), then its own options.
+OURS = {
+    "nearest": [
+        (("asymmetric", "floor"), ("nearest", False)),
+        (("half_pixel", "round_prefer_ceil"), ("nearest-exact", False)),
+    ],
+    "linear": [(("half_pixel", ""), ("linear", False)), (("align_corners", ""), ("linear", True))],
+}
+
+
+def _share(mode: _Mode, size: int, out: int, scale: float) -> np.ndarray:
+    """(out, size): how much each sample of an axis adds to each of the new one."""
+    at = _positions(mode.coordinates, size, out, scale, (0.0, 1.0))
+    places, weights = _weights(mode, at, size, scale)
+    share = np.zeros((out, size))
+    for place, weight in zip(places, weights, strict=True):
+        share[np.arange(out), place] += weight
+    return share
+
+
 def _interpolated(
-    x: Tensor, outs: list[int], scales: list[float] | None, mode: _Mode
+    x: Tensor, outs: list[int], scales: list[float], by_size: bool, mode: _Mode
 ) -> Tensor | None:
-    """By our `interpolate`, where it does what ONNX asks for; else None."""
-    if x.ndim not in (3, 4, 5) or tuple(outs[:2]) != x.shape[:2] or mode.antialias:
+    """By our `interpolate`, where that takes the same samples by the same weights; else None."""
+    if x.ndim not in (3, 4, 5) or tuple(outs[:2]) != x.shape[:2]:
         return None
-    asked = (mode.kind, mode.coordinates, mode.rounding if mode.kind == "nearest" else "")
-    ours = {
-        ("nearest", "asymmetric", "floor"): ("nearest", False),
-        ("nearest", "half_pixel", "round_prefer_ceil"): ("nearest-exact", False),
-        ("linear", "half_pixel", ""): ("linear", False),
-        ("linear", "align_corners", ""): ("linear", True),
-    }.get(asked)
-    if ours is None or (ours[0] == "linear" and not x.dtype.is_floating_point):
+    if mode.coordinates == "tf_crop_and_resize" or not x.dtype.is_floating_point:
         return None
-    if ours[1] and scales and [n * s for n, s in zip(x.shape, scales, strict=True)] != outs:
-        return None  # ours lets the corners coincide whatever the scale
-    if scales is None:
-        return F.interpolate(x, tuple(outs[2:]), None, *ours)
-    return F.interpolate(x, None, tuple(scales[2:]), *ours)
+    axes = [(x.shape[a], outs[a], scales[a]) for a in range(2, x.ndim) if outs[a] != x.shape[a]]
+    if not axes:
+        return None
+    for (coordinates, rounding), options in OURS.get(mode.kind, []):
+        candidate = _Mode(mode.kind, coordinates, rounding, mode.a, False, False)
+        # ours lets the corners coincide whatever the scale, as ONNX does at the ratio of the sizes
+        ratios = [out / n if options[1] else scale for n, out, scale in axes]
+        ours = [_share(candidate, n, out, r) for (n, out, _), r in zip(axes, ratios, strict=True)]
+        asked = [_share(mode, *axis) for axis in axes]
+        if all(np.allclose(a, b, atol=1e-12) for a, b in zip(ours, asked, strict=True)):
+            size = tuple(outs[2:]) if by_size else None
+            return F.interpolate(x, size, None if by_size else tuple(scales[2:]), *options)
+    return None
 
 
 def _sizes(
@@ -167,7 +188,7 @@ def _resize(
     if sizes is not None and sizes.size == 0:
         sizes = None
     outs, factors = _sizes(x, scales, sizes, dims, keep_aspect_ratio_policy)
-    y = _interpolated(x, outs, factors if sizes is None else None, asked)
+    y = _interpolated(x, outs, factors, sizes is not None, asked)
     if y is not None:
         return y
     crops = [(0.0, 1.0)] * x.ndim

@@ -1,0 +1,732 @@
+// The fibers, the watched shared memory and the guarded device memory of the emulation.
+#include "cuda/core/emulation.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/device_abi.h"
+#include "cuda/core/async.h"
+#include "cuda/core/backend.h"
+
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+// ---- Switching between fibers -------------------------------------------------------------------
+
+#if defined(__x86_64__)
+// Saves the registers that a function must keep on this stack, and takes up the other one.
+extern "C" void rv_emulation_switch(void** save, void* load) __attribute__((visibility("hidden")));
+asm(R"(
+.text
+.hidden rv_emulation_switch
+.globl rv_emulation_switch
+.type rv_emulation_switch, @function
+rv_emulation_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size rv_emulation_switch, . - rv_emulation_switch
+)");
+#endif
+
+namespace ranvier::emulation {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kStackBytes = 128 * 1024;  // and a guard page below
+
+#if defined(__x86_64__)
+struct Context {
+  void* sp = nullptr;
+};
+void switch_to(Context& from, Context& to) { rv_emulation_switch(&from.sp, to.sp); }
+void prepare(Context& c, char* stack, size_t bytes, void (*entry)()) {
+  auto top = reinterpret_cast<uintptr_t>(stack + bytes) & ~uintptr_t{15};
+  auto* sp = reinterpret_cast<void**>(top);
+  *--sp = nullptr;  // where `entry` would return to, had it an end; keeps the stack aligned
+  *--sp = reinterpret_cast<void*>(entry);
+  for (int i = 0; i < 6; ++i) *--sp = nullptr;
+  c.sp = sp;
+}
+#else
+struct Context {
+  ucontext_t context;
+};
+void switch_to(Context& from, Context& to) { swapcontext(&from.context, &to.context); }
+void prepare(Context& c, char* stack, size_t bytes, void (*entry)()) {
+  getcontext(&c.context);
+  c.context.uc_stack.ss_sp = stack;
+  c.context.uc_stack.ss_size = bytes;
+  c.context.uc_link = nullptr;
+  makecontext(&c.context, entry, 0);
+}
+#endif
+
+// ---- State of the one launch that runs ----------------------------------------------------------
+
+enum class State : uint8_t { Fresh, Ready, Barrier, Warp, Done };
+
+struct Pending {  // a copy that has not landed
+  const Segment* segment;
+  int64_t at, count;
+  const void* from;  // null: zeros
+};
+
+struct Fiber {
+  Context context;
+  char* stack = nullptr;
+  State state = State::Fresh;
+  uint3 index{};
+  Site site{};
+  uint32_t mask = 0;
+  Exchange* exchange = nullptr;  // of the collective it is in, or was in last
+  std::vector<Pending> open;     // of the group that is not closed yet
+  std::vector<std::vector<Pending>> groups;
+};
+
+struct Warp {
+  uint32_t epoch = 0;      // __syncwarp calls
+  uint64_t last_sync = 0;  // serial of the last one
+};
+
+struct Machine {
+  std::mutex lock;  // one launch at a time
+  const char* kernel = "";
+  void (*body)(void*) = nullptr;
+  void* argument = nullptr;
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  int threads = 0, arrived = 0, done = 0;
+  int current = -1;  // the running fiber
+  Context scheduler;
+  uint32_t block_epoch = 0;
+  uint64_t serial = 0;
+  std::vector<char*> stacks;         // free ones
+  std::vector<Exchange*> exchanges;  // free ones
+  std::vector<Segment> segments;     // of the block
+  std::vector<std::vector<Trace>> traces;
+  std::vector<char> arena;
+  size_t arena_used = 0;
+  std::string error;
+  sigjmp_buf fault;
+  std::mt19937_64 random;
+};
+Machine& machine() {
+  static auto* m = new Machine;
+  return *m;
+}
+
+enum class Order { Forward, Reverse, Shuffled };
+Order g_order = Order::Forward;
+uint64_t g_seed = 0;
+bool g_late_copies = false;
+
+std::string where(const Machine& m) {
+  std::string s =
+      text("kernel ", m.kernel, ", block (", blockIdx.x, ", ", blockIdx.y, ", ", blockIdx.z, ")");
+  if (m.current >= 0) {
+    const uint3& t = m.fibers[static_cast<size_t>(m.current)].index;
+    s += text(", thread (", t.x, ", ", t.y, ", ", t.z, ")");
+  }
+  return s;
+}
+
+std::string name_of(Site site) {
+  const char* slash = strrchr(site.file, '/');
+  return text(slash ? slash + 1 : site.file, ':', site.line);
+}
+
+void report(Machine& m, const std::string& what) {
+  if (m.error.empty()) m.error = "emulation: " + what + " (" + where(m) + ")";
+}
+
+char* new_stack(Machine& m) {
+  if (!m.stacks.empty()) {
+    char* s = m.stacks.back();
+    m.stacks.pop_back();
+    return s;
+  }
+  void* p = mmap(nullptr, kStackBytes + kPage, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  RV_CHECK(p != MAP_FAILED, "emulation", Memory, "expected memory for a thread's stack");
+  mprotect(p, kPage, PROT_NONE);
+  return static_cast<char*>(p) + kPage;
+}
+
+void give_back(Machine& m, Fiber& f) {
+  if (f.exchange && --f.exchange->readers == 0) m.exchanges.push_back(f.exchange);
+  f.exchange = nullptr;
+}
+
+void leave(Machine& m) {  // the running fiber gives way to the scheduler
+  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  switch_to(f.context, m.scheduler);
+}
+
+// A thread ended, or arrived at a barrier: is the barrier complete?
+void settle_barrier(Machine& m) {
+  if (m.arrived == 0 || m.arrived < m.threads) return;
+  const Site* site = nullptr;
+  for (Fiber& f : m.fibers) {
+    if (!site) site = &f.site;
+    if (!(f.site == *site))
+      return report(m, text("threads of a block wait at two barriers, ", name_of(*site), " and ",
+                            name_of(f.site)));
+  }
+  for (Fiber& f : m.fibers) f.state = State::Ready;
+  m.arrived = 0;
+  ++m.block_epoch;
+}
+
+void entry() {
+  Machine& m = machine();
+  m.body(m.argument);
+  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  f.state = State::Done;
+  ++m.done;
+  leave(m);
+  __builtin_unreachable();
+}
+
+std::string stuck(const Machine& m) {
+  std::map<std::string, int> places;
+  for (const Fiber& f : m.fibers) {
+    if (f.state == State::Done)
+      ++places["at the end of the kernel"];
+    else
+      ++places[text(f.state == State::Barrier ? "at the barrier " : "at the warp collective ",
+                    name_of(f.site))];
+  }
+  std::string s = "threads of a block wait for each other forever:";
+  for (auto& [place, count] : places) s += text(' ', count, ' ', place, ';');
+  s.pop_back();
+  return s;
+}
+
+void resume(Machine& m, int i) {
+  Fiber& f = m.fibers[static_cast<size_t>(i)];
+  if (f.state == State::Fresh) {
+    f.stack = new_stack(m);
+    prepare(f.context, f.stack, kStackBytes, &entry);
+  }
+  f.state = State::Ready;
+  m.current = i;
+  threadIdx = f.index;
+  switch_to(m.scheduler, f.context);
+  m.current = -1;
+  if (f.state == State::Done && f.stack) {
+    give_back(m, f);
+    m.stacks.push_back(f.stack);
+    f.stack = nullptr;
+  }
+}
+
+void reorder(Machine& m, std::vector<int64_t>& order) {
+  if (g_order == Order::Shuffled) std::shuffle(order.begin(), order.end(), m.random);
+}
+
+std::vector<int64_t> sequence(Machine& m, int64_t n) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i)
+    order[static_cast<size_t>(i)] = g_order == Order::Reverse ? n - 1 - i : i;
+  reorder(m, order);
+  return order;
+}
+
+void run_block(Machine& m) {
+  m.arrived = m.done = 0;
+  m.block_epoch = 1;
+  m.arena_used = 0;
+  m.segments.clear();
+  m.fibers.assign(static_cast<size_t>(m.threads), Fiber{});
+  m.warps.assign(static_cast<size_t>(m.threads / warpSize), Warp{});
+  for (int i = 0; i < m.threads; ++i) {
+    const auto u = static_cast<unsigned>(i);
+    m.fibers[static_cast<size_t>(i)].index = {u % blockDim.x, u / blockDim.x % blockDim.y,
+                                              u / blockDim.x / blockDim.y};
+  }
+  std::vector<int64_t> order = sequence(m, m.threads);
+  while (m.done < m.threads && m.error.empty()) {
+    bool moved = false;
+    for (int64_t i : order) {
+      const State s = m.fibers[static_cast<size_t>(i)].state;
+      if (s != State::Fresh && s != State::Ready) continue;
+      moved = true;
+      resume(m, static_cast<int>(i));
+      if (!m.error.empty()) return;
+    }
+    if (!moved) return report(m, stuck(m));
+    reorder(m, order);
+  }
+}
+
+// ---- Device memory
+// -------------------------------------------------------------------------------
+
+// Device addresses lie in a reserved range that nobody can touch; `kSpan` bytes above each lies the
+// memory itself, which only kernels and copies look for. A block ends where its last page ends,
+// with an unreadable page behind it.
+constexpr int64_t kSpan = int64_t{1} << 40;
+
+struct Heap {
+  std::mutex lock;
+  char* base = nullptr;
+  int64_t used = 0;
+  std::map<int64_t, int64_t> live;               // offset of the data -> bytes
+  std::map<int64_t, std::vector<int64_t>> free;  // pages -> offsets of the first page
+};
+Heap& heap() {
+  static auto* h = new Heap;
+  return *h;
+}
+
+int64_t pages_of(int64_t bytes) {
+  return std::max<int64_t>(1, (bytes + static_cast<int64_t>(kPage) - 1) / kPage);
+}
+
+std::string about(const void* address) {
+  Heap& h = heap();
+  const int64_t at = static_cast<const char*>(address) - h.base - kSpan;
+  auto text_of = [](int64_t n, int64_t size, const char* side) {
+    return text("an access ", n, " bytes ", side, " an array of ", size, " bytes");
+  };
+  auto after = h.live.upper_bound(at);
+  if (after != h.live.begin()) {
+    auto before = std::prev(after);
+    const int64_t past = at - (before->first + before->second);
+    if (past >= 0 && past < 4 * static_cast<int64_t>(kPage))
+      return text_of(past, before->second, "past the end of");
+  }
+  if (after != h.live.end() && after->first - at < 4 * static_cast<int64_t>(kPage))
+    return text_of(after->first - at, after->second, "before the start of");
+  return "an access to memory that is no device array, or is one no more";
+}
+
+void on_fault(int signal, siginfo_t* info, void*) {
+  Machine& m = machine();
+  if (m.current < 0) {  // not ours
+    struct sigaction usual{};
+    usual.sa_handler = SIG_DFL;
+    sigaction(signal, &usual, nullptr);
+    return;
+  }
+  report(m, about(info->si_addr));
+  siglongjmp(m.fault, 1);
+}
+
+// Faults of kernels become errors, and everybody else's stay what they are.
+class FaultGuard {
+ public:
+  FaultGuard() {
+    static char stack[64 * 1024];
+    stack_t own{};
+    own.ss_sp = stack;
+    own.ss_size = sizeof stack;
+    sigaltstack(&own, &old_stack_);
+    struct sigaction action{};
+    action.sa_sigaction = &on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, &old_);
+  }
+  ~FaultGuard() {
+    sigaction(SIGSEGV, &old_, nullptr);
+    sigaltstack(&old_stack_, nullptr);
+  }
+
+ private:
+  struct sigaction old_{};
+  stack_t old_stack_{};
+};
+
+}  // namespace
+
+void stop(const char* format, ...) {
+  char line[512];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(line, sizeof line, format, list);
+  va_end(list);
+  Machine& m = machine();
+  report(m, line);
+  leave(m);  // for good: a launch with an error is never resumed
+  __builtin_unreachable();
+}
+
+int lane() { return machine().current % warpSize; }
+
+void barrier(Site site) {
+  Machine& m = machine();
+  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  give_back(m, f);
+  f.site = site;
+  f.state = State::Barrier;
+  ++m.arrived;
+  settle_barrier(m);
+  leave(m);
+}
+
+const Exchange& gather(uint32_t mask, const void* mine, int bytes, Site site) {
+  Machine& m = machine();
+  const int me = m.current, lane = me % warpSize, first = me - lane;
+  Fiber& f = m.fibers[static_cast<size_t>(me)];
+  if (!(mask >> lane & 1)) stop("a thread calls a warp collective whose mask leaves it out");
+  give_back(m, f);
+  f.site = site;
+  f.mask = mask;
+  // The collective that other lanes of the mask wait in already, or a new one.
+  Exchange* e = nullptr;
+  bool complete = true;
+  for (int l = 0; l < warpSize; ++l) {
+    if (l == lane || !(mask >> l & 1)) continue;
+    const Fiber& o = m.fibers[static_cast<size_t>(first + l)];
+    if (o.state == State::Done)
+      stop("a warp collective at %s waits for lane %d, which has ended", name_of(site).c_str(), l);
+    const bool here = o.state == State::Warp && o.site == site && o.mask == mask;
+    if (here) e = o.exchange;
+    complete = complete && here;
+  }
+  if (!e) {
+    if (m.exchanges.empty()) {
+      e = new Exchange;
+    } else {
+      e = m.exchanges.back();
+      m.exchanges.pop_back();
+    }
+    e->readers = 0;
+    e->serial = ++m.serial;
+  }
+  memcpy(e->value[lane], mine, static_cast<size_t>(bytes));
+  ++e->readers;
+  f.exchange = e;
+  if (complete) {
+    for (int l = 0; l < warpSize; ++l)
+      if (mask >> l & 1) m.fibers[static_cast<size_t>(first + l)].state = State::Ready;
+  } else {
+    f.state = State::Warp;
+    leave(m);
+  }
+  return *e;
+}
+
+Segment& segment(int64_t count, int64_t item, Site site) {
+  Machine& m = machine();
+  for (Segment& s : m.segments)
+    if (s.site == site && s.count == count && s.item == item) return s;
+  constexpr size_t kMost = 227 * 1024;
+  if (m.arena.size() != kMost) m.arena.resize(kMost);
+  if (m.segments.capacity() < 64) m.segments.reserve(64), m.traces.resize(64);
+  const auto bytes = static_cast<size_t>(count * item);
+  if (m.segments.size() == 64 || m.arena_used + bytes > kMost)
+    stop("a block asks for more shared memory than there is: %zu bytes, most are %zu",
+         m.arena_used + bytes, kMost);
+  std::vector<Trace>& traces = m.traces[m.segments.size()];
+  traces.assign(static_cast<size_t>(count), Trace{});
+  memset(m.arena.data() + m.arena_used, 0xff, bytes);  // NaN
+  m.segments.push_back({m.arena.data() + m.arena_used, traces.data(), count, item, site});
+  m.arena_used += (bytes + 15) / 16 * 16;
+  return m.segments.back();
+}
+
+// Whether what another thread did at these times can be under way still.
+static bool unordered(const Machine& m, int32_t other, uint32_t block, uint32_t warp) {
+  if (other == m.current || block != m.block_epoch) return false;
+  const int mine = m.current / warpSize;
+  return other / warpSize != mine || warp == m.warps[static_cast<size_t>(mine)].epoch;
+}
+
+static Trace& trace(const Segment& s, int64_t i, const char* what) {
+  if (i < 0 || i >= s.count)
+    stop("%s of element %lld of the shared array at %s, which has %lld", what,
+         static_cast<long long>(i), name_of(s.site).c_str(), static_cast<long long>(s.count));
+  return s.traces[i];
+}
+
+void note_read(const Segment& s, int64_t i) {
+  Machine& m = machine();
+  Trace& t = trace(s, i, "a read");
+  if (t.writer == -1)
+    stop("a read of element %lld of the shared array at %s, which nobody wrote",
+         static_cast<long long>(i), name_of(s.site).c_str());
+  if (unordered(m, t.writer, t.write_block, t.write_warp))
+    stop(
+        "element %lld of the shared array at %s is read without a barrier after thread %d wrote it",
+        static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
+  const int warp = m.current / warpSize;
+  if (t.read_block != m.block_epoch || t.reader == -1) {
+    t.reader = m.current;
+  } else if (t.reader != m.current) {
+    const bool same = t.reader >= 0 ? t.reader / warpSize == warp : t.reader == -2 - 2 * warp;
+    t.reader = same ? -2 - 2 * warp : -3;  // several: of this warp (even codes), of several warps
+  }
+  t.read_block = m.block_epoch;
+  t.read_warp = m.warps[static_cast<size_t>(warp)].epoch;
+}
+
+void note_write(const Segment& s, int64_t i) {
+  Machine& m = machine();
+  Trace& t = trace(s, i, "a write");
+  if (t.writer != -1 && unordered(m, t.writer, t.write_block, t.write_warp))
+    stop(
+        "element %lld of the shared array at %s is written without a barrier after thread %d "
+        "wrote it",
+        static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
+  const int warp = m.current / warpSize;
+  bool raced = false;
+  if (t.reader != -1 && t.read_block == m.block_epoch) {
+    if (t.reader >= 0)
+      raced = unordered(m, t.reader, t.read_block, t.read_warp);
+    else
+      raced = t.reader != -2 - 2 * warp || t.read_warp == m.warps[static_cast<size_t>(warp)].epoch;
+  }
+  if (raced)
+    stop("element %lld of the shared array at %s is written without a barrier after it was read",
+         static_cast<long long>(i), name_of(s.site).c_str());
+  t.writer = m.current;
+  t.write_block = m.block_epoch;
+  t.write_warp = m.warps[static_cast<size_t>(warp)].epoch;
+}
+
+// ---- Asynchronous copies ------------------------------------------------------------------------
+
+static void land(const Pending& p) {
+  for (int64_t i = 0; i < p.count; ++i) note_write(*p.segment, p.at + i);
+  char* to = p.segment->data + p.at * p.segment->item;
+  const auto bytes = static_cast<size_t>(p.count * p.segment->item);
+  if (p.from)
+    memcpy(to, p.from, bytes);
+  else
+    memset(to, 0, bytes);
+}
+
+void copy_later(const Segment& s, int64_t i, const void* from, int64_t count) {
+  Machine& m = machine();
+  trace(s, i + count - 1, "a copy");
+  const Pending p{&s, i, count, from};
+  if (!g_late_copies) return land(p);
+  // Until it lands nobody may read what was there, nor anything else.
+  for (int64_t k = i; k < i + count; ++k) {
+    note_write(s, k);
+    s.traces[k].writer = -1;
+  }
+  memset(s.data + i * s.item, 0xff, static_cast<size_t>(count * s.item));
+  m.fibers[static_cast<size_t>(m.current)].open.push_back(p);
+}
+
+void close_group() {
+  Fiber& f = machine().fibers[static_cast<size_t>(machine().current)];
+  f.groups.push_back(std::move(f.open));
+  f.open.clear();
+}
+
+void wait_groups(int newest) {
+  Fiber& f = machine().fibers[static_cast<size_t>(machine().current)];
+  while (static_cast<int>(f.groups.size()) > newest) {
+    for (const Pending& p : f.groups.front()) land(p);
+    f.groups.erase(f.groups.begin());
+  }
+}
+
+void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context) {
+  Machine& m = machine();
+  std::lock_guard guard(m.lock);
+  const int64_t threads = int64_t{block.x} * block.y * block.z;
+  const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
+  RV_CHECK(threads > 0 && threads <= 1024 && threads % warpSize == 0 && block.z <= 64, kernel,
+           Runtime, "emulation: a launch needs whole warps and at most 1024 threads a block, got ",
+           threads);
+  RV_CHECK(blocks > 0 && grid.x <= 0x7fffffff && grid.y <= 65535 && grid.z <= 65535, kernel,
+           Runtime, "emulation: a launch needs 1 to 2^31-1, 65535, 65535 blocks, got ", grid.x,
+           ", ", grid.y, ", ", grid.z);
+  m.kernel = kernel;
+  m.body = body;
+  m.argument = context;
+  m.threads = static_cast<int>(threads);
+  m.error.clear();
+  m.current = -1;
+  m.random.seed(g_seed);
+  blockDim = block;
+  gridDim = grid;
+  const std::vector<int64_t> order = sequence(m, blocks);
+  {
+    FaultGuard faults;
+    if (sigsetjmp(m.fault, 1) == 0) {
+      for (int64_t b : order) {
+        const auto u = static_cast<uint64_t>(b);
+        blockIdx = {static_cast<unsigned>(u % grid.x), static_cast<unsigned>(u / grid.x % grid.y),
+                    static_cast<unsigned>(u / grid.x / grid.y)};
+        run_block(m);
+        if (!m.error.empty()) break;
+      }
+    }
+  }
+  m.current = -1;
+  if (!m.error.empty()) {
+    for (Fiber& f : m.fibers) {  // abandoned where they stand
+      if (f.stack) m.stacks.push_back(f.stack);
+    }
+    m.fibers.clear();
+    throw Error(ErrorKind::Runtime, m.error);
+  }
+}
+
+void* reach(void* address) { return static_cast<char*>(address) + kSpan; }
+
+}  // namespace ranvier::emulation
+
+void __syncwarp(uint32_t mask, const char* file, int line) {
+  using namespace ranvier::emulation;
+  const char none = 0;
+  const Exchange& e = gather(mask, &none, 1, {file, line});
+  Machine& m = machine();
+  Warp& w = m.warps[static_cast<size_t>(m.current / warpSize)];
+  if (w.last_sync < e.serial) {  // the first lane to go on counts for all
+    w.last_sync = e.serial;
+    ++w.epoch;
+  }
+}
+
+uint32_t __ballot_sync(uint32_t mask, int predicate, const char* file, int line) {
+  using namespace ranvier::emulation;
+  const char mine = predicate != 0;
+  const Exchange& e = gather(mask, &mine, 1, {file, line});
+  uint32_t votes = 0;
+  for (int l = 0; l < warpSize; ++l)
+    if ((mask >> l & 1) && e.value[l][0]) votes |= 1u << l;
+  return votes;
+}
+
+// ---- What the library offers
+// ---------------------------------------------------------------------
+
+namespace ranvier::backend {
+using emulation::heap;
+using emulation::kPage;
+using emulation::kSpan;
+
+const char* const kFlavor = "emulation";
+const char* const kBuilt = "CUDA kernels compiled for the host";
+const bool kExact = true;
+
+int devices() { return 2; }  // the second is there to test tensors on two devices in one op
+
+std::string describe(int) { return "emulated on the host, for tests"; }
+
+Place place(int device) { return {device, nullptr}; }
+
+void finish(const Place&) { raise_index_error(); }
+
+void* allocate(int, int64_t bytes) {
+  emulation::Heap& h = heap();
+  std::lock_guard guard(h.lock);
+  if (!h.base) {
+    void* p =
+        mmap(nullptr, 2 * kSpan, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    RV_CHECK(p != MAP_FAILED, "emulation", Memory, "2 TB of addresses could not be reserved");
+    h.base = static_cast<char*>(p);
+  }
+  const int64_t pages = emulation::pages_of(bytes), page = static_cast<int64_t>(kPage);
+  std::vector<int64_t>& free = h.free[pages];
+  int64_t first;
+  if (free.size() > 16) {  // the oldest: what was freed just now stays out of reach for a while
+    first = free.front();
+    free.erase(free.begin());
+  } else {
+    first = h.used;
+    RV_CHECK(first + (pages + 1) * page <= kSpan, "emulation", Memory,
+             "the addresses that were reserved are used up");
+    h.used += (pages + 1) * page;
+  }
+  char* memory = h.base + kSpan + first;
+  RV_CHECK(mprotect(memory, static_cast<size_t>(pages * page), PROT_READ | PROT_WRITE) == 0,
+           "emulation", Memory, "the host has no memory for ", bytes, " bytes");
+  memset(memory, 0xff, static_cast<size_t>(pages * page));  // NaN: nobody may rely on fresh memory
+  // Against the end, as far as the widest element (16 bytes) allows.
+  const int64_t at = first + pages * page - (bytes + 15) / 16 * 16;
+  h.live[at] = bytes;
+  return h.base + at;
+}
+
+void release(int, void* data) {
+  emulation::Heap& h = heap();
+  std::lock_guard guard(h.lock);
+  const int64_t at = static_cast<char*>(data) - h.base;
+  const int64_t bytes = h.live.at(at), pages = emulation::pages_of(bytes);
+  h.live.erase(at);
+  const int64_t first = at / static_cast<int64_t>(kPage) * static_cast<int64_t>(kPage);
+  char* memory = h.base + kSpan + (bytes == 0 ? at - static_cast<int64_t>(kPage) : first);
+  madvise(memory, static_cast<size_t>(pages) * kPage, MADV_DONTNEED);
+  mprotect(memory, static_cast<size_t>(pages) * kPage, PROT_NONE);
+  h.free[pages].push_back(memory - h.base - kSpan);
+}
+
+void* allocate_scratch(const Place& p, int64_t bytes) { return allocate(p.device, bytes); }
+void release_scratch(const Place& p, void* data) { release(p.device, data); }
+
+void copy(const Place&, void* to, const void* from, int64_t bytes) {
+  emulation::Heap& h = heap();
+  auto host = [&](const void* p) {
+    const auto at = static_cast<const char*>(p) - h.base;
+    return h.base && at >= 0 && at < kSpan ? const_cast<char*>(static_cast<const char*>(p)) + kSpan
+                                           : const_cast<void*>(p);
+  };
+  memmove(host(to), host(from), static_cast<size_t>(bytes));
+}
+
+void synchronize(const Place&) { raise_index_error(); }
+
+IndexFlag* index_flag() {
+  static IndexFlag flag;
+  return &flag;
+}
+
+void option(const std::string& name, const std::string& value) {
+  using namespace emulation;
+  if (name == "order") {
+    if (value == "forward") {
+      g_order = Order::Forward;
+    } else if (value == "reverse") {
+      g_order = Order::Reverse;
+    } else {
+      char* end = nullptr;
+      g_seed = strtoull(value.c_str(), &end, 10);
+      RV_CHECK(end && *end == 0 && !value.empty(), "emulation", Value,
+               "expected order 'forward', 'reverse' or a seed, got '", value, "'");
+      g_order = Order::Shuffled;
+    }
+  } else if (name == "copies") {
+    RV_CHECK(value == "early" || value == "late", "emulation", Value,
+             "expected copies 'early' or 'late', got '", value, "'");
+    g_late_copies = value == "late";
+  } else {
+    fail("emulation", ErrorKind::Value, "expected the option order or copies, got '", name, "'");
+  }
+}
+
+}  // namespace ranvier::backend

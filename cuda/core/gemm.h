@@ -1,0 +1,233 @@
+// Products of matrices whose elements are computed where they are needed: matmul, linear and every
+// pass of a convolution are this kernel with other operands.
+//
+//   out(batch, i, j) = sum over d < depth of left(batch, i, d) * right(batch, j, d)
+//
+// An operand is a set of lines along the depth:
+//
+//   struct Operand {
+//     struct Line {...};                                   // what one line needs, computed once
+//     __device__ Line line(int64_t batch, int64_t i) const;  // i < lines, or past the end
+//     __device__ T load(const Line&, int64_t d) const;     // zero for lines past the end
+//     bool depth_fast;                                     // neighbours in memory lie along the
+//     depth
+//   };
+//
+// and the result goes to `out.store(batch, i, j, value)`. One block computes a tile of BM x BN in
+// steps of BK, each thread TM x TN of it in registers; the next step's elements travel while this
+// one is multiplied. Where tiles are few and the depth is long, it is cut into pieces that other
+// blocks sum; a second kernel adds them in order. All by the shape alone: the same bits on any run.
+#pragma once
+
+#include "cuda/core/launch.h"
+
+namespace ranvier::gemm {
+
+constexpr int kThreads = 256;
+
+inline __device__ float fused(float a, float b, float c) { return fmaf(a, b, c); }
+inline __device__ double fused(double a, double b, double c) { return fma(a, b, c); }
+
+struct Size {
+  int64_t batches, m, n, depth;
+  int64_t pieces, share;  // of the depth
+};
+
+template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
+__global__ void __launch_bounds__(kThreads)
+    tile_kernel(Size size, Left left, Right right, Out out, T* partial) {
+  static_assert(BM / TM * (BN / TN) == kThreads && BM * BK % kThreads == 0);
+  constexpr int kLeft = BM * BK / kThreads, kRight = BN * BK / kThreads;
+  constexpr int kLeftRow = BM + 4, kRightRow = BN + 4;  // padded: fewer bank conflicts
+  RV_SHARED(T, tile_left, BK * kLeftRow);
+  RV_SHARED(T, tile_right, BK * kRightRow);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t i0 = int64_t{blockIdx.x} * BM, j0 = int64_t{blockIdx.y} * BN;
+  const int64_t batch = blockIdx.z / size.pieces, piece = blockIdx.z % size.pieces;
+  const int64_t first = piece * size.share;
+  const int64_t last = first + size.share < size.depth ? first + size.share : size.depth;
+
+  // Element e of a tile: neighbouring threads take neighbours in memory.
+  typename Left::Line left_line[kLeft];
+  typename Right::Line right_line[kRight];
+  int left_i[kLeft], left_d[kLeft], right_j[kRight], right_d[kRight];
+#pragma unroll
+  for (int e = 0; e < kLeft; ++e) {
+    const int at = thread + e * kThreads;
+    left_i[e] = left.depth_fast ? at / BK : at % BM;
+    left_d[e] = left.depth_fast ? at % BK : at / BM;
+    left_line[e] = left.line(batch, i0 + left_i[e]);
+  }
+#pragma unroll
+  for (int e = 0; e < kRight; ++e) {
+    const int at = thread + e * kThreads;
+    right_j[e] = right.depth_fast ? at / BK : at % BN;
+    right_d[e] = right.depth_fast ? at % BK : at / BN;
+    right_line[e] = right.line(batch, j0 + right_j[e]);
+  }
+  T next_left[kLeft], next_right[kRight];
+  auto fetch = [&](int64_t d0) {
+#pragma unroll
+    for (int e = 0; e < kLeft; ++e) {
+      const int64_t d = d0 + left_d[e];
+      next_left[e] = d < last ? left.load(left_line[e], d) : T(0);
+    }
+#pragma unroll
+    for (int e = 0; e < kRight; ++e) {
+      const int64_t d = d0 + right_d[e];
+      next_right[e] = d < last ? right.load(right_line[e], d) : T(0);
+    }
+  };
+
+  T sum[TM][TN] = {};
+  // Rows and columns of a thread are a stride apart, so that neighbours read neighbours.
+  constexpr int kRows = BM / TM, kColumns = BN / TN;
+  const int row = thread / kColumns, column = thread % kColumns;
+  fetch(first);
+  for (int64_t d0 = first; d0 < last; d0 += BK) {
+#pragma unroll
+    for (int e = 0; e < kLeft; ++e) tile_left[left_d[e] * kLeftRow + left_i[e]] = next_left[e];
+#pragma unroll
+    for (int e = 0; e < kRight; ++e)
+      tile_right[right_d[e] * kRightRow + right_j[e]] = next_right[e];
+    __syncthreads();
+    fetch(d0 + BK);
+#pragma unroll
+    for (int d = 0; d < BK; ++d) {
+      T a[TM], b[TN];
+#pragma unroll
+      for (int r = 0; r < TM; ++r) a[r] = tile_left[d * kLeftRow + row + r * kRows];
+#pragma unroll
+      for (int q = 0; q < TN; ++q) b[q] = tile_right[d * kRightRow + column + q * kColumns];
+#pragma unroll
+      for (int r = 0; r < TM; ++r)
+#pragma unroll
+        for (int q = 0; q < TN; ++q) sum[r][q] = fused(a[r], b[q], sum[r][q]);
+    }
+    __syncthreads();
+  }
+#pragma unroll
+  for (int r = 0; r < TM; ++r) {
+    const int64_t i = i0 + row + r * kRows;
+#pragma unroll
+    for (int q = 0; q < TN; ++q) {
+      const int64_t j = j0 + column + q * kColumns;
+      if (i >= size.m || j >= size.n) continue;
+      if (size.pieces > 1)
+        partial[((batch * size.pieces + piece) * size.m + i) * size.n + j] = sum[r][q];
+      else
+        out.store(batch, i, j, sum[r][q]);
+    }
+  }
+}
+
+template <class T, class Out>
+__global__ void __launch_bounds__(kThreads) merge_kernel(Size size, Out out, const T* partial) {
+  const int64_t step = int64_t{gridDim.x} * kThreads, plane = size.m * size.n;
+  for (int64_t e = int64_t{blockIdx.x} * kThreads + threadIdx.x; e < size.batches * plane;
+       e += step) {
+    const int64_t batch = e / plane, at = e % plane;
+    const T* from = partial + batch * size.pieces * plane + at;
+    T sum = from[0];
+    for (int64_t p = 1; p < size.pieces; ++p) sum += from[p * plane];
+    out.store(batch, at / size.n, at % size.n, sum);
+  }
+}
+
+template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
+void run_tiles(const Context& c, Size size, const Left& left, const Right& right, const Out& out) {
+  const int64_t tiles_m = divide_up(size.m, BM), tiles_n = divide_up(size.n, BN);
+  const int64_t tiles = tiles_m * tiles_n * size.batches;
+  // Two blocks for each processor of a large GPU, no piece below 256 of the depth.
+  constexpr int64_t kBlocks = 264, kLeast = 256, kMost = 64;
+  int64_t pieces = kBlocks / tiles;
+  pieces = pieces < size.depth / kLeast ? pieces : size.depth / kLeast;
+  pieces = pieces < 1 ? 1 : pieces > kMost ? kMost : pieces;
+  size.share = divide_up(divide_up(size.depth > 0 ? size.depth : 1, pieces), BK) * BK;
+  size.pieces = divide_up(size.depth > 0 ? size.depth : 1, size.share);
+  const int64_t plane = size.m * size.n;
+  const Scratch partial(
+      c,
+      size.pieces > 1 ? size.batches * size.pieces * plane * static_cast<int64_t>(sizeof(T)) : 0);
+  RV_CHECK(size.batches * size.pieces <= 65535 && tiles_n <= 65535, c.kernel, Runtime,
+           "expected at most 65535 products at once, got ", size.batches, " of ", size.m, " x ",
+           size.n);
+  const dim3 grid(static_cast<unsigned>(tiles_m), static_cast<unsigned>(tiles_n),
+                  static_cast<unsigned>(size.batches * size.pieces));
+  launch(c, grid, kThreads, tile_kernel<T, BM, BN, BK, TM, TN, Left, Right, Out>, size, left, right,
+         out, partial.as<T>());
+  if (size.pieces > 1) {
+    const int64_t blocks = divide_up(size.batches * plane, kThreads);
+    launch(c, static_cast<unsigned>(blocks < 4096 ? blocks : 4096), kThreads, merge_kernel<T, Out>,
+           size, out, static_cast<const T*>(partial.as<T>()));
+  }
+}
+
+// Large tiles where there are enough of them to fill a GPU.
+template <class T, class Left, class Right, class Out>
+void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t depth,
+             const Left& left, const Right& right, const Out& out) {
+  if (batches == 0 || m == 0 || n == 0) return;
+  const Size size{batches, m, n, depth, 1, 0};
+  const int64_t large = divide_up(m, 128) * divide_up(n, 128) * batches;
+  if (sizeof(T) == 4 && large >= 132)
+    run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out);
+  else
+    run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out);
+}
+
+// ---- Operands and results in memory ----
+
+// A matrix of lines with any strides; batches may repeat it (stride 0).
+template <class T>
+struct Matrix {
+  const T* data;
+  int64_t lines, line_stride, depth_stride;
+  bool depth_fast;
+  int axes;  // of the batch
+  int64_t shape[kMaxDims], stride[kMaxDims];
+
+  struct Line {
+    const T* data;  // null past the end
+  };
+  __device__ Line line(int64_t batch, int64_t i) const {
+    if (i >= lines) return {nullptr};
+    const T* p = data + i * line_stride;
+    for (int a = axes - 1; a >= 0; --a) {
+      p += batch % shape[a] * stride[a];
+      batch /= shape[a];
+    }
+    return {p};
+  }
+  __device__ T load(const Line& l, int64_t d) const {
+    return l.data ? l.data[d * depth_stride] : T(0);
+  }
+};
+
+// The last axes of an array: lines along `line_axis`, the depth along the other.
+template <class T>
+Matrix<T> matrix(const ArrayRef& r, int line_axis, int depth_axis) {
+  Matrix<T> m{};
+  m.data = device_data<T>(r);
+  m.lines = r.shape[line_axis];
+  m.line_stride = r.strides[line_axis];
+  m.depth_stride = r.strides[depth_axis];
+  m.depth_fast = m.depth_stride == 1 || (m.line_stride != 1 && m.depth_stride < m.line_stride);
+  m.axes = r.ndim - 2;
+  for (int a = 0; a < m.axes; ++a) m.shape[a] = r.shape[a], m.stride[a] = r.strides[a];
+  return m;
+}
+
+// Row-major results, with a bias per column or none.
+template <class T>
+struct RowMajor {
+  T* data;
+  int64_t m, n;
+  const T* bias;
+  int64_t bias_stride;
+  __device__ void store(int64_t batch, int64_t i, int64_t j, T value) const {
+    data[(batch * m + i) * n + j] = bias ? value + bias[j * bias_stride] : value;
+  }
+};
+
+}  // namespace ranvier::gemm

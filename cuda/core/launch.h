@@ -1,0 +1,71 @@
+// Starting kernels, reaching arrays from them, and workspace: what every .cu file includes.
+#pragma once
+
+#include "core/args.h"
+#include "core/check.h"
+#include "cuda/core/cuda.h"
+#include "cuda/core/registry.h"
+
+namespace ranvier {
+
+// The first element of an array, as kernels address it.
+template <class T>
+T* device_data(const ArrayRef& r) {
+  if (!r.storage) return nullptr;
+#if defined(__CUDACC__)
+  void* base = r.storage->data;
+#else
+  void* base = emulation::reach(r.storage->data);
+#endif
+  return reinterpret_cast<T*>(static_cast<char*>(base) + r.offset);
+}
+
+inline int64_t element_count(const ArrayRef& r) {
+  int64_t n = 1;
+  for (int i = 0; i < r.ndim; ++i) n *= r.shape[i];
+  return n;
+}
+
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// launch(context, grid, block, kernel, arguments...): the only way to start a kernel.
+template <class... Parameters, class... Arguments>
+void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
+#if defined(__CUDACC__)
+  kernel<<<grid, block, 0, static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
+  const cudaError_t code = cudaPeekAtLastError();
+  RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
+           "the launch failed: ", cudaGetErrorString(code));
+#else
+  auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
+  emulation::run(
+      context.kernel, grid, block, [](void* f) { (*static_cast<decltype(body)*>(f))(); }, &body);
+#endif
+}
+
+// Workspace of one kernel, given back in the order of the stream. Not initialized.
+class Scratch {
+ public:
+  Scratch(const Context& context, int64_t bytes) : place_(context.place) {
+    if (bytes > 0) data_ = backend::allocate_scratch(place_, bytes);
+  }
+  ~Scratch() {
+    if (data_) backend::release_scratch(place_, data_);
+  }
+  Scratch(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+#if defined(__CUDACC__)
+    return static_cast<T*>(data_);
+#else
+    return data_ ? static_cast<T*>(emulation::reach(data_)) : nullptr;
+#endif
+  }
+
+ private:
+  backend::Place place_;
+  void* data_ = nullptr;
+};
+
+}  // namespace ranvier

@@ -1,0 +1,126 @@
+// The library's one exported function, and the codes that errors become on their way out.
+#include <stdio.h>
+#include <string.h>
+
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/device_abi.h"
+#include "cuda/core/registry.h"
+
+namespace ranvier {
+namespace {
+
+thread_local std::string t_error;
+
+int code_of(ErrorKind kind) {
+  return kind == ErrorKind::Memory  ? kDeviceMemory
+         : kind == ErrorKind::Index ? kDeviceIndex
+                                    : kDeviceRuntime;
+}
+
+template <class F>
+int guarded(const F& f) {
+  try {
+    f();
+    return kDeviceOk;
+  } catch (const Error& e) {
+    t_error = e.what();
+    // "[op] text": the core writes the op itself
+    if (t_error.size() > 2 && t_error[0] == '[') {
+      const size_t end = t_error.find("] ");
+      if (end != std::string::npos) t_error.erase(0, end + 2);
+    }
+    return code_of(e.kind());
+  } catch (const std::exception& e) {
+    t_error = e.what();
+    return kDeviceRuntime;
+  }
+}
+
+}  // namespace
+
+Registered* Registered::first = nullptr;
+
+Registered::Registered(const char* name, int64_t bytes, int arrays, int spans, Fn fn)
+    : name(name), bytes(bytes), arrays(arrays), spans(spans), fn(fn), next(first) {
+  first = this;
+}
+
+int run_registered(const Registered& kernel, const void* args) {
+  return guarded([&] {
+    auto* refs = static_cast<const ArrayRef*>(args);
+    int device = 0;
+    bool known = false;
+    for (int i = 0; i < kernel.arrays && !known; ++i)
+      if (refs[i].storage) device = refs[i].device_index, known = true;
+    auto* spans = reinterpret_cast<const Span*>(refs + kernel.arrays);
+    for (int i = 0; i < kernel.spans && !known; ++i)
+      if (spans[i].count) device = spans[i].items[0].device_index, known = true;
+    const Context context{kernel.name, backend::place(device)};
+    kernel.fn(args, context);
+    backend::finish(context.place);
+  });
+}
+
+namespace backend {
+void raise_index_error() {
+  IndexFlag& flag = *index_flag();
+  if (!flag.raised) return;
+  const IndexFlag seen = flag;
+  flag.raised = 0;
+  fail(seen.op, ErrorKind::Index, "expected indices from ", seen.low, " to ", seen.high - 1,
+       " on axis ", seen.axis, ", got ", seen.value, " (index number ", seen.position,
+       " in row-major order)");
+}
+}  // namespace backend
+
+namespace {
+
+const DeviceLibrary* library() {
+  static std::vector<DeviceKernel> kernels;
+  static DeviceLibrary l = [] {
+    for (Registered* r = Registered::first; r; r = r->next)
+      kernels.push_back({r->name, r->bytes, r->run});
+    DeviceLibrary d{};
+    d.abi = kDeviceAbi;
+    d.kernel_count = static_cast<int32_t>(kernels.size());
+    d.kernels = kernels.data();
+    d.flavor = backend::kFlavor;
+    d.built = backend::kBuilt;
+    d.exact = backend::kExact;
+    d.devices = [](int* count) { return guarded([&] { *count = backend::devices(); }); };
+    d.describe = [](int device, char* text, int64_t room) {
+      return guarded([&] {
+        snprintf(text, static_cast<size_t>(room), "%s", backend::describe(device).c_str());
+      });
+    };
+    d.allocate = [](int device, int64_t bytes, void** data) {
+      return guarded([&] { *data = backend::allocate(device, bytes); });
+    };
+    d.release = [](int device, void* data) {
+      return guarded([&] { backend::release(device, data); });
+    };
+    d.copy = [](int device, void* to, const void* from, int64_t bytes) {
+      return guarded([&] { backend::copy(backend::place(device), to, from, bytes); });
+    };
+    d.synchronize = [](int device) {
+      return guarded([&] { backend::synchronize(backend::place(device)); });
+    };
+    d.option = [](const char* name, const char* value) {
+      return guarded([&] { backend::option(name, value); });
+    };
+    d.error = []() -> const char* { return t_error.c_str(); };
+    return d;
+  }();
+  return &l;
+}
+
+}  // namespace
+}  // namespace ranvier
+
+extern "C" __attribute__((visibility("default"))) const ranvier::DeviceLibrary*
+ranvier_device_library(int32_t abi) {
+  return abi == ranvier::kDeviceAbi ? ranvier::library() : nullptr;
+}

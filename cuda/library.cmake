@@ -1,0 +1,57 @@
+# The CUDA kernels, as libraries of their own that the package opens at run time: for GPUs by nvcc
+# (RANVIER_CUDA), and for the host, to test them anywhere (RANVIER_EMULATION). Both from one source.
+file(GLOB device_kernels CONFIGURE_DEPENDS cuda/ops/*.cu)
+
+function(ranvier_device_library name)
+  add_library(${name} MODULE cuda/core/library.cpp ${ARGN})
+  target_include_directories(${name} PRIVATE csrc "${CMAKE_CURRENT_SOURCE_DIR}")
+  # The folder of the extension module; no `lib` in front is promised by the name alone.
+  set_target_properties(${name} PROPERTIES PREFIX "" OUTPUT_NAME _${name} SUFFIX ".so")
+  if(RANVIER_INPLACE)
+    set_target_properties(${name} PROPERTIES
+                          LIBRARY_OUTPUT_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/python/ranvier")
+  endif()
+  install(TARGETS ${name} LIBRARY DESTINATION ranvier)
+endfunction()
+
+if(RANVIER_EMULATION)
+  ranvier_device_library(emulation cuda/core/emulation.cpp ${device_kernels})
+  set_source_files_properties(${device_kernels} PROPERTIES LANGUAGE CXX)
+  set_source_files_properties(${device_kernels} PROPERTIES COMPILE_OPTIONS "-xc++")
+  # -O2: sizes and compile time matter here, speed little. Kernels are full of CUDA's own idioms.
+  target_compile_options(emulation PRIVATE -O2 -ffp-contract=off -fno-math-errno -Wall -Wextra
+                         -Wno-unknown-pragmas)
+  if(RANVIER_WERROR)
+    target_compile_options(emulation PRIVATE -Werror)
+  endif()
+endif()
+
+if(NOT RANVIER_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER AND RANVIER_EMULATION)
+    message(FATAL_ERROR "RANVIER_CUDA and RANVIER_EMULATION read one source in two languages: "
+                        "build them in two folders.")
+  elseif(CMAKE_CUDA_COMPILER)
+    # The language version by flag: CMake before 3.26 does not know that of this compiler.
+    unset(CMAKE_CXX_STANDARD)
+    set(CMAKE_CUDA_ARCHITECTURES "${RANVIER_CUDA_ARCHITECTURES}")
+    enable_language(CUDA)
+    ranvier_device_library(cuda cuda/core/cuda.cu ${device_kernels})
+    string(REPLACE ";" " " architectures "${RANVIER_CUDA_ARCHITECTURES}")
+    set_target_properties(cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static
+                          CUDA_ARCHITECTURES "${RANVIER_CUDA_ARCHITECTURES}"
+                          CUDA_VISIBILITY_PRESET hidden)
+    # -fmad=false: multiply-adds are fused where the source says so, as on the CPU.
+    target_compile_options(cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-std=c++20 -O2>
+      $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -O3 -fmad=false -Werror=all-warnings -Xfatbin=-compress-all
+        --expt-relaxed-constexpr>)
+    set_source_files_properties(cuda/core/cuda.cu PROPERTIES
+                                COMPILE_DEFINITIONS "RV_ARCHITECTURES=\"${architectures}\"")
+  elseif(RANVIER_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "RANVIER_CUDA=ON needs the CUDA toolkit (nvcc on the PATH, or CUDACXX). "
+                        "Install it, or leave RANVIER_CUDA off.")
+  else()
+    message(STATUS "RANVIER_CUDA=AUTO: no CUDA compiler, the CUDA library is left out.")
+  endif()
+endif()

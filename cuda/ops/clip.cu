@@ -1,0 +1,72 @@
+#include "ops/clip.h"
+
+#include "cuda/core/elementwise.h"
+
+namespace ranvier {
+namespace {
+
+template <class T>
+struct Clip {
+  T* y;
+  const T* x;
+  T low, high;
+  __device__ void operator()(const int64_t (&at)[2]) const {
+    const T v = x[at[1]], raised = low > v ? low : v;  // NaN passes
+    y[at[0]] = high < raised ? high : raised;
+  }
+};
+template <class T>
+struct ClipBackward {
+  T* dx;
+  const T *grad, *x;
+  T low, high;
+  __device__ void operator()(const int64_t (&at)[3]) const {
+    const T v = x[at[2]];
+    dx[at[0]] = v >= low && v <= high ? grad[at[1]] : T(0);
+  }
+};
+
+template <class T>
+void run(const ClipArgs& a, T low, T high, const Context& c) {
+  each<2>(c, {&a.y, &a.x}, Clip<T>{device_data<T>(a.y), device_data<T>(a.x), low, high});
+}
+template <class T>
+void floats(const ClipArgs& a, const Context& c) {
+  run<T>(a, static_cast<T>(a.low), static_cast<T>(a.high), c);
+}
+template <class T>
+void integers(const ClipArgs& a, const Context& c) {
+  // 2^63 is no int64; every double below it that a limit can be is one.
+  run<T>(a, a.low < -0x1p63 ? static_cast<T>(INT64_MIN) : static_cast<T>(a.low),
+         a.high >= 0x1p63 ? static_cast<T>(INT64_MAX) : static_cast<T>(a.high), c);
+}
+
+void clip(const ClipArgs& a, const Context& c) {
+  switch (a.y.dtype) {
+    case DType::Float32:
+      return floats<float>(a, c);
+    case DType::Float64:
+      return floats<double>(a, c);
+    case DType::Int32:
+      return integers<int32_t>(a, c);
+    case DType::UInt8:
+      return integers<uint8_t>(a, c);
+    default:
+      return integers<int64_t>(a, c);
+  }
+}
+RV_DEVICE_KERNEL(clip, ClipArgs, clip);
+
+template <class T>
+void gradient(const ClipBackwardArgs& a, const Context& c) {
+  each<3>(c, {&a.dx, &a.grad, &a.x},
+          ClipBackward<T>{device_data<T>(a.dx), device_data<T>(a.grad), device_data<T>(a.x),
+                          static_cast<T>(a.low), static_cast<T>(a.high)});
+}
+void clip_backward(const ClipBackwardArgs& a, const Context& c) {
+  a.dx.dtype == DType::Float64 ? gradient<double>(a, c) : gradient<float>(a, c);
+}
+RV_DEVICE_KERNEL(clip_backward, ClipBackwardArgs, clip_backward);
+
+}  // namespace
+}  // namespace ranvier

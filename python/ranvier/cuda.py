@@ -1,0 +1,133 @@
+"""GPUs: whether one can be used, what it is, waiting for it, and its memory.
+
+The kernels for GPUs are a library of their own beside the package, opened when a device "cuda" is
+first asked for. Under ``RANVIER_EMULATE=1`` the same kernels run on the host instead, compiled from
+the same sources and watched for mistakes: slow, for tests without a GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ranvier import _core
+
+_README = "see 'GPU' in the README"
+_opened: bool | None = None
+
+
+def is_emulated() -> bool:
+    """Whether ``RANVIER_EMULATE=1`` makes the device "cuda" mean the emulation on the host."""
+    return os.environ.get("RANVIER_EMULATE", "") not in ("", "0")
+
+
+def library_path() -> Path:
+    """Where the library is, or would be."""
+    name = "_emulation.so" if is_emulated() else "_cuda.so"
+    return Path(_core.__file__).with_name(name)
+
+
+def is_available() -> bool:
+    """Whether tensors can live on the device "cuda" here; `why_not` says what is missing."""
+    return _open()
+
+
+def why_not() -> str:
+    """What is missing, and the cure; empty when nothing is."""
+    if _open():
+        return ""
+    return _problem
+
+
+_problem = ""
+
+
+def _open() -> bool:
+    """Opens the library at the first call. A failure is kept, with its reason."""
+    global _opened, _problem
+    if _opened is None:
+        path = library_path()
+        try:
+            if not path.exists():
+                _problem = (
+                    "this build has no emulation: build it with -DRANVIER_EMULATION=ON"
+                    if is_emulated()
+                    else f"this build has no CUDA kernels: install it with them, {_README}"
+                )
+            else:
+                _core.open_device_library(str(path))
+        except RuntimeError as error:
+            _problem = str(error).removeprefix("[cuda] ")
+        _opened = not _problem
+        if _problem:
+            _core.set_device_problem(_problem)
+    return _opened
+
+
+def _code(device: Any) -> int:
+    from ranvier.dtypes import as_device
+
+    found = as_device("cuda" if device is None else device)
+    if found.type != "cuda":
+        raise TypeError(f"[cuda] expected a device such as 'cuda:0', got {str(found)!r}")
+    return found.code
+
+
+def device_count() -> int:
+    """Number of GPUs; 0 where none can be used."""
+    return _core.device_count() if _open() else 0
+
+
+def device_name(device: Any = None) -> str:
+    """Name, memory and driver of a GPU, in one line."""
+    return _core.device_text(_code(device) & 255)
+
+
+def synchronize(device: Any = None) -> None:
+    """Waits until a GPU has done all that was asked of it.
+
+    Kernels run behind Python's back: time is measured between two calls of this.
+
+    Raises:
+        IndexError: a kernel met an index out of range.
+        RuntimeError: a kernel failed.
+    """
+    _core.device_synchronize(_code(device))
+
+
+def memory_stats(device: Any = None) -> dict[str, int]:
+    """Bytes that tensors take ("in_use"), that are kept for new ones ("cached"), and the "peak"."""
+    in_use, cached, peak = _core.device_memory_stats(_code(device))
+    return {"in_use": in_use, "cached": cached, "peak": peak}
+
+
+def reset_peak_memory(device: Any = None) -> None:
+    """Lets the peak begin again from what is in use now."""
+    _core.reset_device_peak(_code(device))
+
+
+def empty_cache() -> None:
+    """Gives memory that is kept for new tensors back to the system, on every device."""
+    _core.empty_cache()
+
+
+def kernels() -> list[str]:
+    """Names of the kernels that the library has; an op without one raises on this device."""
+    return _core.device_kernels() if _open() else []
+
+
+@contextlib.contextmanager
+def emulation_order(order: str | int) -> Iterator[None]:
+    """Runs the emulated threads and blocks "forward", in "reverse", or shuffled by a seed.
+
+    Raises:
+        ValueError: another order, or a device that is not emulated.
+    """
+    _core.device_option("order", str(order))
+    try:
+        yield
+    finally:
+        _core.device_option("order", "forward")

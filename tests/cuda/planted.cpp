@@ -1,0 +1,262 @@
+// Kernels with one mistake each, and the same kernels without: the emulation must find the former
+// and pass the latter. `planted NAME` prints what it found, or "right" / "wrong" by the values.
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cuda/core/async.h"
+#include "cuda/core/launch.h"
+#include "cuda/core/mma.h"
+
+using namespace ranvier;
+
+namespace {
+
+const Context kHere{"planted", {0, nullptr}};
+
+// A device array of `n` numbers, 0, 1, 2, ...
+template <class T>
+struct DeviceArray {
+  explicit DeviceArray(int64_t n) : n(n), data(backend::allocate(0, n * sizeof(T))) {
+    std::vector<T> values(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = static_cast<T>(i % 97);
+    backend::copy({0, nullptr}, data, values.data(), n * static_cast<int64_t>(sizeof(T)));
+  }
+  T* get() const { return static_cast<T*>(emulation::reach(data)); }
+  std::vector<T> values() const {
+    std::vector<T> v(static_cast<size_t>(n));
+    backend::copy({0, nullptr}, v.data(), data, n * static_cast<int64_t>(sizeof(T)));
+    return v;
+  }
+  int64_t n;
+  void* data;
+};
+
+// ---- Sum of a block by a tree in shared memory ----
+__global__ void tree(const float* x, float* y, bool barrier) {
+  RV_SHARED(float, part, 64);
+  const int i = static_cast<int>(threadIdx.x);
+  part[i] = x[i];
+  for (int half = 32; half > 0; half /= 2) {
+    if (barrier) __syncthreads();
+    if (i < half) part[i] += static_cast<float>(part[i + half]);
+  }
+  if (i == 0) y[0] = part[0];
+}
+
+__global__ void beyond_shared(float* y) {
+  RV_SHARED(float, part, 64);
+  const int i = static_cast<int>(threadIdx.x);
+  part[i + 1] = 1.0f;
+  __syncthreads();
+  y[i] = part[i];
+}
+
+__global__ void unset_shared(float* y) {
+  RV_SHARED(float, part, 64);
+  const int i = static_cast<int>(threadIdx.x);
+  if (i != 7) part[i] = 1.0f;
+  __syncthreads();
+  y[i] = part[i];
+}
+
+__global__ void overwritten(float* y) {  // the second write comes without a barrier after the read
+  RV_SHARED(float, part, 64);
+  const int i = static_cast<int>(threadIdx.x);
+  part[i] = 1.0f;
+  __syncthreads();
+  y[i] = part[63 - i];
+  part[i] = 2.0f;
+}
+
+__global__ void within_warp(float* y, bool sync) {
+  RV_SHARED(float, part, 64);
+  const int i = static_cast<int>(threadIdx.x);
+  part[i] = static_cast<float>(i);
+  if (sync) __syncwarp();
+  y[i] = part[i ^ 1];
+}
+
+__global__ void beyond_global(const float* x, float* y, int by) {
+  const int i = static_cast<int>(threadIdx.x);
+  y[i] = x[i + by];
+}
+
+__global__ void divergent(float* y) {
+  const int i = static_cast<int>(threadIdx.x);
+  if (i < 32)
+    __syncthreads();
+  else
+    __syncthreads();
+  y[i] = 1.0f;
+}
+
+__global__ void left_early(float* y) {
+  const int i = static_cast<int>(threadIdx.x);
+  if (i == 5) return;
+  __syncthreads();
+  y[i] = 1.0f;
+}
+
+__global__ void missing_lane(float* y) {
+  const int i = static_cast<int>(threadIdx.x);
+  float v = static_cast<float>(i);
+  if (i % 32 != 3) v += __shfl_xor_sync(0xffffffffu, v, 1);
+  y[i] = v;
+}
+
+__global__ void shuffles(float* y) {
+  const int i = static_cast<int>(threadIdx.x);
+  float v = 1.0f;
+  for (int by = 16; by > 0; by /= 2) v += __shfl_down_sync(0xffffffffu, v, by);
+  const unsigned votes = __ballot_sync(0xffffffffu, i % 2);
+  y[i] = (i % 32 == 0 ? v : 32.0f) + static_cast<float>(votes == 0xaaaaaaaau);
+}
+
+__global__ void last_one_wins(float* y) { y[0] = static_cast<float>(threadIdx.x); }
+
+// ---- Matrix products: 16 x 8 from 16 x K and K x 8 ----
+__device__ float entry(int i, int j) {
+  return static_cast<float>((3 * i * i + 5 * j + i * j) % 7 - 3);
+}
+
+__global__ void product_tf32(float* y, bool swapped) {
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+  uint32_t a[4], b[2];
+  float d[4] = {};
+  for (int i = 0; i < 4; ++i) a[i] = to_tf32(entry(g + i % 2 * 8, t + i / 2 * 4));
+  for (int i = 0; i < 2; ++i) b[i] = to_tf32(entry(t + i * 4, g));
+  if (swapped) {
+    const uint32_t first = a[1];
+    a[1] = a[2];
+    a[2] = first;
+  }
+  mma_tf32(d, a, b);
+  for (int i = 0; i < 4; ++i) y[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = d[i];
+}
+__global__ void product_bfloat16(float* y, bool swapped) {
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+  uint32_t a[4], b[2];
+  float d[4] = {};
+  for (int i = 0; i < 4; ++i) {
+    const int row = g + i % 2 * 8, column = 2 * t + i / 2 * 8;
+    a[i] = pack_bfloat16(entry(row, column), entry(row, column + 1));
+  }
+  for (int i = 0; i < 2; ++i)
+    b[i] = pack_bfloat16(entry(2 * t + i * 8, g), entry(2 * t + i * 8 + 1, g));
+  if (swapped) b[0] = b[0] << 16 | b[0] >> 16;
+  mma_bfloat16(d, a, b);
+  for (int i = 0; i < 4; ++i) y[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = d[i];
+}
+bool is_product(const std::vector<float>& y, int depth) {
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 8; ++j) {
+      float sum = 0;
+      for (int k = 0; k < depth; ++k) sum += entry(i, k) * entry(k, j);
+      if (y[static_cast<size_t>(i * 8 + j)] != sum) return false;
+    }
+  return true;
+}
+
+// ---- Asynchronous copies in two stages ----
+__global__ void staged(const float* x, float* y, bool late) {
+  RV_SHARED(float, tile, 2 * 128);
+  const int i = static_cast<int>(threadIdx.x);
+  cp_async(tile, 4 * i, x + 4 * i, true);
+  cp_async_commit();
+  for (int stage = 0; stage < 4; ++stage) {
+    const int next = (stage + 1) % 2 * 128;
+    cp_async(tile, next + 4 * i, x + (stage + 1) % 4 * 128 + 4 * i, stage < 3);
+    cp_async_commit();
+    if (late)
+      cp_async_wait<2>();
+    else
+      cp_async_wait<1>();
+    __syncthreads();
+    for (int k = 0; k < 4; ++k)
+      y[stage * 128 + 4 * i + k] = tile[stage % 2 * 128 + (4 * i + k + 1) % 128];
+    __syncthreads();
+  }
+}
+bool is_staged(const std::vector<float>& y) {
+  for (int i = 0; i < 512; ++i)
+    if (y[static_cast<size_t>(i)] != static_cast<float>((i / 128 * 128 + (i + 1) % 128) % 97))
+      return false;
+  return true;
+}
+
+std::string verdict(bool right) { return right ? "right" : "wrong"; }
+
+std::string run(const std::string& name) {
+  DeviceArray<float> x(64), y(64);
+  const float* from = x.get();
+  float* to = y.get();
+  if (name == "tree" || name == "removed barrier") {
+    launch(kHere, 1, 64, tree, from, to, name == "tree");
+    return verdict(y.values()[0] == 2016.0f);
+  }
+  if (name == "beyond shared") launch(kHere, 1, 64, beyond_shared, to);
+  if (name == "unset shared") launch(kHere, 1, 64, unset_shared, to);
+  if (name == "overwritten") launch(kHere, 1, 64, overwritten, to);
+  if (name == "warp") launch(kHere, 1, 64, within_warp, to, true);
+  if (name == "removed warp barrier") launch(kHere, 1, 64, within_warp, to, false);
+  if (name == "inside global") launch(kHere, 1, 64, beyond_global, from, to, 0);
+  if (name == "beyond global") launch(kHere, 1, 64, beyond_global, from, to, 1);
+  if (name == "before global") launch(kHere, 1, 64, beyond_global, from, to, -1024);
+  if (name == "freed") {
+    backend::release(0, x.data);
+    launch(kHere, 1, 64, beyond_global, from, to, 0);
+  }
+  if (name == "divergent barrier") launch(kHere, 1, 64, divergent, to);
+  if (name == "left early") launch(kHere, 1, 64, left_early, to);
+  if (name == "missing lane") launch(kHere, 1, 64, missing_lane, to);
+  if (name == "ragged block") launch(kHere, 1, 33, last_one_wins, to);
+  if (name == "shuffles") {
+    launch(kHere, 2, 64, shuffles, to);
+    for (float v : y.values())
+      if (v != 33.0f) return "wrong";
+    return "right";
+  }
+  if (name == "order") {
+    backend::option("order", "forward");
+    launch(kHere, 1, 64, last_one_wins, to);
+    const float forward = y.values()[0];
+    backend::option("order", "reverse");
+    launch(kHere, 1, 64, last_one_wins, to);
+    return verdict(forward == y.values()[0]);
+  }
+  if (name.find("product") != std::string::npos || name.find("swapped") != std::string::npos) {
+    const bool swapped = name.find("swapped") != std::string::npos;
+    const bool half = name.find("bfloat16") != std::string::npos;
+    DeviceArray<float> c(128);
+    launch(kHere, 1, 32, half ? product_bfloat16 : product_tf32, c.get(), swapped);
+    return verdict(is_product(c.values(), half ? 16 : 8));
+  }
+  if (name == "staged" || name == "late wait") {
+    DeviceArray<float> source(512), result(512);
+    for (const char* copies : {"early", "late"}) {
+      backend::option("copies", copies);
+      launch(kHere, 1, 32, staged, static_cast<const float*>(source.get()), result.get(),
+             name == "late wait");
+      if (!is_staged(result.values())) return "wrong";
+    }
+    return "right";
+  }
+  return verdict(true);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (const char* order : {"forward", "reverse", "5"}) {
+    backend::option("order", order);
+    for (int i = 1; i < argc; ++i) {
+      try {
+        std::printf("%s | %s\n", argv[i], run(argv[i]).c_str());
+      } catch (const Error& e) {
+        std::printf("%s | %s\n", argv[i], e.what());
+      }
+    }
+  }
+}
