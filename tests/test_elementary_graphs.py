@@ -76,10 +76,32 @@ def test_gradients_of_random_graphs(graph, x, y):
         return float(grow(graph, [np.asarray(x + dx), np.asarray(y + dy)], numpy_function))
 
     np.testing.assert_allclose(value.item(), reference(0, 0), rtol=1e-12, atol=1e-12)
+    for leaf, direction in zip(leaves, np.eye(2), strict=True):
+        check_slope(leaf.grad.item(), lambda h, d=direction: reference(h * d[0], h * d[1]), graph)
+
+
+@given(steps, st.integers(0, 2**32 - 1))
+def test_gradients_of_random_graphs_of_arrays(graph, seed):
+    """The same with broadcasting: a column and a row, along a random direction."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-1.5, 1.5, (2, 1)), rng.uniform(-1.5, 1.5, 3)
+    dx, dy, weights = rng.normal(size=x.shape), rng.normal(size=y.shape), rng.normal(size=(2, 3))
+    leaves = [rv.tensor(a, requires_grad=True) for a in (x, y)]
+    (grow(graph, leaves, our_function) * rv.tensor(weights)).sum().backward()
+    pairs = zip(leaves, (dx, dy), strict=True)
+    slope = sum(float((leaf.grad.numpy() * d).sum()) for leaf, d in pairs)
+
+    def reference(h: float) -> float:
+        return float((grow(graph, [x + h * dx, y + h * dy], numpy_function) * weights).sum())
+
+    check_slope(slope, reference, graph)
+
+
+def check_slope(slope: float, reference: Callable[[float], float], graph: Any) -> None:
+    """A derivative against central differences at 0, with Richardson's extrapolation."""
     h = 2.0**-14
-    for leaf, (dx, dy) in zip(leaves, [(h, 0), (0, h)], strict=True):
-        slope = (reference(dx, dy) - reference(-dx, -dy)) / (2 * h)
-        half = (reference(dx / 2, dy / 2) - reference(-dx / 2, -dy / 2)) / h
-        slope, error = (4 * half - slope) / 3, abs(half - slope)  # Richardson's extrapolation
-        bound = 1e-9 * (1 + abs(slope)) + error * 1e-2
-        assert abs(leaf.grad.item() - slope) <= bound, (graph, leaf.grad.item(), slope)
+    coarse = (reference(h) - reference(-h)) / (2 * h)
+    fine = (reference(h / 2) - reference(-h / 2)) / h
+    expected = (4 * fine - coarse) / 3
+    bound = 1e-9 * (1 + abs(expected)) + abs(fine - coarse) * 1e-2
+    assert abs(slope - expected) <= bound, (graph, slope, expected)

@@ -54,7 +54,7 @@ def stems(folder: Path, *suffixes: str) -> set[str]:
         for path in folder.glob("*")
         if path.name.endswith(suffixes)
         and not path.name.startswith("_")
-        and not path.name.endswith(("_impl.h", "_impl.py"))
+        and not path.name.split(".")[0].endswith("_impl")
     }
 
 

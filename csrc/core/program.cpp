@@ -58,6 +58,8 @@ void Program::prepare() {
   prepared_ = true;
   rewrites_ = Rewriter(*this).run();
   plan();
+  // What has no place in the arena is written by every replay from now on, whoever else lets go.
+  for (const StoragePtr& s : storages_) s->vacate = false;
 }
 
 namespace {

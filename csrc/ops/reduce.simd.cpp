@@ -288,8 +288,10 @@ struct Single {
         for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
       }
     } else {
-      for (int64_t i = 0; i < n; ++i)
+      for (int64_t i = 0; i < n; ++i) {
         a = one(a, *reinterpret_cast<const T*>(p + i * stride), index + i);
+        keep_scalar();
+      }
     }
     acc = a;
   }
@@ -440,6 +442,7 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
       acc[j] = Op::first();
       if constexpr (Op::kCenter)
         center[j] = *reinterpret_cast<const double*>(p.c + j * kept.c[side]);
+      keep_scalar();
     }
     auto take = [&](int64_t j, T x, int64_t index) RV_LAMBDA {
       if constexpr (Op::kCenter)
@@ -466,9 +469,12 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
           for (int64_t j = 0; j < width; ++j) take(j, x[j], flat + r);
         }
       }
-      for (; r < n; ++r, run += down)
-        for (int64_t j = 0; j < width; ++j)
+      for (; r < n; ++r, run += down) {
+        for (int64_t j = 0; j < width; ++j) {
           take(j, *reinterpret_cast<const T*>(run + j * across), flat + r);
+          keep_scalar();
+        }
+      }
     });
   };
   auto unit_place = [&](int64_t unit, int64_t* width) RV_ONE_COPY {
@@ -481,8 +487,10 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
     return p;
   };
   auto write = [&](Place p, int64_t width, const A* acc) RV_ONE_COPY {
-    for (int64_t j = 0; j < width; ++j)
+    for (int64_t j = 0; j < width; ++j) {
       finish(p.y + j * kept.y[side], args.y.dtype, acc[j], args.divisor);
+      keep_scalar();
+    }
   };
   if (pieces == 1) {
     int64_t work = least(columns, kColumns) * count;
@@ -511,8 +519,12 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
     int64_t width;
     Place p = unit_place(unit, &width);
     A* acc = partial + unit / blocks * columns + unit % blocks * kColumns;
-    for (int64_t k = 1; k < pieces; ++k)
-      for (int64_t j = 0; j < width; ++j) acc[j] = Op::merge(acc[j], acc[k * kept.count + j]);
+    for (int64_t k = 1; k < pieces; ++k) {
+      for (int64_t j = 0; j < width; ++j) {
+        acc[j] = Op::merge(acc[j], acc[k * kept.count + j]);
+        keep_scalar();
+      }
+    }
     write(p, width, acc);
   }
 }
