@@ -30,8 +30,8 @@ def guard(owner: Any, attribute: Any, value: Any) -> None:
     """Notes, while a step is recorded, that it depends on `owner.attribute` being `value`.
 
     The recording is used again only while this holds: for objects such as tensors, while it is the
-    very same object (or absent: `ABSENT`). Of a list, tuple or dict the attribute is an index or a key. Modules call it
-    for their training flag, their tensors and their layers.
+    very same object (or absent: `ABSENT`). Of a list, tuple or dict the attribute is an index or a
+    key. Modules call it for their training flag, their tensors and their layers.
     """
     if _guards is not None:
         _guards.append((owner, attribute, value))

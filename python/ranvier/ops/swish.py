@@ -60,6 +60,11 @@ def swish(x: Tensor, beta: Tensor | float = 1.0) -> Tensor:
     Raises:
         ValueError: a beta of another shape.
         TypeError: not floating.
+
+    Example:
+        >>> import ranvier as rv
+        >>> rv.functional.swish(rv.tensor([0.0, 2.0]), 0.0).tolist()
+        [0.0, 1.0]
     """
     if not isinstance(beta, Tensor):
         return _Swish.apply(x, beta=float(beta))
