@@ -34,6 +34,7 @@ LEVELS = {
     "distributed": 5,
     "bench": 6,
     "cli": 7,
+    "__main__": 8,
 }
 
 # A folder that is about an optional package may need it to be loaded; its front door may not.
