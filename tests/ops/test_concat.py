@@ -40,6 +40,14 @@ class TestConcat(OpTests):
         Case(F.split, ref.split, normal(N, 7), 3, options={"dim": 1}),
         Case(F.split, ref.split, normal(N, 6, 2), [1, 0, 5], options={"dim": 1}),
         Case(F.split, ref.split, normal(5, 2), 4),
+        Case(
+            lambda x, sizes, dim: F.chunk(x, 3, dim),
+            ref.split,
+            normal(N, 7),
+            [3, 3, 1],
+            options={"dim": 1},
+            name="chunk",
+        ),
     ]
     errors = [
         Raises(ValueError, r"\[concat\] expected .*\(2, 4\)", join, normal(2, 3), normal(2, 4)),

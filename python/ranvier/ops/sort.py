@@ -110,6 +110,8 @@ def _dropped(y: Ordered, dim: int, keepdim: bool) -> Ordered:
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered:
     """The k-th smallest element along the axis `dim`, counted from 1, and its position.
 
+    `keepdim` leaves the axis with size 1.
+
     Raises:
         ValueError: k is not from 1 to the size of the axis.
     """
