@@ -156,7 +156,8 @@ RV_INLINE TapRange whole_windows(const PoolAxis& a) {
   int64_t room = a.in - 1 + a.padding - (a.kernel - 1) * a.dilation;
   int64_t last = room < 0 ? 0 : room / a.stride + 1;
   if (last > a.out) last = a.out;
-  return {first, last > first ? last : first};
+  if (first >= last) return {0, 0};  // `first` may lie beyond all windows
+  return {first, last};
 }
 
 // Samples first, first + step, ... of an axis with the same taps over them, each by windows one

@@ -114,3 +114,19 @@ def test_divisors_are_pytorchs():
                 theirs = torch.nn.functional.avg_pool2d(torch.tensor(x), kernel, **options)
                 ours = F.avg_pool2d(rv.tensor(x), kernel, **options)
                 np.testing.assert_allclose(host(ours), theirs.numpy(), rtol=1e-12)
+
+
+def test_sizes_that_overflow_are_refused():
+    for device in ("cpu", "meta"):
+        x = rv.zeros(1, 1, 2, 2, device=device)
+        with pytest.raises(ValueError, match=r"\[avg_pool\] expected kernel and dilation below"):
+            F.avg_pool2d(x, 2**62, padding=2**61)
+        x = rv.zeros(1, 1, 2, 2, 2, device=device)
+        with pytest.raises(ValueError, match=r"\[avg_pool\] expected a size below 2\^63"):
+            F.avg_pool3d(x, 2**30, padding=2**29)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_padding_that_reaches_beyond_all_windows(batch):
+    """No window lies inside the input as a whole, and the padding is wider than all of them."""
+    check(case(normal(batch, 17, 8, 5, 1), (4, 1, 5), stride=1, padding=(0, 0, 2)))
