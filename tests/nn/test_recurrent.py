@@ -64,9 +64,9 @@ def test_lengths_equal_runs_of_each_sample(make):
     for n, length in enumerate(lengths):
         alone, own = layer(x[:length, n : n + 1])
         assert not y.numpy()[length:, n].any()
-        # The composites go through matmul, whose sums depend on the batch.
+        # The composites go through matmul, whose sums depend on the batch; layer norm amplifies it.
         loose = getattr(layer, "layer_norm", False) or not getattr(layer, "reset_after", True)
-        close = {"rtol": 1e-5, "atol": 1e-6} if loose else {"rtol": 0}
+        close = {"rtol": 1e-5, "atol": 2e-5} if loose else {"rtol": 0}
         np.testing.assert_allclose(y.numpy()[:length, n], alone.numpy()[:, 0], **close)
         for s, o in zip(states_of((y, state)), states_of((alone, own)), strict=True):
             np.testing.assert_allclose(s.numpy()[:, n], o.numpy()[:, 0], **close)
