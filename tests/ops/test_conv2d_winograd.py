@@ -1,5 +1,9 @@
 """Winograd's F(4x4, 3x3) and F(4x4, 2x2): errors, edges, groups, layouts, bits, precision."""
 
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -276,6 +280,19 @@ def test_a_nan_stays_in_its_tiles() -> None:
     assert np.isnan(y[:, 4:7, 5:8]).all()  # where the filter meets it
     assert not np.isnan(y[:, 8:]).any()
     assert not np.isnan(y[:, :, 8:]).any()
+
+
+def test_workspace(tmp_path: Path) -> None:
+    """A stand-alone program counts what the kernels write, over thousands of shapes."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    root, binary = Path(__file__).parents[2], tmp_path / "check"
+    flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{root / 'csrc'}"]
+    source = root / "tests" / "cpp" / "conv2d_workspace_check.cpp"
+    subprocess.run([*compiler.split(), *flags, str(source), "-o", str(binary)], check=True)
+    result = subprocess.run([str(binary)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 class TestPrecision:
