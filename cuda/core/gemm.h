@@ -225,8 +225,10 @@ struct RowMajor {
   int64_t m, n;
   const T* bias;
   int64_t bias_stride;
+  bool relu;
   __device__ void store(int64_t batch, int64_t i, int64_t j, T value) const {
-    data[(batch * m + i) * n + j] = bias ? value + bias[j * bias_stride] : value;
+    if (bias) value += bias[j * bias_stride];
+    data[(batch * m + i) * n + j] = relu && value < T(0) ? T(0) : value;
   }
 };
 
