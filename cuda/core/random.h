@@ -38,7 +38,7 @@ inline Generator generator(const ArrayRef& state) {
   return {device_data<int64_t>(state), state.strides[0]};
 }
 
-inline __global__ void advance_kernel(Generator g, int64_t blocks) {
+static __global__ void advance_kernel(Generator g, int64_t blocks) {
   if (threadIdx.x == 0) g.state[g.step] += blocks;
 }
 // After the kernels that drew `blocks` blocks of four words: the next draw begins behind them.

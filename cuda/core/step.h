@@ -21,7 +21,7 @@ struct StepCounts {
   int64_t* steps;
   int64_t stride;
 };
-inline __global__ void count_steps_kernel(StepCounts counts, int64_t parameters) {
+static __global__ void count_steps_kernel(StepCounts counts, int64_t parameters) {
   const int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x;
   if (i < parameters) counts.steps[i * counts.stride] += 1;
 }
