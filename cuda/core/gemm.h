@@ -170,10 +170,10 @@ void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t de
   if (batches == 0 || m == 0 || n == 0) return;
   const Size size{batches, m, n, depth, 1, 0};
   const int64_t large = divide_up(m, 128) * divide_up(n, 128) * batches;
-  if (sizeof(T) == 4 && large >= 132)
-    run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out);
-  else
-    run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out);
+  if constexpr (sizeof(T) == 4 && Left::kLight && Right::kLight) {
+    if (large >= 132) return run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out);
+  }
+  run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out);
 }
 
 // ---- Operands and results in memory ----
@@ -181,6 +181,7 @@ void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t de
 // A matrix of lines with any strides; batches may repeat it (stride 0).
 template <class T>
 struct Matrix {
+  static constexpr bool kLight = true;
   const T* data;
   int64_t lines, line_stride, depth_stride;
   bool depth_fast;

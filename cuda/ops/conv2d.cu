@@ -18,6 +18,7 @@ using gemm::kThreads;
 // image[n, i * step_h + from_h + t * tap_h, ..., channel], zero outside.
 template <class T>
 struct Patches {
+  static constexpr bool kLight = false;
   const T* data;
   int64_t count, rows, cols;               // lines: count = images * rows * cols
   int64_t height, width, pixel, channels;  // of the image; `channels` of a group, of `pixel`
@@ -47,6 +48,7 @@ struct Patches {
 // axes are swapped, and a residue class sees some of the taps.
 template <class T>
 struct Filters {
+  static constexpr bool kLight = false;
   const T* data;
   int64_t lines, channels, S;
   int64_t line_stride, channel_stride, group_stride, tap_h, tap_w;
@@ -296,6 +298,7 @@ RV_DEVICE_KERNEL(conv2d_data, Conv2dDataArgs, conv2d_data);
 // Lines: taps and channels of x, or channels of dy; depth: output pixels.
 template <class T>
 struct ShiftedPixels {
+  static constexpr bool kLight = false;
   const T* data;
   Conv2dShape s;
   bool depth_fast;
@@ -319,6 +322,7 @@ struct ShiftedPixels {
 };
 template <class T>
 struct OutputPixels {
+  static constexpr bool kLight = false;
   const T* data;
   int64_t pixel, lines;  // `lines` channels of a group, of `pixel`
   bool depth_fast;
