@@ -26,6 +26,7 @@ class Result:
     Attributes:
         seconds: peer -> time of one unit of work, one number a round.
         ratios: peer -> its time / ours, round by round.
+        memory: peer -> bytes that its first steps added to a fresh process, where asked for.
     """
 
     row: str
@@ -34,6 +35,7 @@ class Result:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     ratios: dict[str, list[float]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
 
     def median(self, peer: str) -> float:
         """Median time of one unit of work."""
@@ -99,8 +101,22 @@ def compare(row: Row, peer: str, ours: str, theirs: str) -> None:
                 )
 
 
+def step_memory(row: Row, peer: str, threads: int) -> int:
+    """Bytes that three steps add to a fresh process which has the model and the data already."""
+    worker = Worker(peer, threads)
+    try:
+        return int(worker.ask(row=row.full_name).get("memory", 0))
+    finally:
+        worker.close()
+
+
 def run(
-    rows: list[Row], peers: list[str], rounds: int = 7, threads: int = 2, seconds: float = 0.05
+    rows: list[Row],
+    peers: list[str],
+    rounds: int = 7,
+    threads: int = 2,
+    seconds: float = 0.05,
+    memory: bool = False,
 ) -> list[Result]:
     """Checks, then times every row on "ranvier" and on each peer that has it."""
     wanted = ["ranvier"] + [p for p in peers if p != "ranvier"]
@@ -137,6 +153,8 @@ def run(
                             result.seconds["ranvier"], result.seconds[peer], strict=True
                         )
                     ]
+            if memory:
+                result.memory = {p: step_memory(row, p, threads) for p in ready}
             results.append(result)
             print(line(result), flush=True)
     finally:
@@ -167,6 +185,8 @@ def line(result: Result) -> str:
             text += f" {result.flops / result.median(peer) / 1e9:6.0f} GF/s"
         if peer in result.ratios:
             text += f" ({result.ratio(peer):.2f}x)"
+        if result.memory.get(peer):
+            text += f" {result.memory[peer] / 1e6:.0f} MB"
     for peer, reason in result.skipped.items():
         text += f"  {peer} SKIPPED ({reason})"
     return text
@@ -203,6 +223,11 @@ def markdown(results: list[Result], machine: dict[str, Any]) -> str:
             else:
                 cells += ["", ""]
         out.append("| " + " | ".join(cells) + " |")
+    if any(r.memory for r in results):
+        out += ["", "| row | memory that a step adds |", "| --- | :--- |"]
+        for r in results:
+            used = ", ".join(f"{p} {n / 1e6:.0f} MB" for p, n in r.memory.items() if n)
+            out.append(f"| {r.row} | {used} |")
     for p in peers:
         mean = geometric_mean([r.ratio(p) for r in results if p in r.ratios])
         out.append(f"\nGeometric mean of the ratios against {p}: **{mean:.2f}**")
@@ -258,6 +283,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=None, help="default: all that ranvier uses")
+    parser.add_argument(
+        "--memory", action="store_true", help="also measure what a step adds to a fresh process"
+    )
     parser.add_argument("--json", metavar="FILE", help="write machine and results as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
     parser.add_argument("--list", action="store_true", help="print the names of all rows")
@@ -275,7 +303,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"FMA peak {machine['peak_gflops']:.0f} GFLOP/s, copy {machine['copy_gbs']:.0f} GB/s, "
         + ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     )
-    results = run(rows, [p for p in options.peers.split(",") if p], options.rounds, threads)
+    chosen = [p for p in options.peers.split(",") if p]
+    results = run(rows, chosen, options.rounds, threads, memory=options.memory)
     if options.json:
         with open(options.json, "w") as f:
             json.dump({"machine": machine, "results": [asdict(r) for r in results]}, f, indent=1)

@@ -1,7 +1,7 @@
 """One peer in a process of its own: builds steps and times them on command.
 
 Reads one JSON object a line on standard input, answers with one a line:
-    {"row": name}             -> {"ok": true, "result": path} or {"skip": reason}
+    {"row": name}             -> {"ok": true, "result": path, "memory": bytes} or {"skip": reason}
     {"time": seconds}         -> {"seconds": time of one step, "steps": how many were averaged}
 """
 
@@ -18,6 +18,27 @@ from typing import Any
 import numpy as np
 
 from ranvier.bench.suite import find_rows
+
+
+def resident(field: str) -> int:
+    """Bytes of memory that this process holds ("VmRSS") or held at most ("VmHWM"); 0 if unknown."""
+    try:
+        with open("/proc/self/status") as status:
+            for text in status:
+                if text.startswith(field):
+                    return 1024 * int(text.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def forget_peak() -> None:
+    """Starts "VmHWM" anew, where the system lets us."""
+    try:
+        with open("/proc/self/clear_refs", "w") as control:
+            control.write("5")
+    except OSError:
+        pass
 
 
 def as_arrays(result: Any) -> list[np.ndarray]:
@@ -57,18 +78,21 @@ def main(peer: str, threads: int) -> None:
             rng = np.random.default_rng(zlib.crc32(row.full_name.encode()))
             try:
                 step = row.peers[peer](row.data(rng))
+                forget_peak()
+                before = resident("VmRSS")
                 for _ in range(3):  # a captured step is recorded on its second call
                     result = step()
             except ImportError as error:
                 print(json.dumps({"skip": str(error)}), file=answers)
                 continue
+            memory = resident("VmHWM") - before if before else 0
             path = os.path.join(folder, "result.npz")
             np.savez(path, *as_arrays(result))
             started = time.perf_counter()
             step()
             once = time.perf_counter() - started
             steps = max(1, int(0.01 / max(once, 1e-7)))
-            print(json.dumps({"ok": True, "result": path}), file=answers)
+            print(json.dumps({"ok": True, "result": path, "memory": memory}), file=answers)
         else:
             budget = command["time"]
             total, count = 0.0, 0

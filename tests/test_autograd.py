@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ranvier as rv
+import ranvier.functional as F
 from ranvier import _core
 from ranvier.autograd import Function
 
@@ -512,6 +513,45 @@ class TestErrors:
         y = leaf(1.0) * 2.0
         with rv.detect_anomaly(), pytest.raises(FloatingPointError, match=r"backward.*multiply"):
             y.backward(rv.tensor([np.nan]))
+
+
+def test_a_leaf_does_not_add_to_a_gradient_that_others_still_read():
+    """A sum hands one array to all its terms; the leaf among them accumulates in its own."""
+    for size in ((), (3,)):
+        x, c = rv.full(size, 2.0, requires_grad=True), rv.full(size, 1.0)
+        (x + (F.exp(x) + F.exp(x))).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), 1 + 2 * np.exp(2.0), rtol=1e-6)
+        x.grad = None
+        F.mse_loss(x + (x * c + F.square(x)), c, "sum").backward()  # e = 7, de/dx = 6
+        np.testing.assert_allclose(x.grad.numpy(), 2 * 7 * 6, rtol=1e-6)
+
+
+def test_an_array_given_twice_is_not_shared():
+    class Twice(Function):
+        def forward(self, a, b):
+            return _core.add(a, b)
+
+        def backward(self, grad):
+            g = _core.multiply(grad, 3.0)
+            return g, g
+
+    class Kept(Function):
+        def forward(self, a):
+            self.save(_core.multiply(a, 2.0))
+            return _core.multiply(a, a)
+
+        def backward(self, grad):
+            return self.saved[0]
+
+    a, b = rv.ones(2, requires_grad=True), rv.ones(2, requires_grad=True)
+    Twice.apply(a, b).sum().backward()
+    a.sum().backward()
+    assert (a.grad.tolist(), b.grad.tolist()) == ([4.0, 4.0], [3.0, 3.0])
+    c = rv.ones(2, requires_grad=True)
+    y = Kept.apply(c).sum()
+    for total in (2.0, 4.0, 6.0):
+        y.backward(retain_graph=True)
+        assert c.grad.tolist() == [total, total]
 
 
 def test_backward_on_another_thread():

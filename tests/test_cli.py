@@ -393,6 +393,9 @@ def test_summary(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "101,770" in capsys.readouterr().out
     assert cli.main(["summary", "lenet", "--input-size", "3x32x32"]) == 0
     assert "62,006" in capsys.readouterr().out
+    for name, count in (("resnet20", "269,722"), ("char_lstm", "350,272"), ("unet", "31,036,546")):
+        assert cli.main(["summary", name]) == 0
+        assert f"Parameters: {count}" in capsys.readouterr().out
 
 
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ LEVELS = {
     "distributed": 5,
     "bench": 6,
     "cli": 7,
+    "__main__": 8,
 }
 
 # A folder that is about an optional package may need it to be loaded; its front door may not.
@@ -54,7 +55,7 @@ def stems(folder: Path, *suffixes: str) -> set[str]:
         for path in folder.glob("*")
         if path.name.endswith(suffixes)
         and not path.name.startswith("_")
-        and not path.name.endswith(("_impl.h", "_impl.py"))
+        and not path.name.split(".")[0].endswith("_impl")
     }
 
 

@@ -320,3 +320,72 @@ def test_flops_are_told():
         step(images(17, (2, 3, 8, 8)))
     assert step.program.flops == 2 * 2 * (8 * 36 * 27 + 8 * 36 * 5)
     assert "flops" in str(step.program)
+
+
+def test_recording_holds_no_more_than_an_eager_step():
+    from ranvier import _core
+
+    def step(x):
+        for _ in range(20):
+            x = F.tanh(x @ x) * 0.5
+        return x.sum()
+
+    x = images(21, (256, 256))
+    captured = rv.capture(step)
+    for call in range(4):
+        before = _core.memory_stats()[0]
+        _core.reset_peak_memory()
+        captured(x)
+        grown = _core.memory_stats()[2] - before
+        assert grown <= 5 * x.data.nbytes, f"call {call}"  # 60 results, three alive at a time
+
+
+def test_results_outlive_the_recording():
+    step = rv.capture(lambda x: (x * 2.0, (x * 3.0).sum()))
+    x = images(22)
+    results = [step(x) for _ in range(2)]  # eager, recorded
+    expected = [t.numpy().tobytes() for t in results[0]]
+    step.invalidate()
+    del step
+    fillers = [images(k) for k in range(4)]  # would take blocks that were given back
+    assert [t.numpy().tobytes() for t in results[1]] == expected
+    assert len(fillers) == 4
+
+
+def test_a_failed_recording_leaves_its_results():
+    kept = []
+
+    @rv.capture
+    def step(x):
+        kept.append(x * 2.0)
+        return kept[-1].sum().item() if len(kept) > 1 else kept[-1]
+
+    x = images(23)
+    step(x)
+    with pytest.raises(rv.CaptureError):
+        step(x)
+    fillers = [images(k) for k in range(4)]
+    assert kept[1].numpy().tobytes() == (x * 2.0).numpy().tobytes()
+    assert len(fillers) == 4
+
+
+def test_steps_of_two_sizes_take_turns():
+    """Each drops the gradients that the other left, whose buffers both recordings write."""
+
+    def losses(capture):
+        rv.manual_seed(4)
+        net = rv.nn.Sequential(rv.nn.Linear(40, 30), rv.nn.ReLU(), rv.nn.Linear(30, 3))
+        optimizer = rv.optim.Adam(net.parameters(), lr=0.01)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (net(x) * net(x)).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = rv.capture(step) if capture else step
+        sizes = [64, 64, 64, 7, 64, 7, 7, 64, 7, 64]
+        return [run(images(24 + i, (n, 40))).numpy().tobytes() for i, n in enumerate(sizes)]
+
+    assert losses(True) == losses(False)

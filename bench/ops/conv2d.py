@@ -16,7 +16,10 @@ from ranvier.bench.suite import Row
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: N images of C channels and H x H pixels, K filters of R x R."""
+    """One layer: N images of C channels and H x H pixels, K filters of R x R.
+
+    A transposed one is the adjoint of the convolution of K channels to C at this stride.
+    """
 
     name: str
     n: int
@@ -27,22 +30,27 @@ class Layer:
     stride: int = 1
     padding: int = 0
     groups: int = 1
+    transposed: bool = False
 
     @property
     def p(self) -> int:
         """Height and width of the output."""
+        if self.transposed:
+            return (self.h - 1) * self.stride + self.r - 2 * self.padding
         return (self.h + 2 * self.padding - self.r) // self.stride + 1
 
     @property
     def flops(self) -> float:
         taps = self.c // self.groups * self.r * self.r
-        return 2.0 * self.n * self.k * self.p * self.p * taps
+        pixels = self.h * self.h if self.transposed else self.p * self.p
+        return 2.0 * self.n * self.k * pixels * taps
 
     def data(self, rng: np.random.Generator) -> dict[str, Any]:
         """Random images, filters, biases and upstream gradients."""
+        filters = (self.c, self.k) if self.transposed else (self.k, self.c // self.groups)
         shapes = {
             "x": (self.n, self.c, self.h, self.h),
-            "weight": (self.k, self.c // self.groups, self.r, self.r),
+            "weight": (*filters, self.r, self.r),
             "bias": (self.k,),
             "dy": (self.n, self.k, self.p, self.p),
         }
@@ -63,6 +71,12 @@ def ours(layer: Layer, what: str) -> Any:
         x, dy = (arrays[name].channels_last() for name in ("x", "dy"))
         weight, bias, geometry = arrays["weight"], arrays["bias"], layer.geometry()
         wrap = rv.Tensor
+        if layer.transposed:
+            if what == "forward":
+                return lambda: wrap(_core.conv2d_data(x, weight, bias, dy.shape, *geometry))
+            if what == "data gradient":
+                return lambda: wrap(_core.conv2d(dy, weight, None, *geometry))
+            return lambda: wrap(_core.conv2d_weight(dy, x, weight, False, *geometry)[0])
         if what == "forward":
             return lambda: wrap(_core.conv2d(x, weight, bias, *geometry))
         if what == "data gradient":
@@ -86,15 +100,22 @@ def torch(layer: Layer, what: str, layout: str) -> Any:
 
         def backward(mask: list[bool]) -> Any:
             return torch.ops.aten.convolution_backward(
-                dy, x, weight, [layer.k], stride, padding, [1, 1], False, [0, 0], layer.groups, mask
-            )
+                dy, x, weight, [layer.k], stride, padding, [1, 1], layer.transposed, [0, 0],
+                layer.groups, mask,
+            )  # fmt: skip
 
         if what == "forward":
+            if layer.transposed:
+                return lambda: torch.nn.functional.conv_transpose2d(
+                    x, weight, bias, stride, padding
+                )
             return lambda: torch.nn.functional.conv2d(
                 x, weight, bias, stride, padding, 1, layer.groups
             )
         if what == "data gradient":
             return lambda: backward([True, False, False])[0]
+        if layer.transposed:  # whose bias gradient is a sum of its own
+            return lambda: backward([False, True, False])[1]
         return lambda: list(backward([False, True, True])[1:])
 
     return build
@@ -118,6 +139,12 @@ LAYERS = [
     Layer("1x1 256-512", 8, 256, 28, 512, 1),
     Layer("depthwise 256 at 28", 8, 256, 28, 256, 3, padding=1, groups=256),
     Layer("U-Net 64 at 128", 2, 64, 128, 64, 3, padding=1),
+    Layer("ResNeXt 128 in 32 groups at 56", 4, 128, 56, 128, 3, padding=1, groups=32),
+    Layer("depthwise 128 at 56 stride 2", 8, 128, 56, 128, 3, stride=2, padding=1, groups=128),
+    Layer("DCGAN down 64-128", 32, 64, 32, 128, 4, stride=2, padding=1),
+    Layer("DCGAN up 512-256", 16, 512, 4, 256, 4, stride=2, padding=1, transposed=True),
+    Layer("DCGAN up 128-64", 32, 128, 16, 64, 4, stride=2, padding=1, transposed=True),
+    Layer("U-Net up 128-64", 2, 128, 32, 64, 2, stride=2, transposed=True),
 ]
 
 ROWS = [

@@ -2,6 +2,7 @@
 //
 //   Loop<3> loop({&args.y, &args.a, &args.b});       // the first operand gives the shape
 //   loop.run([&](int64_t n, char* const* p, const int64_t* stride) { one row of n elements });
+//   loop.run_dense([&](int64_t n, char* const* p) { n elements that lie side by side });
 //
 // Axes are sorted as the first operand lies in memory and merged where all operands allow it, so a
 // dense array of any layout is one long row. Rows are cut into chunks by the shape alone.
@@ -28,6 +29,36 @@ RV_INLINE int64_t item_bytes(DType t) {
 }
 
 constexpr int64_t kLoopGrain = 32768;  // elements; 128 KB of float32 per operand
+
+// A statement that keeps the compiler from making vectors of the loop around it, and several
+// versions of that loop for the strides it might have.
+RV_INLINE void keep_scalar() { __asm__ volatile(""); }
+
+template <int Bytes>
+RV_ONE_COPY void move_items(char* to, int64_t to_stride, const char* from, int64_t from_stride,
+                            int64_t n) {
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < n; ++i, to += to_stride, from += from_stride) {
+    __builtin_memcpy(to, from, Bytes);
+    keep_scalar();
+  }
+}
+
+// Moves n elements of `item` bytes each, from one stride in bytes to another.
+RV_INLINE void move_elements(char* to, int64_t to_stride, const char* from, int64_t from_stride,
+                             int64_t n, int64_t item) {
+  if (n >= 32 && to_stride == item && from_stride == item) {
+    __builtin_memcpy(to, from, static_cast<size_t>(n * item));
+  } else if (item == 8) {
+    move_items<8>(to, to_stride, from, from_stride, n);
+  } else if (item == 4) {
+    move_items<4>(to, to_stride, from, from_stride, n);
+  } else if (item == 2) {
+    move_items<2>(to, to_stride, from, from_stride, n);
+  } else {
+    move_items<1>(to, to_stride, from, from_stride, n);
+  }
+}
 
 template <int K>
 struct Loop {
@@ -86,12 +117,68 @@ struct Loop {
     run_rows(row_of<F>, &row, grain);
   }
 
+  // f(n, p) on dense elements: it writes p[0] and reads the others. Rows that lie otherwise pass
+  // through blocks on the stack, so that the code of f is there once. With Whole, n is a multiple
+  // of 16: the end of a row is filled up with zeros, and what f makes of them is dropped.
+  template <bool Whole = false, class F>
+  RV_ALWAYS_INLINE void run_dense(const F& f, int64_t grain = kLoopGrain) const {
+    run_blocks({item, dense_of<F>, &f, Whole}, grain);
+  }
+
  private:
   // Behind a pointer, so that the walk over the axes is there once and not for every kind of row.
   using RowOf = void (*)(const void* f, int64_t n, char* const* p, const int64_t* stride);
   template <class F>
   static RV_ONE_COPY void row_of(const void* f, int64_t n, char* const* p, const int64_t* stride) {
     (*static_cast<const F*>(f))(n, p, stride);
+  }
+
+  static constexpr int64_t kBlock = 512;  // elements
+  struct Dense {
+    const int64_t* item;
+    RowOf call;  // takes no strides
+    const void* f;
+    bool whole;
+  };
+  template <class F>
+  static RV_ONE_COPY void dense_of(const void* f, int64_t n, char* const* p, const int64_t*) {
+    (*static_cast<const F*>(f))(n, p);
+  }
+  RV_ONE_COPY void run_blocks(const Dense& dense, int64_t grain) const {
+    bool direct = !dense.whole || (shape[ndim - 1] % 16 == 0 && grain % 16 == 0);
+    for (int k = 0; k < K; ++k) direct &= stride[k][ndim - 1] == item[k];
+    if (direct) return run_rows(dense.call, dense.f, grain);
+    run_rows(dense_row, &dense, grain);
+  }
+  static RV_ONE_COPY void dense_row(const void* dense, int64_t n, char* const* p,
+                                    const int64_t* stride) {
+    const Dense& rows = *static_cast<const Dense*>(dense);
+    bool all = true;
+    for (int k = 0; k < K; ++k) all &= stride[k] == rows.item[k];
+    const int64_t first = !all ? 0 : rows.whole ? n / 16 * 16 : n;
+    if (first > 0) rows.call(rows.f, first, p, nullptr);
+    alignas(64) char block[K][(kBlock + 16) * 8];
+    for (int64_t i = first; i < n; i += kBlock) {
+      const int64_t count = n - i < kBlock ? n - i : kBlock;
+      const int64_t filled = rows.whole ? (count + 15) / 16 * 16 : count;
+      char* at[K];
+      for (int k = 0; k < K; ++k) {
+        const int64_t bytes = rows.item[k];
+        if (stride[k] == bytes && filled == count) {
+          at[k] = p[k] + i * bytes;
+          continue;
+        }
+        at[k] = block[k];
+        if (k == 0 || (stride[k] == 0 && i > first)) continue;  // one value for all: still there
+        move_elements(block[k], bytes, p[k] + i * stride[k], stride[k], count, bytes);
+        __builtin_memset(block[k] + count * bytes, 0, 128);
+      }
+      rows.call(rows.f, filled, at, nullptr);
+      if (at[0] == block[0]) {
+        const int64_t bytes = rows.item[0];
+        move_elements(p[0] + i * stride[0], stride[0], block[0], bytes, count, bytes);
+      }
+    }
   }
 
   RV_ONE_COPY void run_rows(RowOf row, const void* f, int64_t grain) const {

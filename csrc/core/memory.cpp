@@ -162,6 +162,7 @@ StoragePtr allocate(int64_t bytes, Device device) {
   s->version = 0;
   s->release = nullptr;
   s->owner = nullptr;
+  s->vacate = false;
   return StoragePtr(s);
 }
 
@@ -198,13 +199,20 @@ void StoragePtr::destroy(Storage* s) {
   c.headers.push_back(s);
 }
 
-void move_storage(Storage* s, void* data) {
+void StoragePtr::give_block_back(Storage* s) {
   Cache& c = cache();
   int64_t rounded = 0;
   std::lock_guard guard(c.lock);
   c.blocks[size_class(s->bytes, &rounded)].push_back(s->data);
   c.in_use -= rounded;
   c.cached += rounded;
+  s->data = nullptr;
+  s->vacate = false;
+}
+
+void move_storage(Storage* s, void* data) {
+  s->vacate = false;
+  if (s->data) StoragePtr::give_block_back(s);
   s->data = data;
   s->release = [](Storage*) {};
 }

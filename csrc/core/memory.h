@@ -24,6 +24,9 @@ struct Storage : StorageRef {
   uint64_t version = 0;  // the global mutation count at this buffer's last in-place change
   void (*release)(Storage*) = nullptr;  // set for memory that somebody else owns
   void* owner = nullptr;
+  // A recorded step keeps this header, not what is in the block: the block goes back to the cache
+  // when nobody else holds the storage.
+  bool vacate = false;
 };
 
 // Owning pointer to a Storage.
@@ -40,7 +43,10 @@ class StoragePtr {
     return *this;
   }
   ~StoragePtr() {
-    if (s_ && s_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(s_);
+    if (!s_) return;
+    const int32_t held = s_->refs.fetch_sub(1, std::memory_order_acq_rel);
+    if (held == 1) destroy(s_);
+    if (held == 2 && s_->vacate) give_block_back(s_);
   }
   static StoragePtr share(Storage* s) {
     s->refs.fetch_add(1, std::memory_order_relaxed);
@@ -49,6 +55,8 @@ class StoragePtr {
   Storage* get() const { return s_; }
   Storage* operator->() const { return s_; }
   explicit operator bool() const { return s_ != nullptr; }
+
+  static void give_block_back(Storage* s);  // the storage stays, without a block
 
  private:
   static void destroy(Storage* s);

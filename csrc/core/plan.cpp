@@ -117,6 +117,7 @@ void Program::plan() {
     arena_bytes_ = std::max(arena_bytes_, offset + l->bytes);
   }
   if (order.empty()) return;
+  empty_cache();  // blocks of the eager steps: the arena takes their place
   arena_ = allocate(arena_bytes_, Device{});
   for (Life* l : order)
     for (Storage* s : l->tenants) move_storage(s, static_cast<char*>(arena_->data) + l->offset);

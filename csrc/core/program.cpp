@@ -48,11 +48,18 @@ int64_t touched(const ArrayRef& r) {
 }
 }  // namespace
 
+// What somebody else still holds keeps its block.
+Program::~Program() {
+  for (const StoragePtr& s : storages_) s->vacate = false;
+}
+
 void Program::prepare() {
   if (prepared_) return;
   prepared_ = true;
   rewrites_ = Rewriter(*this).run();
   plan();
+  // What has no place in the arena is written by every replay from now on, whoever else lets go.
+  for (const StoragePtr& s : storages_) s->vacate = false;
 }
 
 namespace {
@@ -204,7 +211,12 @@ void Recorder::note(const ArrayRef& ref) {
   if (!ref.storage) return;
   auto* s = static_cast<Storage*>(ref.storage);
   auto [it, fresh] = seen_.try_emplace(s, false);
-  if (fresh) program_->storages_.push_back(StoragePtr::share(s));
+  if (fresh) {
+    program_->storages_.push_back(StoragePtr::share(s));
+    // A temporary, written before it is read: only its place in the step matters from now on.
+    s->vacate = ref.access == Access::Out && s->id >= first_id_ && !s->release &&
+                s->device.kind == DeviceKind::Cpu;
+  }
   if (ref.access != Access::In && s->id < first_id_ && !it->second) {
     it->second = true;
     program_->changed_.push_back(StoragePtr::share(s));

@@ -43,6 +43,7 @@ class Program {
  public:
   Program() = default;
   Program(const Program&) = delete;
+  ~Program();
 
   // Runs every recorded call in order and stamps the buffers that existed before and were changed.
   // The first replay rewrites the calls and plans the memory.

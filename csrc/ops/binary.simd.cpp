@@ -63,21 +63,13 @@ struct Power {
 
 template <class T, class Op>
 void floats(const BinaryArgs& args) {
-  Loop<3> loop({&args.y, &args.a, &args.b});
-  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
-    Row<T> y(p[0], stride[0]), a(p[1], stride[1]), b(p[2], stride[2]);
-    if (y.dense() && a.dense() && b.dense()) {
-      auto* yp = reinterpret_cast<T*>(p[0]);
-      auto* ap = reinterpret_cast<const T*>(p[1]);
-      auto* bp = reinterpret_cast<const T*>(p[2]);
-      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-        Op::of(Vec<T>::load(ap + i, lanes), Vec<T>::load(bp + i, lanes)).store(yp + i, lanes);
-      });
-    } else {
-      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-        y.store(Op::of(a.load(i, lanes), b.load(i, lanes)), i, lanes);
-      });
-    }
+  Loop<3>({&args.y, &args.a, &args.b}).run_dense([](int64_t n, char* const* p) {
+    auto* y = reinterpret_cast<T*>(p[0]);
+    auto* a = reinterpret_cast<const T*>(p[1]);
+    auto* b = reinterpret_cast<const T*>(p[2]);
+    for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+      Op::of(Vec<T>::load(a + i, lanes), Vec<T>::load(b + i, lanes)).store(y + i, lanes);
+    });
   });
 }
 

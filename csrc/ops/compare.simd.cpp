@@ -28,21 +28,27 @@ RV_LINE(Finite, a - a == 0)  // infinity - infinity is NaN
 
 template <class T, class Op>
 void rows(const CompareArgs& args) {
-  Loop<3> loop({&args.y, &args.a, &args.b});
-  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
-    Row<uint8_t> y(p[0], stride[0]);
-    Row<T> a(p[1], stride[1]), b(p[2], stride[2]);
-    auto* __restrict yp = reinterpret_cast<uint8_t*>(p[0]);
-    auto* ap = reinterpret_cast<const T*>(p[1]);
-    auto* bp = reinterpret_cast<const T*>(p[2]);
-    // The compiler makes vectors of the first two.
-    if (y.dense() && a.dense() && b.dense()) {
-      for (int64_t i = 0; i < n; ++i) yp[i] = Op::of(ap[i], bp[i]);
-    } else if (y.dense() && a.dense() && b.stride == 0) {
-      const T value = *bp;
-      for (int64_t i = 0; i < n; ++i) yp[i] = Op::of(ap[i], value);
-    } else {
-      for (int64_t i = 0; i < n; ++i) y[i] = Op::of(a[i], b[i]);
+  Loop<3>({&args.y, &args.a, &args.b}).run([](int64_t n, char* const* p, const int64_t* stride) {
+    const Row<uint8_t> y(p[0], stride[0]);
+    const Row<T> a(p[1], stride[1]), b(p[2], stride[2]);
+    int64_t i = 0;
+    // The compiler makes vectors of these two, without a rest for either.
+    if (y.dense() && a.dense() && (b.dense() || b.stride == 0)) {
+      const int64_t whole = n & -64;
+      auto* __restrict yp = reinterpret_cast<uint8_t*>(p[0]);
+      auto* ap = reinterpret_cast<const T*>(p[1]);
+      auto* bp = reinterpret_cast<const T*>(p[2]);
+      if (b.stride == 0) {
+        const T value = *bp;
+        for (int64_t k = 0; k < whole; ++k) yp[k] = Op::of(ap[k], value);
+      } else {
+        for (int64_t k = 0; k < whole; ++k) yp[k] = Op::of(ap[k], bp[k]);
+      }
+      i = whole;
+    }
+    for (; i < n; ++i) {
+      y[i] = Op::of(a[i], b[i]);
+      keep_scalar();
     }
   });
 }

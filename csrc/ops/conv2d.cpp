@@ -127,9 +127,9 @@ Out optional_out(const Array& a) {
   return none;
 }
 
-bool use_winograd(const Array& x, const Conv2dShape& s, int64_t rows, int64_t cols, int64_t least) {
+bool may_use_winograd(const Array& x) {
   return x.dtype() == DType::Float32 && x.device().kind == DeviceKind::Cpu &&
-         matmul_precision() != Precision::Exact && conv2d_prefers_winograd(s, rows, cols, least);
+         matmul_precision() != Precision::Exact;
 }
 
 Dims shape_of(const Dims& x, const Dims& w, const Dims& stride, const Dims& padding,
@@ -146,7 +146,7 @@ Array forward(const Array& x, const Array& w, const std::optional<Array>& bias, 
   const Array b = check_bias(op, bias, x, s.K);
   Array y = Array::empty_channels_last({s.N, s.K, s.P, s.Q}, x.dtype(), x.device(), op);
   if (y.size() == 0) return y;
-  const bool winograd = use_winograd(x, s, s.P, s.Q, 8);
+  const bool winograd = may_use_winograd(x) && conv2d_prefers_minimal(s);
   const Array workspace = Array::empty({conv2d_workspace(s, winograd)}, x.dtype(), x.device(), op);
   conv2d(
       {in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd, false});
@@ -165,7 +165,7 @@ Array data_gradient(const Array& dy, const Array& w, const std::optional<Array>&
   const Array b = check_bias(op, bias, dy, s.C);
   Array dx = Array::empty_channels_last(x_shape, dy.dtype(), dy.device(), op);
   if (dx.size() == 0) return dx;
-  const bool winograd = use_winograd(dy, s, s.H, s.W, 8);
+  const bool winograd = may_use_winograd(dy) && conv2d_data_prefers_minimal(s);
   const Array workspace =
       Array::empty({conv2d_data_workspace(s, winograd)}, dy.dtype(), dy.device(), op);
   conv2d_data(
@@ -185,7 +185,7 @@ std::pair<Array, std::optional<Array>> weight_gradient(const Array& x, const Arr
            (Dims{s.N, s.K, s.P, s.Q}), ", got ", dy.shape());
   Array dw = Array::empty_like(w, x.dtype());
   Array db = with_bias ? Array::empty({s.K}, x.dtype(), x.device(), op) : Array();
-  const bool winograd = use_winograd(x, s, s.P, s.Q, 12);
+  const bool winograd = may_use_winograd(x) && conv2d_weight_prefers_minimal(s);
   const Array workspace =
       Array::empty({conv2d_weight_workspace(s, winograd)}, x.dtype(), x.device(), op);
   conv2d_weight({in(x.channels_last()), in(dy.channels_last()), out(dw), optional_out(db),

@@ -11,6 +11,10 @@
 // it calls input is dy here, its weight (in, out/groups, R, S) is ours as it lies, and its output
 // is dx; its data gradient is conv2d, its weight gradient conv2d_weight.
 //
+// Memory: beside the transformed weights (or the private gradients, below), which do not grow with
+// the image, each thread copies windows of bounded size. Volumes, and padding that is not zeros, go
+// through these kernels slab by slab: about 8 MB at most (python/ranvier/ops/_slabs.py).
+//
 // Every gradient is overwritten, not accumulated. An array that was not given has no storage.
 #pragma once
 
@@ -31,7 +35,7 @@ struct Conv2dArgs {
   In x, weight, bias;  // (N,C,H,W), (K,C/groups,R,S), (K) or none
   Out y, workspace;    // (N,K,P,Q)
   Conv2dShape shape;
-  int64_t winograd;  // not 0: by F(4x4, 3x3), where the device has it
+  int64_t winograd;  // not 0: by minimal filtering, where the level has it
   bool relu;         // of the sum, in the same pass: captured steps ask for it
   static constexpr int kArrays = 5, kSpans = 0;
 };
@@ -80,42 +84,72 @@ static inline bool conv2d_depthwise(const Conv2dShape& s) {
   return s.groups > 1 && s.groups == s.C && s.C == s.K;
 }
 
-// ---- Winograd's F(4x4, 3x3) ----
+// ---- Winograd's minimal filtering, F(4x4, 3x3) and F(4x4, 2x2) ----
 //
 // Error. With eps the unit roundoff and a tile's sums of |products| as the magnitude, a plain sum
 // of n = 9 C terms is exact to n eps. Here C terms are added at each point, and the transforms
 // multiply the magnitude by at most the norms of A', B' and G; that bound is pessimistic by orders
 // (Barabasz et al., 2018), so tests hold the relative L2 error below 1e-5 instead: measured 1e-6 at
 // 64 channels and 3e-6 at 512, plain sums 4e-7 and 1e-6.
-constexpr int64_t kWinogradPoints = 36, kWinogradBlock = 64;
+constexpr int64_t kWinogradBlock = 64;  // channels that one thread multiplies at a time
 
-// Tiles of 4x4 pixels over an image of N x rows x cols.
+// How a problem is cut: patches of `edge` x `edge` pixels, in one image or four phases of it. An
+// edge of 0: not at all.
+struct Conv2dMinimal {
+  int64_t edge, phases;
+};
+static inline Conv2dMinimal conv2d_minimal(const Conv2dShape& s) {
+  const bool plain =
+      s.R == s.S && s.stride_h == s.stride_w && s.dilation_h == 1 && s.dilation_w == 1;
+  if (plain && s.stride_h == 1 && s.R == 3) return {6, 1};
+  if (plain && s.stride_h == 1 && s.R == 2) return {5, 1};
+  if (plain && s.stride_h == 2 && (s.R == 3 || s.R == 4)) return {5, 4};
+  return {0, 0};
+}
+
+// Tiles of 4x4 pixels over N x rows x cols outputs.
 static inline int64_t conv2d_tiles(int64_t N, int64_t rows, int64_t cols) {
   return N * ((rows + 3) / 4) * ((cols + 3) / 4);
 }
-
-// Whether it is worth its transforms: by the shape alone, figures in docs/conv-layout.md. rows,
-// cols: of what the tiles cover, outputs or, in the data gradient, inputs; least: channels on both
-// sides.
-static inline bool conv2d_prefers_winograd(const Conv2dShape& s, int64_t rows, int64_t cols,
-                                           int64_t least) {
-  return s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
-         s.dilation_w == 1 && s.C / s.groups >= least && s.K / s.groups >= least && rows >= 3 &&
-         cols >= 3 && conv2d_tiles(s.N, rows, cols) >= 4;
+// Whether minimal filtering is worth its transforms: by the shape alone, figures in
+// docs/conv-layout.md. rows, cols: of what the tiles cover; least: channels on both sides.
+static inline bool conv2d_worth(const Conv2dShape& s, int64_t rows, int64_t cols, int64_t least) {
+  const int64_t tiles = conv2d_tiles(1, rows, cols), edge = conv2d_minimal(s).edge;
+  if (!edge || s.C / s.groups < least || s.K / s.groups < least) return false;
+  if (rows < 3 || cols < 3 || s.N * tiles < 4) return false;
+  return edge == 6 || rows * cols >= 8 * tiles;  // 25 products for 64 bear half a tile of waste
+}
+static inline bool conv2d_prefers_minimal(const Conv2dShape& s) {
+  const Conv2dMinimal m = conv2d_minimal(s);
+  if (m.phases == 4 && s.C / s.groups % 16 != 0) return false;
+  if (m.phases == 1 || s.R == 4) return conv2d_worth(s, s.P, s.Q, m.edge == 6 ? 8 : 16);
+  // 3x3 at stride 2: 100 products for 144, where tiles fit
+  return 10 * s.P * s.Q >= 9 * 16 * conv2d_tiles(1, s.P, s.Q) && conv2d_worth(s, s.P, s.Q, 32);
+}
+static inline bool conv2d_data_prefers_minimal(const Conv2dShape& s) {
+  const int64_t rows = s.H / s.stride_h, cols = s.W / s.stride_w;  // of the smallest class
+  return conv2d_worth(s, rows, cols, conv2d_minimal(s).edge == 6 ? 8 : 16);
+}
+static inline bool conv2d_weight_prefers_minimal(const Conv2dShape& s) {
+  const Conv2dMinimal m = conv2d_minimal(s);
+  if (m.phases == 4 && s.R == 3) return false;
+  return conv2d_worth(s, s.P, s.Q, m.edge == 6 ? 12 : 16);
 }
 
 // Elements of workspace: the filters at the points or, where there are fewer tiles than outputs,
-// the patches. C and K per group, swapped in the data gradient.
-static inline int64_t conv2d_winograd_workspace(int64_t tiles, int64_t C, int64_t K) {
-  const int64_t blocks = (K + kWinogradBlock - 1) / kWinogradBlock;  // each padded by at most 32
-  if (tiles >= K) return kWinogradPoints * (C * conv2d_whole_vectors(K) + blocks * 32);
-  return kWinogradPoints * (tiles * conv2d_whole_vectors(C) + 32);
+// the patches. Planes of a point are padded by less than 48.
+static inline int64_t conv2d_minimal_workspace(const Conv2dMinimal& m, int64_t tiles, int64_t C,
+                                               int64_t K) {
+  const int64_t depth = conv2d_whole_vectors(m.phases * C), points = m.edge * m.edge;
+  const int64_t blocks = (K + kWinogradBlock - 1) / kWinogradBlock;
+  return points * (depth * conv2d_least(tiles, conv2d_whole_vectors(K)) + blocks * 48);
 }
 
 // The weight gradient adds up tiles in this many pieces, so that there is work for all threads.
-static inline int64_t conv2d_winograd_pieces(const Conv2dShape& s) {
+static inline int64_t conv2d_minimal_pieces(const Conv2dShape& s) {
   const int64_t across = (s.K / s.groups + kWinogradBlock - 1) / kWinogradBlock;
-  const int64_t blocks = (s.C / s.groups + kWinogradBlock - 1) / kWinogradBlock * across;
+  const int64_t down = (s.C / s.groups + kWinogradBlock - 1) / kWinogradBlock;
+  const int64_t blocks = across * down * conv2d_minimal(s).phases;
   const int64_t tiles = conv2d_tiles(s.N, s.P, s.Q);
   const int64_t most = conv2d_least(kConv2dPieces / blocks, tiles / 64);
   return most < 1 ? 1 : most;
@@ -128,20 +162,23 @@ static inline int64_t conv2d_workspace(const Conv2dShape& s, bool winograd) {
   const int64_t direct = s.R * s.S * (s.C / s.groups) * outputs;
   if (!winograd) return direct;
   const int64_t tiles = conv2d_tiles(s.N, s.P, s.Q);
-  return conv2d_most(direct, conv2d_winograd_workspace(tiles, s.C / s.groups, s.K / s.groups));
+  const Conv2dMinimal m = conv2d_minimal(s);
+  return conv2d_most(direct, conv2d_minimal_workspace(m, tiles, s.C / s.groups, s.K / s.groups));
 }
 static inline int64_t conv2d_data_workspace(const Conv2dShape& s, bool winograd) {
   const int64_t outputs = conv2d_depthwise(s) ? s.C : conv2d_whole_vectors(s.C / s.groups);
   const int64_t direct = s.R * s.S * (s.K / s.groups) * outputs;
   if (!winograd) return direct;
-  const int64_t tiles = conv2d_tiles(s.N, s.H, s.W);
-  return conv2d_most(direct, conv2d_winograd_workspace(tiles, s.K / s.groups, s.C / s.groups));
+  const int64_t tiles = conv2d_tiles(s.N, (s.H + s.stride_h - 1) / s.stride_h,
+                                     (s.W + s.stride_w - 1) / s.stride_w);  // the largest class
+  const Conv2dMinimal m = {conv2d_minimal(s).edge, 1};
+  return conv2d_most(direct, conv2d_minimal_workspace(m, tiles, s.K / s.groups, s.C / s.groups));
 }
 static inline int64_t conv2d_weight_workspace(const Conv2dShape& s, bool winograd) {
   const Conv2dPieces cut = conv2d_pieces(s);
   const int64_t weights = (conv2d_depthwise(s) ? s.K : s.K / s.groups) * (s.C / s.groups);
   const int64_t direct = cut.images * cut.rows;
-  const int64_t pieces = winograd ? conv2d_most(direct, conv2d_winograd_pieces(s)) : direct;
+  const int64_t pieces = winograd ? conv2d_most(direct, conv2d_minimal_pieces(s)) : direct;
   return pieces * weights * s.R * s.S + kConv2dPieces * s.K;  // and biases
 }
 

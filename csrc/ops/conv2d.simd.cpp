@@ -47,14 +47,6 @@ void data_gradient(const Conv2dDataArgs& a) {
   const Conv2dShape& s = a.shape;
   T* workspace = data<T>(a.workspace);
   const bool depthwise = conv2d_depthwise(s);
-#if RV_WINOGRAD
-  if constexpr (__is_same(T, float)) {
-    for (int64_t group = 0; a.winograd && group < s.groups; ++group) {
-      winograd::run(data_problem<T>(a, group, 0, 0), workspace);
-    }
-    if (a.winograd) return;
-  }
-#endif
   for (int64_t group = 0; group < (depthwise ? 1 : s.groups); ++group) {
     if (!depthwise && s.P == 1 && s.Q == 1) {
       for (int64_t i = 0; i < s.H * s.W; ++i) {
@@ -62,7 +54,7 @@ void data_gradient(const Conv2dDataArgs& a) {
       }
       continue;
     }
-    if (!depthwise && prefers_runs<T>(s)) {
+    if (!depthwise && !a.winograd && prefers_runs<T>(s)) {
       run_runs(a, group, workspace);
       continue;
     }
@@ -70,6 +62,14 @@ void data_gradient(const Conv2dDataArgs& a) {
       for (int64_t w = 0; w < s.stride_w; ++w) {
         Correlation<T> p = data_problem<T>(a, group, h, w);
         if (depthwise) p.K = s.C, p.weight_k = a.weight.strides[0];
+#if RV_WINOGRAD
+        if constexpr (__is_same(T, float)) {
+          if (a.winograd && winograd::fits(p)) {
+            winograd::run(p, workspace);
+            continue;
+          }
+        }
+#endif
         if (depthwise && p.R > 0 && p.S > 0) {
           run_depthwise(p, workspace);
         } else {

@@ -64,6 +64,138 @@ Range depthwise_interior(const Correlation<T>& p) {
   return {begin, last < 0 ? begin : max(begin, min(p.cols, last / p.step_w + 1))};
 }
 
+// ---- 3x3 at stride 1 ---------------------------------------------------------------------
+//
+// Nearly every depthwise layer. kNear outputs of a row share the columns of their windows, so a
+// vector of the image is read 3 times instead of 9. A column outside of the image reads zeros; a
+// row that does not divide by kNear ends with a block that overlaps the one before.
+
+#if defined(__AVX512F__)
+constexpr int kNear = 7;  // divides the usual widths: 7, 14, 28, 56 ...
+#else
+constexpr int kNear = 4;
+#endif
+
+// Keeps a vector in its register: gcc would rather load it again for each of its uses.
+template <class T>
+RV_INLINE void hold(Vec<T>& x) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(x.v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(x.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x.v));
+#endif
+}
+
+template <class T>
+bool depthwise_near(const Correlation<T>& p) {
+  const int64_t beyond = p.cols + p.from_w + 2 - p.width;  // columns past the right edge
+  return p.R == 3 && p.S == 3 && p.step_h == 1 && p.step_w == 1 && p.tap_h == 1 && p.tap_w == 1 &&
+         p.cols >= kNear && (p.from_w == 0 || p.from_w == -1) && beyond <= 1;
+}
+
+// The columns under a block of outputs j .. j + kNear; the first and the last may be zeros.
+template <class T>
+struct NearColumns {
+  const T *first, *inner, *last;
+  int64_t first_row, row, last_row, pixel;  // from one image row to the next
+
+  // `zeros`: a vector for every channel. h: row of the image under tap 0.
+  NearColumns(const Correlation<T>& p, int64_t n, int64_t h, int64_t j, const T* zeros) {
+    const int64_t w = j + p.from_w;
+    row = p.width * p.in_pixel;
+    pixel = p.in_pixel;
+    inner = p.in + (n * p.height + h) * row + (w + 1) * pixel;
+    const bool left = w >= 0, right = w + kNear + 1 < p.width;
+    first = left ? inner - pixel : zeros;
+    last = right ? inner + kNear * pixel : zeros;
+    first_row = left ? row : 0;
+    last_row = right ? row : 0;
+  }
+  template <class Lanes>
+  RV_ALWAYS_INLINE void load(Vec<T> (&x)[kNear + 2], int64_t r, int64_t k, Lanes lanes) const {
+    x[0] = Vec<T>::load(first + r * first_row + k, lanes);
+    const T* from = inner + r * row + k;
+#pragma GCC unroll 8
+    for (int j = 0; j < kNear; ++j) x[j + 1] = Vec<T>::load(from + j * pixel, lanes);
+    x[kNear + 1] = Vec<T>::load(last + r * last_row + k, lanes);
+#pragma GCC unroll 16
+    for (int j = 0; j < kNear + 2; ++j) hold(x[j]);
+  }
+};
+
+// One row of outputs. w: the filters, tap by tap.
+template <class T>
+void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* w, const T* zeros) {
+  const int64_t h = p.row_of(i), K = p.K;
+  const Range rows = inside(h, 1, 3, p.height);
+  for (int64_t next = 0; next < p.cols; next += kNear) {
+    const int64_t j = min(next, p.cols - kNear);
+    const NearColumns<T> columns(p, n, h, j, zeros);
+    T* out = p.out + n * p.out_image + i * p.out_row + j * p.out_pixel;
+    for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
+      Vec<T> y[kNear];
+      const Vec<T> bias = Vec<T>::load((p.bias ? p.bias : zeros) + k, lanes);
+#pragma GCC unroll 8
+      for (int t = 0; t < kNear; ++t) y[t] = bias;
+      for (int64_t r = rows.begin; r < rows.end; ++r) {
+        Vec<T> x[kNear + 2];
+        columns.load(x, r, k, lanes);
+#pragma GCC unroll 3
+        for (int s = 0; s < 3; ++s) {
+          const Vec<T> weight = Vec<T>::load(w + (r * 3 + s) * K + k, lanes);
+#pragma GCC unroll 8
+          for (int t = 0; t < kNear; ++t) y[t] = fma(x[t + s], weight, y[t]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int t = 0; t < kNear; ++t) {
+        const Vec<T> z = p.relu ? max(Vec<T>::zero(), y[t]) : y[t];
+        z.store(out + t * p.out_pixel + k, lanes);
+      }
+    });
+  }
+}
+
+// From one tap to the next in the sums of a row: whole pages would be one cache set.
+RV_INLINE int64_t near_stride(int64_t K) { return round_up(K, 16) + 16; }
+
+// sums[tap * near_stride + k] += the products of one row of dy with its windows.
+template <class T>
+void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const T* dy, T* sums,
+                           const T* zeros) {
+  const int64_t h = p.row_of(i), K = p.K, stride = near_stride(K);
+  const Range rows = inside(h, 1, 3, p.height);
+  for (int64_t next = 0; next < p.cols; next += kNear) {
+    const int64_t j = min(next, p.cols - kNear);
+    const NearColumns<T> columns(p, n, h, j, zeros);
+    const T* g[kNear];  // outputs that the block before has covered count no more
+    for (int t = 0; t < kNear; ++t) g[t] = j + t < next ? zeros : dy + (j + t) * K;
+    for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
+      Vec<T> y[kNear];
+#pragma GCC unroll 8
+      for (int t = 0; t < kNear; ++t) y[t] = Vec<T>::load(g[t] + k, lanes);
+      for (int64_t r = rows.begin; r < rows.end; ++r) {
+        Vec<T> x[kNear + 2];
+        columns.load(x, r, k, lanes);
+#pragma GCC unroll 3
+        for (int s = 0; s < 3; ++s) {
+          T* sum = sums + (r * 3 + s) * stride + k;
+          Vec<T> a = Vec<T>::load(sum, lanes), b = x[s] * y[0];
+#pragma GCC unroll 8
+          for (int t = 1; t < kNear; ++t) {
+            (t % 2 ? a : b) = fma(x[t + s], y[t], t % 2 ? a : b);
+          }
+          (a + b).store(sum, lanes);
+        }
+      }
+    });
+  }
+}
+
+// ---- Any kernel --------------------------------------------------------------------------
+
 // p.K channels, each with R x S taps. packed: R * S * K elements. Channels are the inner loop: all
 // of memory is then read as it lies.
 template <class T>
@@ -77,7 +209,17 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
   const int64_t rows = p.images * p.rows;
   const int64_t per_chunk = max(1, 16384 / max(1, p.cols * p.K));
   const Range interior = depthwise_interior(p);
+  const bool near = depthwise_near(p);
   parallel_for(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    const int64_t row0 = chunk * per_chunk, row1 = min(rows, row0 + per_chunk);
+    if (near) {
+      T* zeros = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * p.K));
+      __builtin_memset(zeros, 0, sizeof(T) * p.K);
+      for (int64_t row = row0; row < row1; ++row) {
+        depthwise_near_row(p, row / p.rows, row % p.rows, packed, zeros);
+      }
+      return;
+    }
     auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
     fill_offsets(p, offset);
     const DepthwiseTaps taps{offset, p.S, p.K, p.step_w * p.in_pixel};
@@ -85,7 +227,7 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
     const T* bias = p.bias;
     const bool relu = p.relu;
     const auto clamped = [relu](Vec<T> y) RV_LAMBDA { return relu ? max(Vec<T>::zero(), y) : y; };
-    for (int64_t row = chunk * per_chunk; row < min(rows, (chunk + 1) * per_chunk); ++row) {
+    for (int64_t row = row0; row < row1; ++row) {
       const int64_t n = row / p.rows, i = row % p.rows;
       const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
       for (int64_t j = 0; j < p.cols;) {
@@ -121,6 +263,19 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
 // sums[(r * S + s) * K + k] = the gradient of one piece.
 template <class T>
 void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
+  if (depthwise_near(p)) {
+    const int64_t stride = near_stride(p.K), size = 9 * stride + p.K;
+    T* buffer = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * size));
+    __builtin_memset(buffer, 0, sizeof(T) * size);
+    for (int64_t row = 0; row < p.images * p.rows; ++row) {
+      depthwise_near_weight(p, row / p.rows, row % p.rows, dy + row * p.cols * p.K, buffer,
+                            buffer + 9 * stride);
+    }
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      __builtin_memcpy(sums + tap * p.K, buffer + tap * stride, sizeof(T) * p.K);
+    }
+    return;
+  }
   __builtin_memset(sums, 0, sizeof(T) * p.R * p.S * p.K);
   auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
   fill_offsets(p, offset);

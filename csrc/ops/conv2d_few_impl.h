@@ -320,7 +320,7 @@ RV_INLINE bool prefers_few(const Correlation<T>& p) {
 template <class T>
 RV_INLINE bool prefers_runs(const Conv2dShape& s) {
   const int64_t C = s.C / s.groups, kN = Vec<T>::N, run = s.S * C;
-  if (s.S == 1 || 2 * C > kN || 2 * run <= kN) return false;
+  if (s.groups > 1 || s.S == 1 || 2 * C > kN || 2 * run <= kN) return false;
   return 2 * run * kN > 3 * C * round_up(run, kN);  // at least 1.5 times the lanes of plain C
 }
 

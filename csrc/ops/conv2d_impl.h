@@ -394,8 +394,14 @@ struct Scattered {
 
   template <int R, int V>
   RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
+    constexpr int kLine = 64 / sizeof(T);
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) __builtin_prefetch(out + pixel[row + r] + column, 1);
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int i = 0; i < V * Vec<T>::N; i += kLine) {
+        __builtin_prefetch(out + pixel[row + r] + column + i, 1);
+      }
+    }
   }
 
   template <int R, int V>

@@ -1,6 +1,7 @@
-// 3x3 filters at stride 1 by Winograd's minimal filtering F(4x4, 3x3), for all three passes.
+// Winograd's minimal filtering for small filters, in all three passes: F(4x4, 3x3) for 3x3 filters
+// at stride 1, F(4x4, 2x2) for 2x2 filters and whatever falls apart into them.
 //
-// A tile of 4x4 outputs y of a patch d of 6x6 inputs and a filter g is
+// A tile of 4x4 outputs y of a patch d of 6x6 inputs and a 3x3 filter g is
 //
 //   y = A' [ (G g G') o (B' d B) ] A            (' transposes, o multiplies elementwise)
 //
@@ -8,18 +9,25 @@
 // points is a matrix product of its own, [tiles, C] x [C, K], and only the transforms, which are
 // additions and a few multiplications by constants, know about images. The adjoint of the same
 // formula gives the weight gradient: dg = G' [ sum over tiles of (A dy A') o (B' d B) ] G. The data
-// gradient is the forward with flipped filters.
+// gradient is the forward with flipped filters. With 2x2 filters patches are 5x5: 25 products
+// for 64.
+//
+// Stride 2. A filter of 3x3 or 4x4 taps at stride 2 is the sum of four 2x2 filters, each on one of
+// the four images of every second pixel ("phases"): a 2x2 convolution of 4 C channels, 100 C
+// products for the 256 C of 4x4 taps or the 144 C of 3x3. Its data gradient falls apart into
+// residue classes (conv2d_impl.h), which are convolutions with 2x2 filters at stride 1.
 //
 // The interpolation points are 0, 1, -1, 1/2, -2 and infinity, which lose less than half as much as
 // the usual 0, +-1, +-2 (Barabasz et al., "Error analysis and improving the accuracy of Winograd
-// convolution for deep neural networks", 2018). In fp32 the relative error is 1e-6 at 64 channels
-// and 3e-6 at 512, three times that of a plain sum; tests hold it below 1e-5.
+// convolution for deep neural networks", 2018); 2x2 filters do without -2. In fp32 the relative
+// error is 1e-6 at 64 channels and 3e-6 at 512, three times that of a plain sum; tests hold it
+// below 1e-5.
 //
 // F(2x2, 3x3) is not here: with its 16 points for 4 outputs it multiplies less than 36 for 16 only
 // where images have at most 2 rows or columns, and those are left to the direct kernels.
 //
 // Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). Tiles are cut so that
-// transformed patches and products stay in L2 (Budden et al.'s "L3 fusion", 2019, one level up).
+// transformed patches and products stay in L2, after Zlateski et al., "L3 Fusion" (2019).
 #pragma once
 
 #include "ops/conv2d_weight_impl.h"
@@ -31,10 +39,12 @@ namespace ranvier::RV_ISA::conv::winograd {
 
 using F = Vec<float>;
 constexpr int64_t kN = F::N;
-constexpr int64_t kPoints = kWinogradPoints;
 constexpr int64_t kBlock = kWinogradBlock;  // channels that one thread multiplies at a time
 
 // ---- Transforms of one vector of channels ------------------------------------------------
+
+//
+// Overloads by the edge of a patch: 6 for 3 taps, 5 for 2.
 
 // B' d: each row is the product of all points but its own, as a polynomial.
 RV_INLINE void input_points(const F (&d)[6], F (&t)[6]) {
@@ -45,6 +55,15 @@ RV_INLINE void input_points(const F (&d)[6], F (&t)[6]) {
   t[3] = fma(F(2.0f), b, a);
   t[4] = fnma(F(0.5f), b, a);
   t[5] = fma(F(1.5f), a, (d[5] - d[3]) - b);
+}
+
+RV_INLINE void input_points(const F (&d)[5], F (&t)[5]) {
+  const F a = d[4] - d[2], b = d[3] - d[1];
+  t[0] = fma(F(0.5f), d[0] - d[2], b);
+  t[1] = fma(F(0.5f), d[2] - d[1], d[3]);
+  t[2] = fma(F(0.5f), d[1] - d[2], d[3] - d[2]);
+  t[3] = b;
+  t[4] = fnma(F(0.5f), b, a);
 }
 
 // G g: the polynomial g at each point, over the product of that point's distances.
@@ -58,6 +77,13 @@ RV_INLINE void weight_points(const F (&g)[3], F (&t)[6]) {
   t[4] = fma(F(4.0f), g[2], fnma(F(2.0f), g[1], g[0])) * fifteenth;
   t[5] = g[2];
 }
+RV_INLINE void weight_points(const F (&g)[2], F (&t)[5]) {
+  t[0] = g[0] + g[0];
+  t[1] = g[0] + g[1];
+  t[2] = (g[1] - g[0]) * F(1.0f / 3);
+  t[3] = fma(F(2.0f), g[0], g[1]) * F(-4.0f / 3);
+  t[4] = g[1];
+}
 // G' u
 RV_INLINE void weight_sums(const F (&u)[6], F (&g)[3]) {
   const F third(1.0f / 3), fifteenth(1.0f / 15);
@@ -65,6 +91,12 @@ RV_INLINE void weight_sums(const F (&u)[6], F (&g)[3]) {
   g[0] = fma(fnma(F(16.0f), u[3], u[4]), fifteenth, u[0] + odd);
   g[1] = fma(u[1] + u[2], third, fma(F(4.0f), u[3], u[4]) * F(-2.0f / 15));
   g[2] = fma(u[4] - u[3], F(4.0f / 15), u[5] + odd);
+}
+
+RV_INLINE void weight_sums(const F (&u)[5], F (&g)[2]) {
+  const F third(1.0f / 3);
+  g[0] = fma(F(2.0f), u[0], u[1]) - fma(F(8.0f), u[3], u[2]) * third;
+  g[1] = fma(fnma(F(4.0f), u[3], u[2]), third, u[1] + u[4]);
 }
 
 // A' m
@@ -75,6 +107,13 @@ RV_INLINE void output_sums(const F (&m)[6], F (&y)[4]) {
   y[2] = fma(F(0.25f), m[3], fma(F(4.0f), m[4], s));
   y[3] = fma(F(0.125f), m[3], fnma(F(8.0f), m[4], d + m[5]));
 }
+RV_INLINE void output_sums(const F (&m)[5], F (&y)[4]) {
+  const F s = m[1] + m[2], d = m[1] - m[2];
+  y[0] = (m[0] + m[3]) + s;
+  y[1] = fma(F(0.5f), m[3], d);
+  y[2] = fma(F(0.25f), m[3], s);
+  y[3] = fma(F(0.125f), m[3], d + m[4]);
+}
 // A y: the polynomial y at each point.
 RV_INLINE void output_points(const F (&y)[4], F (&t)[6]) {
   const F even = y[0] + y[2], odd = y[1] + y[3];
@@ -84,6 +123,15 @@ RV_INLINE void output_points(const F (&y)[4], F (&t)[6]) {
   t[3] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
   t[4] = fnma(F(8.0f), y[3], fma(F(4.0f), y[2], fnma(F(2.0f), y[1], y[0])));
   t[5] = y[3];
+}
+
+RV_INLINE void output_points(const F (&y)[4], F (&t)[5]) {
+  const F even = y[0] + y[2], odd = y[1] + y[3];
+  t[0] = y[0];
+  t[1] = even + odd;
+  t[2] = even - odd;
+  t[3] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
+  t[4] = y[3];
 }
 
 // Applies `step`, From numbers to To, along both axes: load(i, j) gives and store(i, j, x) takes.
@@ -117,15 +165,16 @@ struct Tiles {
       : h(ceil_div(p.rows, 4)), w(ceil_div(p.cols, 4)), count(p.images * h * w) {}
 };
 
-// at[i * E + j] = pixel (h + i, w + j) of an image, or `zeros` outside of it.
+// at[i * E + j] = pixel (h + i * step, w + j * step) of an image, or `zeros` outside of it.
 template <int E>
 void find_pixels(const float* image, int64_t height, int64_t width, int64_t pixel, int64_t h,
-                 int64_t w, const float* zeros, const float* (&at)[E * E]) {
-  for (int64_t i = 0; i < E; ++i) {
-    const bool row = h + i >= 0 && h + i < height;
-    const float* from = image + ((h + i) * width + w) * pixel;
-    for (int64_t j = 0; j < E; ++j, from += pixel) {
-      at[i * E + j] = row && w + j >= 0 && w + j < width ? from : zeros;
+                 int64_t w, int64_t step, const float* zeros, const float* (&at)[E * E]) {
+  for (int64_t i = 0; i < E; ++i, h += step) {
+    const bool row = h >= 0 && h < height;
+    const float* from = image + (h * width + w) * pixel;
+    for (int64_t j = 0; j < E; ++j, from += step * pixel) {
+      const int64_t v = w + j * step;
+      at[i * E + j] = row && v >= 0 && v < width ? from : zeros;
     }
   }
 }
@@ -135,71 +184,66 @@ struct Points {
   float* data;
   int64_t plane, row;
   RV_ALWAYS_INLINE Points(float* data, int64_t tiles, int64_t row)
-      : data(data), plane(size(tiles, row) / kPoints), row(row) {}
-  // Planes lie an odd number of lines apart, so that the 36 of a tile do not share cache sets.
-  static RV_ALWAYS_INLINE int64_t size(int64_t tiles, int64_t row) {
-    return kPoints * (round_up(tiles * row, 32) + 16);
+      : data(data), plane(plane_of(tiles, row)), row(row) {}
+  // Planes lie an odd number of lines apart, so that those of a tile do not share cache sets.
+  static RV_ALWAYS_INLINE int64_t plane_of(int64_t tiles, int64_t row) {
+    return round_up(tiles * row, 32) + 16;
   }
 };
 
-// Patches of the tiles t0 <= t < t1, channels c0 <= c < c1, at their points. zeros: c1 - c0 of
-// them.
-static void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
-                              int64_t t1, int64_t c0, int64_t c1, const float* zeros,
-                              const Points& to) {
+// Phases of a problem: images of every step-th pixel. 1 or 4.
+RV_INLINE int64_t phases_of(const Correlation<float>& p) { return p.step_h * p.step_w; }
+
+// Patches of the tiles t0 <= t < t1 at their points: channels c0 <= c < c1 of the phases from f0 to
+// f1, each phase p.C numbers after the one before. zeros: c1 - c0 of them.
+template <int E>
+void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
+                       int64_t f0, int64_t f1, int64_t c0, int64_t c1, const float* zeros,
+                       const Points& to) {
+  const int64_t step = p.step_h;
   for (int64_t t = t0; t < t1; ++t) {
     const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
-    const float* at[36];
-    find_pixels<6>(p.in + n * p.height * p.width * p.in_pixel + c0, p.height, p.width, p.in_pixel,
-                   4 * h + p.from_h, 4 * w + p.from_w, zeros, at);
-    float* v = to.data + (t - t0) * to.row;
-    const int64_t plane = to.plane;
-    for (int64_t c = 0; c < c1 - c0; c += kN, v += kN) {
-      const int64_t lanes = c1 - c0 - c;
-      both_axes<6, 6>([](const F(&x)[6], F(&y)[6]) RV_LAMBDA { input_points(x, y); },
-                      [&](int i, int j) RV_LAMBDA { return F::load(at[i * 6 + j] + c, lanes); },
-                      [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * 6 + j) * plane); });
+    for (int64_t f = f0; f < f1; ++f) {
+      const float* at[E * E];
+      find_pixels<E>(p.in + n * p.height * p.width * p.in_pixel + c0, p.height, p.width, p.in_pixel,
+                     p.row_of(4 * h) + f / step, p.col_of(4 * w) + f % step, step, zeros, at);
+      float* v = to.data + (t - t0) * to.row + (f - f0) * p.C;
+      const int64_t plane = to.plane;
+      for (int64_t c = 0; c < c1 - c0; c += kN, v += kN) {
+        const int64_t lanes = c1 - c0 - c;
+        both_axes<E, E>([](const F(&x)[E], F(&y)[E]) RV_LAMBDA { input_points(x, y); },
+                        [&](int i, int j) RV_LAMBDA { return F::load(at[i * E + j] + c, lanes); },
+                        [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
+      }
     }
   }
 }
 
 // The same of the upstream gradient: dy[pixel * dy_pixel + k], k0 <= k < k1.
-static void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const float* dy,
-                                int64_t dy_pixel, int64_t t0, int64_t t1, int64_t k0, int64_t k1,
-                                const float* zeros, const Points& to) {
+template <int E>
+void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const float* dy,
+                         int64_t dy_pixel, int64_t t0, int64_t t1, int64_t k0, int64_t k1,
+                         const float* zeros, const Points& to) {
   for (int64_t t = t0; t < t1; ++t) {
     const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
     const float* at[16];
     find_pixels<4>(dy + n * p.rows * p.cols * dy_pixel + k0, p.rows, p.cols, dy_pixel, 4 * h, 4 * w,
-                   zeros, at);
+                   1, zeros, at);
     float* v = to.data + (t - t0) * to.row;
     const int64_t plane = to.plane;
     for (int64_t k = 0; k < k1 - k0; k += kN, v += kN) {
       const int64_t lanes = k1 - k0 - k;
-      F half[6][4];
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        F y[4], x[6];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) y[i] = F::load(at[i * 4 + j] + k, lanes);
-        output_points(y, x);
-#pragma GCC unroll 6
-        for (int i = 0; i < 6; ++i) half[i][j] = x[i];
-      }
-#pragma GCC unroll 6
-      for (int i = 0; i < 6; ++i) {
-        F x[6];
-        output_points(half[i], x);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; ++j) x[j].store(v + (i * 6 + j) * plane);
-      }
+      both_axes<4, E>([](const F(&x)[4], F(&y)[E]) RV_LAMBDA { output_points(x, y); },
+                      [&](int i, int j) RV_LAMBDA { return F::load(at[i * 4 + j] + k, lanes); },
+                      [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
     }
   }
 }
 
 // Sums at the points, of `width` outputs from k0 on, back to pixels.
-static void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
-                          int64_t k0, const Points& from) {
+template <int E>
+void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
+                   int64_t k0, const Points& from) {
   const int64_t outputs = min(kBlock, p.K - k0), plane = from.plane;
   for (int64_t t = t0; t < t1; ++t) {
     const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
@@ -208,12 +252,12 @@ static void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64
     const float* sums = from.data + (t - t0) * from.row;
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
       const F bias = p.bias ? F::load(p.bias + k0 + k, lanes) : F::zero();
-      F half[4][6];
+      F half[4][E];
 #pragma GCC unroll 6
-      for (int j = 0; j < 6; ++j) {
-        F m[6], y[4];
+      for (int j = 0; j < E; ++j) {
+        F m[E], y[4];
 #pragma GCC unroll 6
-        for (int i = 0; i < 6; ++i) m[i] = F::load(sums + k + (i * 6 + j) * plane);
+        for (int i = 0; i < E; ++i) m[i] = F::load(sums + k + (i * E + j) * plane);
         output_sums(m, y);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) half[i][j] = y[i];
@@ -238,35 +282,26 @@ static void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64
 // Outputs of the block that starts at k0, in whole vectors.
 RV_INLINE int64_t block_width(int64_t K, int64_t k0) { return min(kBlock, round_up(K - k0, kN)); }
 
-// From one point of a block of filters to the next: an odd number of lines, like Points.
-RV_INLINE int64_t filter_plane(int64_t C, int64_t width) { return round_up(C * width, 32) + 16; }
-
-// Filters of the block that starts at k0, its vectors v0 <= v < v1: to[point * plane + c * width +
-// k]. buffer: 9 C N elements.
-static void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int64_t v1,
-                              float* buffer, float* to) {
-  const int64_t width = block_width(p.K, k0), C = p.C, plane = filter_plane(C, width);
+// Filters of the block that starts at k0, its vectors v0 <= v < v1, as the right sides of products:
+// row f * C + c of a point has the outputs of channel c in phase f. buffer: p.depth() N elements.
+template <int E>
+void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int64_t v1,
+                       float* buffer, float* to) {
+  constexpr int kTaps = E - 3;
+  const int64_t width = block_width(p.K, k0), step = p.step_h, C = p.C;
+  const int64_t plane = Points::plane_of(phases_of(p) * C, width);
   for (int64_t v = v0; v < v1; ++v) {
     pack_lanes(p, k0 + v * kN, buffer, kN);
-    for (int64_t c = 0; c < C; ++c) {
-      F half[6][3];
-#pragma GCC unroll 3
-      for (int s = 0; s < 3; ++s) {
-        F g[3], u[6];
-#pragma GCC unroll 3
-        for (int r = 0; r < 3; ++r) g[r] = F::load(buffer + ((r * 3 + s) * C + c) * kN);
-        weight_points(g, u);
-#pragma GCC unroll 6
-        for (int i = 0; i < 6; ++i) half[i][s] = u[i];
-      }
-      float* u = to + c * width + v * kN;
-#pragma GCC unroll 6
-      for (int i = 0; i < 6; ++i) {
-        F x[6];
-        weight_points(half[i], x);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; ++j, u += plane) x[j].store(u);
-      }
+    for (int64_t row = 0; row < phases_of(p) * C; ++row) {
+      const int64_t f = row / C, c = row % C;
+      float* u = to + row * width + v * kN;
+      both_axes<kTaps, E>(
+          [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
+          [&](int i, int j) RV_LAMBDA {
+            const int64_t r = i * step + f / step, s = j * step + f % step;
+            return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * C + c) * kN) : F::zero();
+          },
+          [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
     }
   }
 }
@@ -286,22 +321,27 @@ void multiply(const Left& left, const float* b, int64_t rows, int64_t depth, int
   }
 }
 
-// One block of outputs of some tiles. m: room for their sums.
-static void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
-                           int64_t k0, const Points& v, const float* u, float* buffer) {
-  const int64_t width = block_width(p.K, k0);
-  const int64_t plane = filter_plane(p.C, width);
+// One block of outputs of some tiles. buffer: room for their sums.
+template <int E>
+void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
+                    int64_t k0, const Points& v, const float* u, float* buffer) {
+  const int64_t width = block_width(p.K, k0), depth = phases_of(p) * p.C;
+  const int64_t plane = Points::plane_of(depth, width);
   const Points m(buffer, t1 - t0, width);
-  for (int64_t x = 0; x < kPoints; ++x) {
-    multiply(gemm::Rows<float>{v.data + x * v.plane, v.row}, u + x * plane, t1 - t0, p.C, width,
-             m.data + x * m.plane, false);
+  const int64_t cuts = ceil_div(depth, 512);  // long chains of additions lose more than short ones
+  for (int64_t x = 0; x < E * E; ++x) {
+    for (int64_t cut = 0; cut < cuts; ++cut) {
+      const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
+      multiply(gemm::Rows<float>{v.data + x * v.plane + from, v.row}, u + x * plane + from * width,
+               t1 - t0, to - from, width, m.data + x * m.plane, cut > 0);
+    }
   }
-  store_outputs(p, tiles, t0, t1, k0, m);
+  store_outputs<E>(p, tiles, t0, t1, k0, m);
 }
 
 // Tiles whose patches and sums, at their points, take about 900 KB.
-RV_INLINE int64_t tiles_in_cache(int64_t channels, int64_t outputs) {
-  return max(24, min(96, 6400 / (channels + min(kBlock, outputs)) / 6 * 6));
+RV_INLINE int64_t tiles_in_cache(int64_t depth, int64_t outputs, int64_t points) {
+  return max(24, min(96, 230400 / points / (depth + min(kBlock, outputs)) / 6 * 6));
 }
 
 // Blocks of tiles, of equal size, as near as can be, and an even number of them.
@@ -315,34 +355,39 @@ struct Cut {
   }
 };
 
-// workspace: kPoints * (C * round_up(K, N) + 32) elements for every block of outputs.
-static void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) {
-  const int64_t whole = kPoints * filter_plane(p.C, kBlock);  // a full block of filters
+// workspace: the filters of every block of outputs, at their points.
+template <int E>
+void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) {
+  constexpr int64_t kPoints = E * E;
+  const int64_t phases = phases_of(p), depth = phases * p.C;
+  const int64_t whole = kPoints * Points::plane_of(depth, kBlock);  // a full block of filters
   parallel_for(ceil_div(p.K, kN), [&](int64_t vector) {
     const int64_t k0 = vector * kN / kBlock * kBlock, v = (vector * kN - k0) / kN;
-    auto* buffer = static_cast<float*>(scratch(sizeof(float) * 9 * p.C * kN));
-    transform_weights(p, k0, v, v + 1, buffer, u + k0 / kBlock * whole);
+    auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
+    transform_weights<E>(p, k0, v, v + 1, buffer, u + k0 / kBlock * whole);
   });
-  const Cut cut(tiles.count, tiles_in_cache(p.C, p.K));
-  const int64_t row = round_up(p.C, kN), outputs = block_width(p.K, 0);
+  const Cut cut(tiles.count, tiles_in_cache(depth, p.K, kPoints));
+  const int64_t row = round_up(depth, kN), outputs = block_width(p.K, 0);
   parallel_for(cut.blocks, [&](int64_t block) {
     const int64_t t0 = block * cut.tiles, t1 = min(tiles.count, t0 + cut.tiles);
-    const int64_t size = Points::size(t1 - t0, row);
-    auto* buffer =
-        static_cast<float*>(scratch(sizeof(float) * (size + Points::size(t1 - t0, outputs) + row)));
+    const int64_t size = kPoints * Points::plane_of(t1 - t0, row);
+    auto* buffer = static_cast<float*>(
+        scratch(sizeof(float) * (row + size + kPoints * Points::plane_of(t1 - t0, outputs))));
     const Points v(buffer + row, t1 - t0, row);
     __builtin_memset(buffer, 0, sizeof(float) * row);
-    transform_patches(p, tiles, t0, t1, 0, p.C, buffer, v);
+    transform_patches<E>(p, tiles, t0, t1, 0, phases, 0, p.C, buffer, v);
     for (int64_t k0 = 0; k0 < p.K; k0 += kBlock) {
-      multiply_block(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size);
+      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size);
     }
   });
 }
 
 // The same with fewer tiles than outputs: the patches wait in memory and the filters stream by.
-// workspace: Points::size(tiles, round_up(C, N)) elements.
-static void run_filters_first(const Correlation<float>& p, const Tiles& tiles, float* workspace) {
-  const int64_t row = round_up(p.C, kN);
+// workspace: the patches of all tiles, at their points.
+template <int E>
+void run_filters_first(const Correlation<float>& p, const Tiles& tiles, float* workspace) {
+  constexpr int64_t kPoints = E * E;
+  const int64_t phases = phases_of(p), depth = phases * p.C, row = round_up(depth, kN);
   const Points v(workspace, tiles.count, row);
   const int64_t channels = ceil_div(p.C, kBlock), per_chunk = 8;
   parallel_for(ceil_div(tiles.count, per_chunk) * channels, [&](int64_t chunk) {
@@ -351,111 +396,127 @@ static void run_filters_first(const Correlation<float>& p, const Tiles& tiles, f
     const float zeros[kBlock] = {};
     Points to = v;
     to.data += t0 * row + c0;
-    transform_patches(p, tiles, t0, t1, c0, c1, zeros, to);
+    transform_patches<E>(p, tiles, t0, t1, 0, phases, c0, c1, zeros, to);
   });
   const Cut cut(tiles.count, 48);
   parallel_for(ceil_div(p.K, kBlock), [&](int64_t block) {
     const int64_t k0 = block * kBlock, width = block_width(p.K, k0);
-    const int64_t u_size = kPoints * filter_plane(p.C, width),
-                  m_size = Points::size(cut.tiles, width);
-    auto* u = static_cast<float*>(scratch(sizeof(float) * (u_size + max(m_size, 9 * p.C * kN))));
-    transform_weights(p, k0, 0, width / kN, u + u_size, u);
+    const int64_t u_size = kPoints * Points::plane_of(depth, width);
+    const int64_t m_size = kPoints * Points::plane_of(cut.tiles, width);
+    auto* u = static_cast<float*>(scratch(sizeof(float) * (u_size + max(m_size, p.depth() * kN))));
+    transform_weights<E>(p, k0, 0, width / kN, u + u_size, u);
     for (int64_t t0 = 0; t0 < tiles.count; t0 += cut.tiles) {
       Points part = v;
       part.data += t0 * row;
-      multiply_block(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size);
+      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size);
     }
   });
 }
 
-static void run(const Correlation<float>& p, float* workspace) {
+template <int E>
+void run_edge(const Correlation<float>& p, float* workspace) {
   const Tiles tiles(p);
   if (tiles.count < p.K) {
-    run_filters_first(p, tiles, workspace);
+    run_filters_first<E>(p, tiles, workspace);
   } else {
-    run_tiles_first(p, tiles, workspace);
+    run_tiles_first<E>(p, tiles, workspace);
   }
+}
+// Of the residue classes of a strided data gradient, those of 2x2 taps.
+RV_INLINE bool fits(const Correlation<float>& p) {
+  return p.R == p.S && (p.R == 2 || p.R == 3) && p.step_h == 1 && p.tap_h == 1 && p.tap_w == 1;
+}
+static void run(const Correlation<float>& p, float* workspace) {
+  if (p.R == 3 && p.step_h == 1) return run_edge<6>(p, workspace);
+  run_edge<5>(p, workspace);
 }
 
 // ---- Weight gradient ---------------------------------------------------------------------
 
-// G' u G of one block of c and k: to[((r * 3 + s) * C + c) * K + k].
-static void store_weights(const float* u, int64_t plane, int64_t channels, int64_t outputs,
-                          int64_t width, int64_t C, int64_t K, float* to) {
-  for (int64_t c = 0; c < channels; ++c) {
+// G' u G of one block of channels (c0 on, in phase f) and outputs (k0 on): the private gradient
+// to[((r * S + s) * C + c) * K + k].
+template <int E>
+void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int64_t c0, int64_t k0,
+                   float* to) {
+  constexpr int kTaps = E - 3;
+  const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
+  const int64_t plane = u.plane, step = p.step_h;
+  to += c0 * p.K + k0;
+  for (int64_t c = 0; c < channels; ++c, to += p.K) {
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
-      const float* from = u + c * width + k;
-      F half[3][6];
-#pragma GCC unroll 6
-      for (int j = 0; j < 6; ++j) {
-        F x[6], g[3];
-#pragma GCC unroll 6
-        for (int i = 0; i < 6; ++i) x[i] = F::load(from + (i * 6 + j) * plane);
-        weight_sums(x, g);
-#pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) half[i][j] = g[i];
-      }
-#pragma GCC unroll 3
-      for (int i = 0; i < 3; ++i) {
-        F g[3];
-        weight_sums(half[i], g);
-#pragma GCC unroll 3
-        for (int j = 0; j < 3; ++j) g[j].store(to + ((i * 3 + j) * C + c) * K + k, lanes);
-      }
+      const float* from = u.data + c * u.row + k;
+      both_axes<E, kTaps>([](const F(&x)[E], F(&y)[kTaps]) RV_LAMBDA { weight_sums(x, y); },
+                          [&](int i, int j)
+                              RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
+                          [&](int i, int j, F x) RV_LAMBDA {
+                            const int64_t r = i * step + f / step, s = j * step + f % step;
+                            if (r < p.R && s < p.S)
+                              x.store(to + (r * p.S + s) * p.C * p.K + k, lanes);
+                          });
     });
   }
 }
 
-// The gradient of a block of weights (channels c0 on, outputs k0 on) from the tiles t0 <= t < t1.
-// With `bias`, also the sums of dy.
-static void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* dy,
-                         int64_t dy_pixel, int64_t t0, int64_t t1, int64_t c0, int64_t k0,
-                         float* dw, float* bias) {
+// The gradient of a block of weights (phase f, channels c0 on, outputs k0 on) from the tiles
+// t0 <= t < t1. With `bias`, also the sums of dy.
+template <int E>
+void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* dy,
+                  int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f, int64_t c0, int64_t k0,
+                  float* dw, float* bias) {
+  constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
   const Cut cut(t1 - t0, 32);
-  const Points u_size(nullptr, channels, width);
-  const int64_t sizes[3] = {Points::size(channels, width), Points::size(cut.tiles, row),
-                            Points::size(cut.tiles, width)};
+  const int64_t u_size = kPoints * Points::plane_of(channels, width);
+  const int64_t v_size = kPoints * Points::plane_of(cut.tiles, row);
+  const int64_t g_size = kPoints * Points::plane_of(cut.tiles, width);
   auto* buffer =
-      static_cast<float*>(scratch(sizeof(float) * (2 * kBlock + sizes[0] + sizes[1] + sizes[2])));
+      static_cast<float*>(scratch(sizeof(float) * (2 * kBlock + u_size + v_size + g_size)));
   float *zeros = buffer, *sums = buffer + kBlock;
   const Points u(buffer + 2 * kBlock, channels, width);
-  const Points v(u.data + sizes[0], cut.tiles, row), g(v.data + sizes[1], cut.tiles, width);
+  const Points v(u.data + u_size, cut.tiles, row), g(v.data + v_size, cut.tiles, width);
   __builtin_memset(buffer, 0, sizeof(float) * 2 * kBlock);
   for (int64_t t = t0; t < t1; t += cut.tiles) {
     const int64_t end = min(t1, t + cut.tiles);
-    transform_patches(p, tiles, t, end, c0, c0 + channels, zeros, v);
-    transform_gradients(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
+    transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
+    transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
     for (int64_t x = 0; x < kPoints; ++x) {
       multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
                end - t, width, u.data + x * u.plane, t > t0);
     }
     // The point (1, 1) of a gradient is the sum of its pixels.
-    if (bias) add_columns(g.data + 7 * g.plane, end - t, width, sums);
+    if (bias) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
   }
-  store_weights(u.data, u.plane, channels, outputs, width, p.C, p.K, dw + c0 * p.K + k0);
+  store_weights<E>(p, u, f, c0, k0, dw);
   if (bias) __builtin_memcpy(bias + k0, sums, sizeof(float) * outputs);
 }
 
-// workspace: a private gradient and the sums of dy for each of winograd_pieces.
-static void run_weight(const Conv2dWeightArgs& a, int64_t group, float* workspace) {
+// workspace: a private gradient and the sums of dy for each of conv2d_minimal_pieces.
+template <int E>
+void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace) {
   const Correlation<float> p = weight_problem<float>(a, group);
   const Tiles tiles(p);
-  const int64_t count = conv2d_winograd_pieces(a.shape), size = p.depth() * p.K;
-  const int64_t across = ceil_div(p.K, kBlock), blocks = ceil_div(p.C, kBlock) * across;
+  const int64_t count = conv2d_minimal_pieces(a.shape), size = p.depth() * p.K;
+  const int64_t across = ceil_div(p.K, kBlock), down = ceil_div(p.C, kBlock);
+  const int64_t blocks = phases_of(p) * down * across;
   const bool with_bias = a.dbias.storage && a.shape.groups == 1;
   float* biases = workspace + count * size;
   parallel_for(count * blocks, [&](int64_t chunk) {
     const int64_t piece = chunk / blocks, block = chunk % blocks;
-    const int64_t c0 = block / across * kBlock, k0 = block % across * kBlock;
-    weight_block(p, tiles, data<float>(a.dy) + group * p.K, a.shape.K, piece * tiles.count / count,
-                 (piece + 1) * tiles.count / count, c0, k0, workspace + piece * size,
-                 with_bias && c0 == 0 ? biases + piece * p.K : nullptr);
+    const int64_t f = block / (down * across);
+    const int64_t c0 = block / across % down * kBlock, k0 = block % across * kBlock;
+    const bool first = block < across;  // of those with these outputs
+    weight_block<E>(p, tiles, data<float>(a.dy) + group * p.K, a.shape.K,
+                    piece * tiles.count / count, (piece + 1) * tiles.count / count, f, c0, k0,
+                    workspace + piece * size, with_bias && first ? biases + piece * p.K : nullptr);
   });
   float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
-  merge_weights(p, dw, workspace, Layout{3 * p.C * p.K, p.C * p.K, p.K, 1}, count, size);
+  merge_weights(p, dw, workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1}, count, size);
   if (with_bias) merge_bias(a, biases, count);
+}
+static void run_weight(const Conv2dWeightArgs& a, int64_t group, float* workspace) {
+  if (a.shape.R == 3 && a.shape.stride_h == 1) return run_weight_edge<6>(a, group, workspace);
+  run_weight_edge<5>(a, group, workspace);
 }
 
 }  // namespace ranvier::RV_ISA::conv::winograd

@@ -111,16 +111,18 @@ struct Convert<Boolean> {
 
 template <class To, class From>
 void convert_rows(const CopyArgs& a) {
-  Loop<2> loop({&a.dst, &a.src});
-  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
-    Row<To> to(p[0], stride[0]);
-    Row<From> from(p[1], stride[1]);
-    if (to.dense() && from.dense()) {
+  Loop<2>({&a.dst, &a.src}).run([](int64_t n, char* const* p, const int64_t* stride) {
+    const Row<To> to(p[0], stride[0]);
+    const Row<From> from(p[1], stride[1]);
+    int64_t i = 0;
+    if (to.dense() && from.dense()) {  // the compiler makes vectors of this, without a rest
       auto* __restrict y = reinterpret_cast<To*>(p[0]);
       auto* __restrict x = reinterpret_cast<const From*>(p[1]);
-      for (int64_t i = 0; i < n; ++i) y[i] = Convert<To>::from(widen(x[i]));
-    } else {
-      for (int64_t i = 0; i < n; ++i) to[i] = Convert<To>::from(widen(from[i]));
+      for (const int64_t whole = n & -64; i < whole; ++i) y[i] = Convert<To>::from(widen(x[i]));
+    }
+    for (; i < n; ++i) {
+      to[i] = Convert<To>::from(widen(from[i]));
+      keep_scalar();
     }
   });
 }
@@ -185,12 +187,7 @@ void move(const CopyArgs& a) {
     return;
   }
   loop.run([](int64_t n, char* const* p, const int64_t* stride) {
-    if (stride[0] == item && stride[1] == item) {
-      __builtin_memcpy(p[0], p[1], static_cast<size_t>(n * item));
-      return;
-    }
-    Row<T> to(p[0], stride[0]), from(p[1], stride[1]);
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    move_elements(p[0], stride[0], p[1], stride[1], n, item);
   });
 }
 

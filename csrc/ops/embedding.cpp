@@ -29,6 +29,8 @@ Array forward(const Array& input, const Array& weight) {
 
 // The gradient of the whole table: zero in the rows that were not looked up.
 Array backward(const Array& grad, const Array& input, const Dims& shape) {
+  if (gather::is_half(grad.dtype()))
+    return backward(grad.cast(DType::Float32), input, shape).cast(grad.dtype());
   Array dw = Array::empty(shape, grad.dtype(), grad.device());
   copy_into(dw, Array::scalar(0, grad.dtype(), grad.device()));
   ArrayRef index = in(input);

@@ -148,11 +148,16 @@ Array take(const char* op, const Array& x, const Array& index, int64_t dim) {
 // In place; `values` broadcasts to the shape of the index.
 void put(const char* op, const Array& x, const Array& index, const Array& values, int64_t dim,
          PutMode mode) {
+  if (mode != PutMode::Set && gather::is_half(x.dtype())) {
+    const Array wide = x.cast(DType::Float32);
+    put(op, wide, index, values, dim, mode);
+    return copy_into(x, wide);
+  }
   const int axis = normal_axis(op, dim, std::max(x.ndim(), 1));
+  check_same_device(op, {&x, &values});
   const Array part = reached(op, x, index, axis);
-  RV_CHECK(mode == PutMode::Set || (x.dtype() != DType::BFloat16 && x.dtype() != DType::Float16 &&
-                                    x.dtype() != DType::Bool),
-           op, Type, "expected float32, float64 or integers to combine with, got ", x.dtype());
+  RV_CHECK(mode == PutMode::Set || x.dtype() != DType::Bool, op, Type,
+           "expected numbers to combine with, got bool - convert with .to(rv.int64)");
   const Array y = values.cast(x.dtype()).expand(index.shape(), op);
   if (y.size() > 0)
     put_along({in(lanes::last(y, axis)), in(lanes::last(index, axis)), inout(part), mode});

@@ -256,6 +256,9 @@ inline void scatter_kernel(const ScatterArgs& args) {
   }
 }
 
+// Half-precision types are for storage: what is added to them is added in float32.
+inline bool is_half(DType t) { return t == DType::BFloat16 || t == DType::Float16; }
+
 inline void check_index_dtype(const char* op, const Array& index) {
   RV_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, op, Type,
            "expected indices of dtype int64 or int32, got ", index.dtype(),

@@ -784,6 +784,17 @@ void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Si
   multiply_packed(a, m, n, k, b, sink, parallel);
 }
 
+// What all rooms share is compiled once per level, in gemm_impl.simd.cpp.
+#define RV_GEMM_INSTANCES(word, T)                                                              \
+  word template void product(int64_t, int64_t, int64_t, Matrix<T>, Matrix<T>, const Output<T>&, \
+                             bool);                                                             \
+  word template void multiply(const Rows<T>&, int64_t, int64_t, int64_t, const Matrix<T>&,      \
+                              const Output<T>&, bool);                                          \
+  word template void pack_vector(T*, int64_t, const Matrix<T>&, int64_t, int64_t);              \
+  word template void pack_panel(T*, const Matrix<T>&, int64_t, int64_t, int64_t);
+RV_GEMM_INSTANCES(extern, float)
+RV_GEMM_INSTANCES(extern, double)
+
 }  // namespace gemm
 }  // namespace RV_ISA
 }  // namespace ranvier

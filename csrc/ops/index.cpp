@@ -66,6 +66,12 @@ Array read(const Array& x, const Dims& axes, const std::vector<Array>& indices, 
 // x[indices] = values, or += values.
 void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, int place,
            const Array& values, bool add) {
+  if (add && gather::is_half(x.dtype())) {
+    const Array sums = x.cast(DType::Float32);
+    write(sums, axes, indices, place, values, add);
+    return copy_into(x, sums);
+  }
+  if (add) check_floating("index", x, "a target to add to");
   Plan plan(x, axes, indices, place);
   check_writable("index", x);
   Array y = read_before_write(x, values.cast(x.dtype())).expand(plan.shape, "index");

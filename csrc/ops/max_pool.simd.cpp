@@ -131,20 +131,19 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x
   });
 }
 
-template <class T, class S>
-void pool(const MaxPoolArgs& args) {
-  const PoolGeometry& g = args.g;
+// f(taps, count, run, x, y) for runs of windows with the same taps inside: x is the offset of tap 0
+// of the first window, y that of its value.
+template <class F>
+RV_INLINE void for_each_window_run(const PoolGeometry& g, const F& f) {
   const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  const T* x = data<T>(args.x);
-  T* y = data<T>(args.y);
-  S* switches = data<S>(args.switches);
   const int64_t line = w.in * g.c;
   const TapRange whole = whole_windows(w);
   for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
     const TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
     auto* taps = static_cast<PoolTap*>(scratch(16 * d.kernel * h.kernel * w.kernel));
-    // Offsets count from sample (0, 0) of the plane where the windows' tap 0 lies.
-    auto list = [&](TapRange tw) {
+    const int64_t x = ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;
+    const int64_t y = ((n * d.out + od) * h.out + oh) * w.out * g.c;
+    auto windows = [&](int64_t ow, TapRange tw, const PoolRun& run) {
       int64_t count = 0;
       for (int64_t i = td.first; i < td.last; ++i) {
         for (int64_t j = th.first; j < th.last; ++j) {
@@ -154,40 +153,60 @@ void pool(const MaxPoolArgs& args) {
           }
         }
       }
-      return count;
+      f(static_cast<const PoolTap*>(taps), count, run, x + window_start(w, ow) * g.c, y + ow * g.c);
     };
-    const T* image = x + ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;
-    const int64_t row = ((n * d.out + od) * h.out + oh) * w.out * g.c;
-    auto pixel = [&](int64_t ow) {
-      const int64_t at = row + ow * g.c;
-      pool_run(taps, list(taps_inside(w, ow)), {1, g.c, 0, 0}, image + window_start(w, ow) * g.c,
-               y + at, switches + at);
-    };
-    for (int64_t ow = 0; ow < whole.first; ++ow) pixel(ow);
+    for (int64_t ow = 0; ow < whole.first; ++ow) windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
     if (whole.last > whole.first) {
-      const int64_t windows = whole.last - whole.first, at = row + whole.first * g.c;
-      const PoolRun run = w.stride == 1 ? PoolRun{1, windows * g.c, 0, 0}
-                                        : PoolRun{windows, g.c, w.stride * g.c, g.c};
-      pool_run(taps, list({0, w.kernel}), run, image + window_start(w, whole.first) * g.c, y + at,
-               switches + at);
+      const int64_t count = whole.last - whole.first;
+      windows(
+          whole.first, {0, w.kernel},
+          w.stride == 1 ? PoolRun{1, count * g.c, 0, 0} : PoolRun{count, g.c, w.stride * g.c, g.c});
     }
-    for (int64_t ow = whole.last; ow < w.out; ++ow) pixel(ow);
+    for (int64_t ow = whole.last; ow < w.out; ++ow) {
+      windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
+    }
   });
 }
 
-// f(rows, count, more) for the rows of windows over row (id, ih) of image n, in ascending order.
+template <class T, class S>
+void pool(const MaxPoolArgs& args) {
+  for_each_window_run(
+      args.g, [&](const PoolTap* taps, int64_t count, const PoolRun& run, int64_t x, int64_t y) {
+        pool_run(taps, count, run, data<T>(args.x) + x, data<T>(args.y) + y,
+                 data<S>(args.switches) + y);
+      });
+}
+
+// f(n, id, rows) for bands of rows of samples under the same taps, in parallel.
 template <class F>
-RV_INLINE void for_each_window_row(const PoolGeometry& g, const PoolCovers& over, int64_t n,
-                                   int64_t id, int64_t ih, const F& f) {
+RV_INLINE void for_each_band(const PoolGeometry& g, const SampleRun* runs, int64_t run_count,
+                             const F& f) {
+  const PoolAxis &d = g.axis[0], &h = g.axis[1];
+  const int64_t row = g.axis[2].in * g.c, step = h.stride > 1 ? h.stride : 1;
+  const int64_t rows = (16384 / (row > 0 ? row : 1) + step) / step * step;
+  const int64_t bands = (h.in + rows - 1) / rows;
+  parallel_for(g.n * d.in * bands, [&](int64_t chunk) {
+    const int64_t low = chunk % bands * rows, plane = chunk / bands;
+    for (const SampleRun* r = runs; r < runs + run_count; ++r) {
+      const SampleRun part = within(*r, low, low + rows);
+      if (part.count > 0) f(plane / d.in, plane % d.in, part);
+    }
+  });
+}
+
+// The list of rows of windows over row (id, ih) of image n, in ascending order.
+template <class F>
+RV_INLINE void add_window_rows(const PoolGeometry& g, const PoolCovers& over, int64_t n, int64_t id,
+                               int64_t ih, PoolList& list, const F& flush) {
   const PoolCover &d = over.axis[0], &h = over.axis[1];
   const int64_t image = n * g.axis[0].out * g.axis[1].out * g.axis[2].out * g.c;
-  PoolList list(false);
   for (int64_t a = d.begin[id]; a < d.begin[id + 1]; ++a) {
     for (int64_t b = h.begin[ih]; b < h.begin[ih + 1]; ++b) {
-      list.add({image + d.items[a].offset + h.items[b].offset, d.items[a].tap + h.items[b].tap}, f);
+      list.add({image + d.items[a].offset + h.items[b].offset, d.items[a].tap + h.items[b].tap},
+               flush);
     }
   }
-  list.flush(f);
+  list.flush(flush);
 }
 
 #if defined(__AVX512F__)
@@ -286,19 +305,27 @@ static void spread_row(const Spread* s, int64_t phases, const PoolTap* rows, int
 // False where the geometry does not allow it.
 static bool unpool_few(const MaxUnpoolArgs& args) {
   const PoolGeometry& g = args.g;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  const PoolAxis &h = g.axis[1], &w = g.axis[2];
   const int64_t samples = w.in * g.c, values = w.out * g.c, phases = most_windows(w);
-  const PoolCovers over(g, (samples + 15) / 16 * phases * static_cast<int64_t>(sizeof(Spread)));
+  const int64_t spreads = (samples + 15) / 16 * phases;
+  const PoolCovers over(g, spreads * static_cast<int64_t>(sizeof(Spread)) +
+                               h.in * static_cast<int64_t>(sizeof(SampleRun)));
   auto* table = static_cast<Spread*>(over.more);
   if (!fill_spread(w, g.c, phases, table)) return false;
+  auto* runs = reinterpret_cast<SampleRun*>(table + spreads);
+  const int64_t run_count = sample_runs(h, over.axis[1], values, runs);
   const __mmask16 readable = Mask<float>::first(values).m;
-  for_each_pool_row(g.n, d.in, h.in, samples, [&](int64_t n, int64_t id, int64_t ih) {
-    float* to = data<float>(args.x) + ((n * d.in + id) * h.in + ih) * samples;
+  for_each_band(g, runs, run_count, [&](int64_t n, int64_t id, const SampleRun& band) {
+    float* to = data<float>(args.x) + ((n * g.axis[0].in + id) * h.in + band.first) * samples;
     auto rows = [&](const PoolTap* items, int64_t count, bool more) {
-      spread_row(table, phases, items, count, more, readable, data<float>(args.y),
-                 data<uint8_t>(args.switches), to, samples);
+      for (int64_t l = 0; l < band.count; ++l) {
+        spread_row(table, phases, items, count, more, readable, data<float>(args.y) + l * values,
+                   data<uint8_t>(args.switches) + l * values, to + l * band.step * samples,
+                   samples);
+      }
     };
-    for_each_window_row(g, over, n, id, ih, rows);
+    PoolList list(false);
+    add_window_rows(g, over, n, id, band.first, list, rows);
   });
   return true;
 }
@@ -329,51 +356,6 @@ void unpool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T*
   });
 }
 
-// The samples of a row that lie under the same windows, by the number of the first.
-struct SampleRun {
-  int64_t first;
-  PoolRun run;
-};
-
-// The runs of a row, at most one for each sample.
-RV_INLINE int64_t sample_runs(const PoolAxis& w, int64_t channels, SampleRun* to) {
-  const TapRange whole = whole_samples(w);
-  int64_t used = 0;
-  for (int64_t i = 0; i < whole.first; ++i) to[used++] = {i, {1, channels, 0, 0}};
-  if (w.stride == 1) {
-    if (whole.last > whole.first) {
-      to[used++] = {whole.first, {1, (whole.last - whole.first) * channels, 0, 0}};
-    }
-  } else {  // samples one stride apart
-    for (int64_t i = whole.first; i < whole.first + w.stride && i < whole.last; ++i) {
-      const int64_t pixels = (whole.last - i + w.stride - 1) / w.stride;
-      to[used++] = {i, {pixels, channels, channels, w.stride * channels}};
-    }
-  }
-  for (int64_t i = whole.last; i < w.in; ++i) to[used++] = {i, {1, channels, 0, 0}};
-  return used;
-}
-
-// One row of samples from the rows of windows over it, added in row-major order of the windows.
-template <class T, class S>
-void unpool_row(const SampleRun* runs, int64_t run_count, int64_t channels,
-                const PoolCover& columns, const PoolTap* rows, int64_t count, bool more, const T* y,
-                const S* switches, T* x) {
-  for (const SampleRun* s = runs; s < runs + run_count; ++s) {
-    auto add = [&](const PoolTap* taps, int64_t used, bool again) {
-      unpool_run(taps, used, s->run, y, switches, x + s->first * channels, again);
-    };
-    PoolList list(more);
-    for (int64_t r = 0; r < count; ++r) {
-      for (int64_t k = columns.begin[s->first]; k < columns.begin[s->first + 1]; ++k) {
-        const PoolTap& column = columns.items[k];
-        list.add({rows[r].offset + column.offset, rows[r].tap + column.tap}, add);
-      }
-    }
-    list.flush(add);
-  }
-}
-
 template <class T, class S>
 void unpool(const MaxUnpoolArgs& args) {
   const PoolGeometry& g = args.g;
@@ -383,59 +365,68 @@ void unpool(const MaxUnpoolArgs& args) {
     if (g.c < 16 && w.stride != 1 && unpool_few(args)) return;
   }
 #endif
-  const PoolCovers over(g, w.in * static_cast<int64_t>(sizeof(SampleRun)));
-  auto* runs = static_cast<SampleRun*>(over.more);
-  const int64_t run_count = sample_runs(w, g.c, runs);
-  for_each_pool_row(g.n, d.in, h.in, w.in * g.c, [&](int64_t n, int64_t id, int64_t ih) {
-    T* to = data<T>(args.x) + ((n * d.in + id) * h.in + ih) * w.in * g.c;
+  const PoolCovers over(g, (h.in + w.in) * static_cast<int64_t>(sizeof(SampleRun)));
+  auto* row_runs = static_cast<SampleRun*>(over.more);
+  SampleRun* column_runs = row_runs + h.in;
+  const int64_t values = w.out * g.c, samples = w.in * g.c;
+  const int64_t row_count = sample_runs(h, over.axis[1], values, row_runs);
+  const int64_t column_count = sample_runs(w, over.axis[2], g.c, column_runs);
+  const PoolCover& columns = over.axis[2];
+  for_each_band(g, row_runs, row_count, [&](int64_t n, int64_t id, const SampleRun& band) {
+    T* to = data<T>(args.x) + ((n * d.in + id) * h.in + band.first) * samples;
     auto rows = [&](const PoolTap* items, int64_t count, bool more) {
-      unpool_row(runs, run_count, g.c, over.axis[2], items, count, more, data<T>(args.y),
-                 data<S>(args.switches), to);
+      for (const SampleRun* c = column_runs; c < column_runs + column_count; ++c) {
+        PoolRun run = c->step == 1 ? PoolRun{1, c->count * g.c, 0, 0}
+                                   : PoolRun{c->count, g.c, g.c, c->step * g.c};
+        run.lines = band.count;
+        run.line_from = values;
+        run.line_to = band.step * samples;
+        auto add = [&](const PoolTap* taps, int64_t used, bool again) {
+          unpool_run(taps, used, run, data<T>(args.y), data<S>(args.switches), to + c->first * g.c,
+                     again);
+        };
+        PoolList list(more);
+        for (int64_t r = 0; r < count; ++r) {
+          for (int64_t k = columns.begin[c->first]; k < columns.begin[c->first + 1]; ++k) {
+            const PoolTap& column = columns.items[k];
+            list.add({items[r].offset + column.offset, items[r].tap + column.tap}, add);
+          }
+        }
+        list.flush(add);
+      }
     };
-    for_each_window_row(g, over, n, id, ih, rows);
+    PoolList list(false);
+    add_window_rows(g, over, n, id, band.first, list, rows);
   });
 }
 
-// What each window reads at the place that its switch names.
+// What each window reads at the place that its switch names; nothing where that is no sample.
 template <class T, class S>
-void unpool_grad(const MaxUnpoolGradArgs& args) {
-  const PoolGeometry& g = args.g;
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  const T* dx = data<T>(args.dx);
-  const S* switches = data<S>(args.switches);
-  T* dy = data<T>(args.dy);
-  // Where each tap of a window lies, from its tap 0.
-  const int64_t taps = d.kernel * h.kernel * w.kernel;
-  auto* offset = static_cast<int64_t*>(scratch(8 * taps));
-  for (int64_t i = 0, tap = 0; i < d.kernel; ++i) {
-    for (int64_t j = 0; j < h.kernel; ++j) {
-      for (int64_t k = 0; k < w.kernel; ++k, ++tap) {
-        offset[tap] = ((i * d.dilation * h.in + j * h.dilation) * w.in + k * w.dilation) * g.c;
+void unpool_grad_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* dx,
+                     const S* switches, T* dy) {
+  using V = Vec<T>;
+  for_each_block<T>(run, [=](auto width, int64_t from, int64_t to, int64_t step_from,
+                             int64_t step_to, auto lanes) RV_LAMBDA {
+    constexpr int kV = decltype(width)::V;
+    for (int v = 0; v < kV; ++v) {
+      const T* p = dx + from + v * step_from;
+      const Chosen<T, S> chosen(switches + to + v * step_to, lanes);
+      V y = V::zero();
+      for (int64_t t = 0; t < count; ++t) {
+        y = take(chosen == taps[t].tap, y, p + taps[t].offset, lanes);
       }
-    }
-  }
-  for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
-    TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
-    const int64_t sd = window_start(d, od), sh = window_start(h, oh);
-    int64_t at = ((n * d.out + od) * h.out + oh) * w.out * g.c;
-    for (int64_t ow = 0; ow < w.out; ++ow) {
-      TapRange tw = taps_inside(w, ow);
-      const T* from = dx + (((n * d.in + sd) * h.in + sh) * w.in + window_start(w, ow)) * g.c;
-      const bool whole = td.last - td.first == d.kernel && th.last - th.first == h.kernel &&
-                         tw.last - tw.first == w.kernel;
-      for (int64_t c = 0; c < g.c; ++c, ++at) {
-        const int64_t tap = switches[at];
-        bool inside = tap >= 0 && tap < taps;
-        if (!whole && inside) {
-          const int64_t i = tap / (h.kernel * w.kernel), j = tap / w.kernel % h.kernel;
-          const int64_t k = tap % w.kernel;
-          inside = i >= td.first && i < td.last && j >= th.first && j < th.last && k >= tw.first &&
-                   k < tw.last;
-        }
-        dy[at] = inside ? from[offset[tap] + c] : T(0);
-      }
+      y.store(dy + to + v * step_to, lanes);
     }
   });
+}
+
+template <class T, class S>
+void unpool_grad(const MaxUnpoolGradArgs& args) {
+  for_each_window_run(
+      args.g, [&](const PoolTap* taps, int64_t count, const PoolRun& run, int64_t x, int64_t y) {
+        unpool_grad_run(taps, count, run, data<T>(args.dx) + x, data<S>(args.switches) + y,
+                        data<T>(args.dy) + y);
+      });
 }
 
 }  // namespace

@@ -17,8 +17,7 @@ constexpr const char* kNames[] = {
 };
 
 // Prediction and target in the dtype of the loss.
-Operands pair(LossOp op, nb::handle x, nb::handle t) {
-  const char* name = kNames[static_cast<int>(op)];
+Operands pair(const char* name, nb::handle x, nb::handle t) {
   Operands p = operands(name, x, t);
   if (!is_floating(p.a.dtype())) p = {p.a.cast(DType::Float32), p.b.cast(DType::Float32)};
   check_floating(name, p.a, "input");
@@ -27,9 +26,9 @@ Operands pair(LossOp op, nb::handle x, nb::handle t) {
   return p;
 }
 
-Array compute(nb::handle x, nb::handle t, int code, double a, double b) {
+Array compute(const char* name, nb::handle x, nb::handle t, int code, double a, double b) {
   LossOp op = static_cast<LossOp>(code);
-  Operands p = pair(op, x, t);
+  Operands p = pair(name, x, t);
   Array y = Array::empty_like(p.a);
   if (y.size() > 0) {
     MaybeNoGil nogil(y.size());
@@ -41,7 +40,7 @@ Array compute(nb::handle x, nb::handle t, int code, double a, double b) {
 Array compute_backward(const Array& grad, nb::handle x, nb::handle t, int code, double a, double b,
                        double scale) {
   LossOp op = static_cast<LossOp>(code);
-  Operands p = pair(op, x, t);
+  Operands p = pair(kNames[code], x, t);
   Array dx = Array::empty_like(p.a);
   if (dx.size() > 0) {
     Array g = grad.cast(dx.dtype());
@@ -54,7 +53,7 @@ Array compute_backward(const Array& grad, nb::handle x, nb::handle t, int code, 
 }  // namespace
 
 RV_BIND(m) {
-  m.def("pointwise_loss", &compute, "pointwise_loss(x, t, code, a, b)");
+  m.def("pointwise_loss", &compute, "pointwise_loss(name, x, t, code, a, b)");
   m.def("pointwise_loss_backward", &compute_backward,
         "pointwise_loss_backward(grad, x, t, code, a, b, scale)");
   nb::dict codes;

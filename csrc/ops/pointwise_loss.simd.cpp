@@ -1,7 +1,7 @@
 #include "ops/pointwise_loss.h"
 
+#include "core/loops.h"
 #include "core/simd_math.h"
-#include "ops/blocks_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -77,52 +77,37 @@ using Slopes = void (*)(int64_t n, const T* g, const T* x, const T* t, T* dx, Nu
 
 template <class T, class F>
 void values(int64_t n, const T* x, const T* t, T* y, Numbers<T> p) {
-  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-    F::template of<T>(Vec<T>::load(x + i, lanes), Vec<T>::load(t + i, lanes), Vec<T>(p.a),
-                      Vec<T>(p.b))
-        .store(y + i, lanes);
-  });
+  for (int64_t i = 0; i < n; i += Vec<T>::N) {
+    F::template of<T>(Vec<T>::load(x + i), Vec<T>::load(t + i), Vec<T>(p.a), Vec<T>(p.b))
+        .store(y + i);
+  }
 }
 template <class T, class F>
 void slopes(int64_t n, const T* g, const T* x, const T* t, T* dx, Numbers<T> p) {
-  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-    const Vec<T> slope = F::template slope<T>(Vec<T>::load(x + i, lanes),
-                                              Vec<T>::load(t + i, lanes), Vec<T>(p.a), Vec<T>(p.b));
-    (Vec<T>::load(g + i, lanes) * Vec<T>(p.scale) * slope).store(dx + i, lanes);
-  });
+  for (int64_t i = 0; i < n; i += Vec<T>::N) {
+    const Vec<T> slope =
+        F::template slope<T>(Vec<T>::load(x + i), Vec<T>::load(t + i), Vec<T>(p.a), Vec<T>(p.b));
+    (Vec<T>::load(g + i) * Vec<T>(p.scale) * slope).store(dx + i);
+  }
 }
 
 template <class T>
 void forward(const PointwiseLossArgs& args, Values<T> function) {
-  Loop<3> loop({&args.y, &args.x, &args.t});
-  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
-    Row<T> y(at[0], stride[0]), x(at[1], stride[1]), t(at[2], stride[2]);
-    T x_block[kBlock], t_block[kBlock], y_block[kBlock];
-    const int64_t step = y.dense() && x.dense() && t.dense() ? n : kBlock;
-    for (int64_t begin = 0; begin < n; begin += step) {
-      const int64_t count = n - begin < step ? n - begin : step;
-      function(count, dense_in(x, begin, count, x_block), dense_in(t, begin, count, t_block),
-               dense_out(y, begin, y_block),
-               {static_cast<T>(args.a), static_cast<T>(args.b), T(1)});
-      scatter_out(y, begin, count, y_block);
-    }
+  const Numbers<T> numbers{static_cast<T>(args.a), static_cast<T>(args.b), T(1)};
+  Loop<3>({&args.y, &args.x, &args.t}).run_dense<true>([&](int64_t n, char* const* p) {
+    function(n, reinterpret_cast<const T*>(p[1]), reinterpret_cast<const T*>(p[2]),
+             reinterpret_cast<T*>(p[0]), numbers);
   });
 }
 
 template <class T>
 void backward(const PointwiseLossBackwardArgs& args, Slopes<T> function) {
+  const Numbers<T> numbers{static_cast<T>(args.a), static_cast<T>(args.b),
+                           static_cast<T>(args.scale)};
   Loop<4> loop({&args.dx, &args.grad, &args.x, &args.t});
-  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
-    Row<T> dx(at[0], stride[0]), g(at[1], stride[1]), x(at[2], stride[2]), t(at[3], stride[3]);
-    T g_block[kBlock], x_block[kBlock], t_block[kBlock], dx_block[kBlock];
-    const int64_t step = dx.dense() && g.dense() && x.dense() && t.dense() ? n : kBlock;
-    for (int64_t begin = 0; begin < n; begin += step) {
-      const int64_t count = n - begin < step ? n - begin : step;
-      function(count, dense_in(g, begin, count, g_block), dense_in(x, begin, count, x_block),
-               dense_in(t, begin, count, t_block), dense_out(dx, begin, dx_block),
-               {static_cast<T>(args.a), static_cast<T>(args.b), static_cast<T>(args.scale)});
-      scatter_out(dx, begin, count, dx_block);
-    }
+  loop.run_dense<true>([&](int64_t n, char* const* p) {
+    function(n, reinterpret_cast<const T*>(p[1]), reinterpret_cast<const T*>(p[2]),
+             reinterpret_cast<const T*>(p[3]), reinterpret_cast<T*>(p[0]), numbers);
   });
 }
 

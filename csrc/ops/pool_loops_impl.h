@@ -140,10 +140,11 @@ struct PoolList {
   }
 };
 
-// Pixels of a row that are treated alike: `pixels` of them, each of `length` numbers, `from` and
-// `to` numbers apart in what is read and written.
+// Pixels that are treated alike: in each of `lines` lines `pixels` of them, each of `length`
+// numbers; pixels lie `from` and `to` numbers apart in what is read and written, lines likewise.
 struct PoolRun {
   int64_t pixels, length, from, to;
+  int64_t lines = 1, line_from = 0, line_to = 0;
 };
 
 template <int Vectors>
@@ -159,19 +160,20 @@ RV_INLINE void for_each_block(const PoolRun& run, const F& block) {
   const int64_t pixels = run.pixels, length = run.length, run_from = run.from, run_to = run.to;
   using One = PoolWidth<1>;
   using Four = PoolWidth<4>;
-  if (length == kN) {  // one vector a pixel
-    int64_t i = 0;
-    for (; i + 4 <= pixels; i += 4)
-      block(Four(), i * run_from, i * run_to, run_from, run_to, All());
-    for (; i < pixels; ++i) block(One(), i * run_from, i * run_to, kN, kN, All());
-    return;
-  }
-  for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t from = i * run_from, to = i * run_to;
-    int64_t c = 0;
-    for (; c + 4 * kN <= length; c += 4 * kN) block(Four(), from + c, to + c, kN, kN, All());
-    for (; c + kN <= length; c += kN) block(One(), from + c, to + c, kN, kN, All());
-    if (c < length) block(One(), from + c, to + c, kN, kN, length - c);
+  int64_t line_from = 0, line_to = 0;
+  for (int64_t l = run.lines; l > 0; --l, line_from += run.line_from, line_to += run.line_to) {
+    int64_t from = line_from, to = line_to, i = 0;
+    if (length == kN) {  // one vector a pixel
+      for (; i + 4 <= pixels; i += 4, from += 4 * run_from, to += 4 * run_to) {
+        block(Four(), from, to, run_from, run_to, All());
+      }
+    }
+    for (; i < pixels; ++i, from += run_from, to += run_to) {
+      int64_t c = 0;
+      for (; c + 4 * kN <= length; c += 4 * kN) block(Four(), from + c, to + c, kN, kN, All());
+      for (; c + kN <= length; c += kN) block(One(), from + c, to + c, kN, kN, All());
+      if (c < length) block(One(), from + c, to + c, kN, kN, length - c);
+    }
   }
 }
 
@@ -185,14 +187,43 @@ RV_INLINE TapRange whole_windows(const PoolAxis& a) {
   return {first, last > first ? last : first};
 }
 
-// The samples [first, last) over which no window is missing at either end of the axis.
-RV_INLINE TapRange whole_samples(const PoolAxis& a) {
-  if (a.stride == 0) return {0, 0};
-  int64_t first = (a.kernel - 1) * a.dilation - a.padding, last = a.out * a.stride - a.padding;
-  if (first < 0) first = 0;
-  if (last > a.in) last = a.in;
-  if (first >= last) return {0, 0};
-  return {first, last};
+// Samples first, first + step, ... of an axis with the same taps over them, each by windows one
+// further than those of the sample before.
+struct SampleRun {
+  int64_t first, count, step;
+};
+
+// All samples of an axis, in at most `a.in` runs; windows are `offset` numbers apart.
+RV_INLINE int64_t sample_runs(const PoolAxis& a, const PoolCover& over, int64_t offset,
+                              SampleRun* to) {
+  const int64_t step = a.stride > 1 ? a.stride : 1;
+  int64_t used = 0;
+  for (int64_t phase = 0; phase < step && phase < a.in; ++phase) {
+    for (int64_t i = phase; i < a.in; i += step) {
+      SampleRun* last = to + used - 1;
+      bool same = i > phase && over.begin[i + 1] - over.begin[i] ==
+                                   over.begin[i - step + 1] - over.begin[i - step];
+      for (int64_t k = over.begin[i]; same && k < over.begin[i + 1]; ++k) {
+        const PoolTap &here = over.items[k],
+                      &before = over.items[k - over.begin[i] + over.begin[i - step]];
+        same = here.tap == before.tap && here.offset == before.offset + offset;
+      }
+      if (same) {
+        ++last->count;
+      } else {
+        to[used++] = {i, 1, step};
+      }
+    }
+  }
+  return used;
+}
+
+// The part of a run that lies in [low, high).
+RV_INLINE SampleRun within(SampleRun run, int64_t low, int64_t high) {
+  const int64_t end = run.first + (run.count - 1) * run.step;  // the last sample
+  const int64_t skip = run.first < low ? (low - run.first + run.step - 1) / run.step : 0;
+  const int64_t first = run.first + skip * run.step, last = end < high ? end : high - 1;
+  return {first, last < first ? 0 : (last - first) / run.step + 1, run.step};
 }
 
 }  // namespace ranvier::RV_ISA

@@ -305,6 +305,12 @@ struct ColumnPanels {
   }
 };
 
+// Compiled once per level, in recurrent_impl.simd.cpp.
+extern template struct GatePanels<float>;
+extern template struct GatePanels<double>;
+extern template struct ColumnPanels<float>;
+extern template struct ColumnPanels<double>;
+
 // ---- Products over all steps -----------------------------------------------------------------
 
 // to[rows, gates] = x[rows, inputs] weight' + bias, with `stride` elements from row to row.

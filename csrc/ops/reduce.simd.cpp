@@ -149,7 +149,7 @@ struct Axes {
   int64_t count = 1;
 
   // From slowest to fastest in memory, or as they come.
-  RV_ALWAYS_INLINE void add(int64_t size, int64_t sx, int64_t sy, int64_t sc, bool sorted) {
+  RV_ONE_COPY void add(int64_t size, int64_t sx, int64_t sy, int64_t sc, bool sorted) {
     count *= size;
     if (size == 1) return;
     int j = n++;
@@ -157,7 +157,7 @@ struct Axes {
     shape[j] = size, x[j] = sx, y[j] = sy, c[j] = sc;
   }
   // Neighbours that are one run in all arrays become one axis; at least one axis is left.
-  RV_ALWAYS_INLINE void merge() {
+  RV_ONE_COPY void merge() {
     int m = 0;
     for (int i = 0; i < n; ++i) {
       if (m > 0 && x[m - 1] == x[i] * shape[i] && y[m - 1] == y[i] * shape[i] &&
@@ -288,8 +288,10 @@ struct Single {
         for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
       }
     } else {
-      for (int64_t i = 0; i < n; ++i)
+      for (int64_t i = 0; i < n; ++i) {
         a = one(a, *reinterpret_cast<const T*>(p + i * stride), index + i);
+        keep_scalar();
+      }
     }
     acc = a;
   }
@@ -389,33 +391,29 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   const int64_t outputs = kept.count, count = reduced.count;
   const int64_t pieces = pieces_of(outputs, outputs, count);
   const int64_t step = reduced.x[reduced.n - 1];
-  auto accumulate = [&](Place p, int64_t begin, int64_t end) {
-    Run run;
-    double center = 0;
-    if constexpr (Op::kCenter) center = *reinterpret_cast<const double*>(p.c);
-    each_run(reduced, p.x, begin, end, [&](const char* x, int64_t n, int64_t flat) RV_LAMBDA {
-      run.add(x, step, n, center, flat);
-    });
-    return run.result();
-  };
-  if (pieces == 1) {
-    int64_t group = count < kGrain ? kGrain / (count + 16) + 1 : 1;
-    parallel_for(divide_up(outputs, group), [&](int64_t chunk) {
-      int64_t last = least(outputs, (chunk + 1) * group);
-      for (int64_t i = chunk * group; i < last; ++i) {
-        Place p = place(kept, kept.n, i, base);
-        finish(p.y, args.y.dtype, accumulate(p, 0, count), args.divisor);
-      }
-    });
-    return;
-  }
   A partial[kMaxPartials];
-  int64_t share = divide_up(count, pieces);
-  parallel_for(outputs * pieces, [&](int64_t chunk) {
-    int64_t begin = chunk % pieces * share;
-    partial[chunk] =
-        accumulate(place(kept, kept.n, chunk / pieces, base), begin, least(count, begin + share));
+  const int64_t share = divide_up(count, pieces);
+  const int64_t group = pieces == 1 && count < kGrain ? kGrain / (count + 16) + 1 : 1;
+  parallel_for(divide_up(outputs * pieces, group), [&](int64_t chunk) {
+    const int64_t last = least(outputs * pieces, (chunk + 1) * group);
+    for (int64_t i = chunk * group; i < last; ++i) {
+      const int64_t output = pieces == 1 ? i : i / pieces;
+      const int64_t begin = (i - output * pieces) * share, end = least(count, begin + share);
+      const Place p = place(kept, kept.n, output, base);
+      Run run;
+      double center = 0;
+      if constexpr (Op::kCenter) center = *reinterpret_cast<const double*>(p.c);
+      each_run(reduced, p.x, begin, end, [&](const char* x, int64_t n, int64_t flat) RV_LAMBDA {
+        run.add(x, step, n, center, flat);
+      });
+      if (pieces == 1) {
+        finish(p.y, args.y.dtype, run.result(), args.divisor);
+      } else {
+        partial[i] = run.result();
+      }
+    }
   });
+  if (pieces == 1) return;
   for (int64_t i = 0; i < outputs; ++i) {
     A acc = partial[i * pieces];
     for (int64_t k = 1; k < pieces; ++k) acc = Op::merge(acc, partial[i * pieces + k]);
@@ -437,12 +435,14 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
   const int64_t across = kept.x[side];
   A partial[kMaxPartials];
 
-  auto accumulate = [&](Place p, int64_t width, int64_t begin, int64_t end, A* __restrict acc) {
+  auto accumulate = [&](Place p, int64_t width, int64_t begin, int64_t end,
+                        A* __restrict acc) RV_ONE_COPY {
     double center[Op::kCenter ? kColumns : 1];
     for (int64_t j = 0; j < width; ++j) {
       acc[j] = Op::first();
       if constexpr (Op::kCenter)
         center[j] = *reinterpret_cast<const double*>(p.c + j * kept.c[side]);
+      keep_scalar();
     }
     auto take = [&](int64_t j, T x, int64_t index) RV_LAMBDA {
       if constexpr (Op::kCenter)
@@ -469,12 +469,15 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
           for (int64_t j = 0; j < width; ++j) take(j, x[j], flat + r);
         }
       }
-      for (; r < n; ++r, run += down)
-        for (int64_t j = 0; j < width; ++j)
+      for (; r < n; ++r, run += down) {
+        for (int64_t j = 0; j < width; ++j) {
           take(j, *reinterpret_cast<const T*>(run + j * across), flat + r);
+          keep_scalar();
+        }
+      }
     });
   };
-  auto unit_place = [&](int64_t unit, int64_t* width) {
+  auto unit_place = [&](int64_t unit, int64_t* width) RV_ONE_COPY {
     int64_t j = unit % blocks * kColumns;
     *width = least(kColumns, columns - j);
     Place p = place(kept, side, unit / blocks, base);
@@ -483,9 +486,11 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
     p.c += j * kept.c[side];
     return p;
   };
-  auto write = [&](Place p, int64_t width, const A* acc) {
-    for (int64_t j = 0; j < width; ++j)
+  auto write = [&](Place p, int64_t width, const A* acc) RV_ONE_COPY {
+    for (int64_t j = 0; j < width; ++j) {
       finish(p.y + j * kept.y[side], args.y.dtype, acc[j], args.divisor);
+      keep_scalar();
+    }
   };
   if (pieces == 1) {
     int64_t work = least(columns, kColumns) * count;
@@ -514,34 +519,49 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
     int64_t width;
     Place p = unit_place(unit, &width);
     A* acc = partial + unit / blocks * columns + unit % blocks * kColumns;
-    for (int64_t k = 1; k < pieces; ++k)
-      for (int64_t j = 0; j < width; ++j) acc[j] = Op::merge(acc[j], acc[k * kept.count + j]);
+    for (int64_t k = 1; k < pieces; ++k) {
+      for (int64_t j = 0; j < width; ++j) {
+        acc[j] = Op::merge(acc[j], acc[k * kept.count + j]);
+        keep_scalar();
+      }
+    }
     write(p, width, acc);
   }
 }
 
-template <class Op>
-void run(const ReduceArgs& args) {
+struct Plan {
   Axes kept, reduced;
+  Place base;
+  bool by_columns;
+};
+RV_ONE_COPY void make_plan(const ReduceArgs& args, bool logical_order, Plan* plan) {
+  Axes &kept = plan->kept, &reduced = plan->reduced;
   const int64_t item = item_bytes(args.x.dtype), out = item_bytes(args.y.dtype);
   const bool center = args.center.storage != nullptr;
   for (int i = 0; i < args.x.ndim; ++i) {
     int64_t size = args.x.shape[i], sx = args.x.strides[i] * item;
     if (args.axes >> i & 1)
-      reduced.add(size, sx, 0, 0, !Op::kIndex);  // positions count in logical order
+      reduced.add(size, sx, 0, 0, !logical_order);
     else
       kept.add(size, sx, args.y.strides[i] * out, center ? args.center.strides[i] * 8 : 0, true);
   }
   kept.merge();
   reduced.merge();
-  if (kept.count == 0) return;
-  Place base{data<char>(args.x), data<char>(args.y), center ? data<char>(args.center) : nullptr};
+  plan->base = {data<char>(args.x), data<char>(args.y), center ? data<char>(args.center) : nullptr};
   const int64_t across = Axes::magnitude(kept.x[kept.n - 1]);
   const int64_t down = Axes::magnitude(reduced.x[reduced.n - 1]);
-  if (kept.shape[kept.n - 1] >= 8 && (across < down || reduced.count == 1))
-    by_columns<Op>(args, kept, reduced, base);
+  plan->by_columns = kept.shape[kept.n - 1] >= 8 && (across < down || reduced.count == 1);
+}
+
+template <class Op>
+void run(const ReduceArgs& args) {
+  Plan plan;
+  make_plan(args, Op::kIndex, &plan);  // positions count in logical order
+  if (plan.kept.count == 0) return;
+  if (plan.by_columns)
+    by_columns<Op>(args, plan.kept, plan.reduced, plan.base);
   else
-    by_rows<Op>(args, kept, reduced, base);
+    by_rows<Op>(args, plan.kept, plan.reduced, plan.base);
 }
 
 }  // namespace

@@ -39,8 +39,8 @@ int64_t of(int64_t a, int64_t b) {
   return divides ? q - below : rest + (below ? b : 0);
 }
 
-template <class T, class Wide, RemainderOp Op>
-void walk(const RemainderArgs& args) {
+template <class T, class Wide>
+void walk(const RemainderArgs& args, Wide (*f)(Wide, Wide)) {
   const int64_t n = lanes::length(args.y);
   lanes::split(lanes::count(args.y), n, [&](int64_t first, int64_t last) {
     const int64_t as = lanes::step(args.a), bs = lanes::step(args.b), ys = lanes::step(args.y);
@@ -50,25 +50,25 @@ void walk(const RemainderArgs& args) {
       const T *a = lanes::data<T>(args.a) + at[0], *b = lanes::data<T>(args.b) + at[1];
       T* y = lanes::data<T>(args.y) + at[2];
       for (int64_t i = 0; i < n; ++i)
-        y[i * ys] =
-            static_cast<T>(of<Op>(static_cast<Wide>(a[i * as]), static_cast<Wide>(b[i * bs])));
+        y[i * ys] = static_cast<T>(f(static_cast<Wide>(a[i * as]), static_cast<Wide>(b[i * bs])));
     }
   });
 }
 
+// One loop for each dtype: these are rare ops, and the call for each element costs less than code.
 template <RemainderOp Op>
 void by_dtype(const RemainderArgs& args) {
   switch (args.y.dtype) {
     case DType::Float32:
-      return walk<float, double, Op>(args);
+      return walk<float, double>(args, &of<Op>);
     case DType::Float64:
-      return walk<double, double, Op>(args);
+      return walk<double, double>(args, &of<Op>);
     case DType::Int64:
-      return walk<int64_t, int64_t, Op>(args);
+      return walk<int64_t, int64_t>(args, &of<Op>);
     case DType::Int32:
-      return walk<int32_t, int64_t, Op>(args);
+      return walk<int32_t, int64_t>(args, &of<Op>);
     default:
-      return walk<uint8_t, int64_t, Op>(args);
+      return walk<uint8_t, int64_t>(args, &of<Op>);
   }
 }
 
@@ -96,9 +96,8 @@ void check_divisors(const char* op, const Array& b) {
              " - convert to .to(rv.float32) for infinity and NaN");
 }
 
-template <RemainderOp Op>
-Array compute(nb::handle ha, nb::handle hb) {
-  const char* op = kNames[static_cast<int>(Op)];
+Array compute(RemainderOp which, nb::handle ha, nb::handle hb) {
+  const char* op = kNames[static_cast<int>(which)];
   const Operands x = operands(op, ha, hb);
   const DType t = x.a.dtype();
   RV_CHECK(t != DType::BFloat16 && t != DType::Float16 && t != DType::Bool, op, Type,
@@ -113,7 +112,7 @@ Array compute(nb::handle ha, nb::handle hb) {
       const Array wide = v.expand(shape);
       return wide.ndim() ? wide : wide.with({1}, {1});
     };
-    remainder({in(lane(x.a)), in(lane(x.b)), out(lane(y)), Op});
+    remainder({in(lane(x.a)), in(lane(x.b)), out(lane(y)), which});
   }
   return y;
 }
@@ -121,10 +120,10 @@ Array compute(nb::handle ha, nb::handle hb) {
 }  // namespace
 
 RV_BIND(m) {
-  m.def("floor_divide", &compute<RemainderOp::FloorDivide>);
-  m.def("remainder", &compute<RemainderOp::Remainder>);
-  m.def("trunc_divide", &compute<RemainderOp::TruncDivide>);
-  m.def("fmod", &compute<RemainderOp::Fmod>);
+  for (const RemainderOp op : {RemainderOp::FloorDivide, RemainderOp::Remainder,
+                               RemainderOp::TruncDivide, RemainderOp::Fmod})
+    m.def(kNames[static_cast<int>(op)],
+          [op](nb::handle a, nb::handle b) { return compute(op, a, b); });
 }
 
 }  // namespace ranvier

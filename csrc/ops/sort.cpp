@@ -82,7 +82,7 @@ void sort_lanes(const SortArgs& args) {
       int64_t at[3];
       lanes::begin(args.values, {&args.x, &args.values, &args.places}, lane, at);
       const T* x = lanes::data<T>(args.x) + at[0];
-      if (k < n && k <= 32) {
+      if (k <= 128 && k * k <= 4 * n && k < n) {
         pick<T, Wide>(x, step, n, k, args.descending, items.data());
       } else {
         keys<T, Wide>(x, step, n, args.descending, items.data());

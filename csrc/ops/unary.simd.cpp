@@ -2,8 +2,8 @@
 
 #include <math.h>
 
+#include "core/loops.h"
 #include "core/simd_math.h"
-#include "ops/blocks_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -30,10 +30,18 @@ RV_INLINE Vec<T> silu_slope(Vec<T> x, Vec<T> beta) {
   const Vec<T> y = sigmoid(x * beta);
   return y * fma(x * beta, Vec<T>(T(1)) - y, Vec<T>(T(1)));
 }
+// With e = e^x and n = e (e + 2): tanh(log(1 + e)) = n / (n + 2), one exp and one division. From 20
+// on it is 1, and e^2 stays in range.
 template <class T>
-RV_INLINE Vec<T> mish_slope(Vec<T> x) {
-  const Vec<T> y = tanh(softplus(x));
-  return fma(x * sigmoid(x), fnma(y, y, Vec<T>(T(1))), y);
+RV_INLINE Vec<T> mish(Vec<T> x) {
+  const Vec<T> two(T(2)), e = exp(min(Vec<T>(T(20)), x)), n = e * (e + two);
+  return x * (n / (n + two));
+}
+template <class T>
+RV_INLINE Vec<T> mish_slope(Vec<T> x) {  // t + x sigmoid(x) (1 - t^2) = (n + 4 x e (e + 1) / m) / m
+  const Vec<T> one(T(1)), two(T(2)), four(T(4)), e = exp(min(Vec<T>(T(20)), x));
+  const Vec<T> n = e * (e + two), m = n + two;
+  return select(x > Vec<T>(T(20)), one, (n + four * x * e * (e + one) / m) / m);
 }
 
 // The argument of gelu_tanh's logistic function, 2 sqrt(2 / pi) (x + 0.044715 x^3) = x (k + q x^2).
@@ -113,7 +121,7 @@ RV_LINE(Log, log(x), g / s)
 RV_LINE(Log10, log(x) * V(0.434294481903251828), g / (s * V(2.30258509299404568)))
 RV_LINE(Log1p, log1p(x), g / (s + V(1)))
 RV_LINE(Log2, log(x) * V(1.44269504088896341), g / (s * V(0.693147180559945309)))
-RV_LINE(Mish, x * tanh(softplus(x)), g * mish_slope(s))
+RV_LINE(Mish, mish(x), g * mish_slope(s))
 RV_LINE(Neg, -x, -g)
 RV_LINE(Ramp, min(P(d), max(P(c), fma(x, P(a), P(b)))),
         g * ramp_slope(s, P(a), P(b), P(c), P(d)))
@@ -166,8 +174,8 @@ void integers(const UnaryArgs& args) {
   });
 }
 
-// A function's own code is a loop over dense numbers and nothing else; everything around it is
-// there once per dtype, and calls it by its address.
+// A function's own code is a loop over whole vectors of dense numbers and nothing else; everything
+// around it is there once per dtype, and calls it by its address.
 template <class T>
 using Values = void (*)(int64_t n, const T* x, T* y, const UnaryParameters& parameters);
 template <class T>
@@ -177,48 +185,30 @@ using Gradients = void (*)(int64_t n, const T* g, const T* s, T* dx,
 template <class T, class F>
 void values(int64_t n, const T* x, T* y, const UnaryParameters& parameters) {
   const Parameters<T> p(parameters);
-  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-    F::template of<T>(Vec<T>::load(x + i, lanes), p).store(y + i, lanes);
-  });
+  for (int64_t i = 0; i < n; i += Vec<T>::N) {
+    F::template of<T>(Vec<T>::load(x + i), p).store(y + i);
+  }
 }
 template <class T, class F>
 void gradients(int64_t n, const T* g, const T* s, T* dx, const UnaryParameters& parameters) {
   const Parameters<T> p(parameters);
-  for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
-    F::template back<T>(Vec<T>::load(g + i, lanes), Vec<T>::load(s + i, lanes), p)
-        .store(dx + i, lanes);
-  });
+  for (int64_t i = 0; i < n; i += Vec<T>::N) {
+    F::template back<T>(Vec<T>::load(g + i), Vec<T>::load(s + i), p).store(dx + i);
+  }
 }
 
 template <class T>
 void forward(const UnaryArgs& args, Values<T> function) {
-  Loop<2> loop({&args.y, &args.x});
-  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
-    Row<T> y(at[0], stride[0]), x(at[1], stride[1]);
-    T x_block[kBlock], y_block[kBlock];
-    const int64_t step = y.dense() && x.dense() ? n : kBlock;
-    for (int64_t begin = 0; begin < n; begin += step) {
-      const int64_t count = n - begin < step ? n - begin : step;
-      function(count, dense_in(x, begin, count, x_block), dense_out(y, begin, y_block),
-               args.parameters);
-      scatter_out(y, begin, count, y_block);
-    }
+  Loop<2>({&args.y, &args.x}).run_dense<true>([&](int64_t n, char* const* p) {
+    function(n, reinterpret_cast<const T*>(p[1]), reinterpret_cast<T*>(p[0]), args.parameters);
   });
 }
 
 template <class T>
 void backward(const UnaryBackwardArgs& args, Gradients<T> function) {
-  Loop<3> loop({&args.dx, &args.grad, &args.saved});
-  loop.run([&](int64_t n, char* const* at, const int64_t* stride) {
-    Row<T> dx(at[0], stride[0]), g(at[1], stride[1]), s(at[2], stride[2]);
-    T g_block[kBlock], s_block[kBlock], dx_block[kBlock];
-    const int64_t step = dx.dense() && g.dense() && s.dense() ? n : kBlock;
-    for (int64_t begin = 0; begin < n; begin += step) {
-      const int64_t count = n - begin < step ? n - begin : step;
-      function(count, dense_in(g, begin, count, g_block), dense_in(s, begin, count, s_block),
-               dense_out(dx, begin, dx_block), args.parameters);
-      scatter_out(dx, begin, count, dx_block);
-    }
+  Loop<3>({&args.dx, &args.grad, &args.saved}).run_dense<true>([&](int64_t n, char* const* p) {
+    function(n, reinterpret_cast<const T*>(p[1]), reinterpret_cast<const T*>(p[2]),
+             reinterpret_cast<T*>(p[0]), args.parameters);
   });
 }
 

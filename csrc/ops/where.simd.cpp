@@ -10,32 +10,38 @@ template <class T>
 void choose(const WhereArgs& args) {
   Loop<4> loop({&args.y, &args.condition, &args.a, &args.b});
   loop.run([](int64_t n, char* const* p, const int64_t* stride) {
-    Row<T> y(p[0], stride[0]), a(p[2], stride[2]), b(p[3], stride[3]);
-    Row<uint8_t> c(p[1], stride[1]);
+    const Row<T> y(p[0], stride[0]), a(p[2], stride[2]), b(p[3], stride[3]);
+    const Row<uint8_t> c(p[1], stride[1]);
+    int64_t i = 0;
     // The compiler makes vectors of dense rows, and of rows where one side is a constant.
-    auto* __restrict yp = reinterpret_cast<T*>(p[0]);
-    auto* cp = reinterpret_cast<const uint8_t*>(p[1]);
-    auto* ap = reinterpret_cast<const T*>(p[2]);
-    auto* bp = reinterpret_cast<const T*>(p[3]);
-    if (y.dense() && c.dense() && a.dense() && b.dense()) {
-      for (int64_t i = 0; i < n; ++i) {
-        const T s = ap[i], t = bp[i];
-        yp[i] = cp[i] ? s : t;
+    if (y.dense() && c.dense()) {
+      auto* __restrict yp = reinterpret_cast<T*>(p[0]);
+      auto* cp = reinterpret_cast<const uint8_t*>(p[1]);
+      auto* ap = reinterpret_cast<const T*>(p[2]);
+      auto* bp = reinterpret_cast<const T*>(p[3]);
+      const int64_t whole = n & -64;
+      if (a.dense() && b.dense()) {
+        for (; i < whole; ++i) {
+          const T s = ap[i], t = bp[i];
+          yp[i] = cp[i] ? s : t;
+        }
+      } else if (a.stride == 0 && b.dense()) {
+        const T s = *ap;
+        for (; i < whole; ++i) {
+          const T t = bp[i];
+          yp[i] = cp[i] ? s : t;
+        }
+      } else if (a.dense() && b.stride == 0) {
+        const T t = *bp;
+        for (; i < whole; ++i) {
+          const T s = ap[i];
+          yp[i] = cp[i] ? s : t;
+        }
       }
-    } else if (y.dense() && c.dense() && a.stride == 0 && b.dense()) {
-      const T s = *ap;
-      for (int64_t i = 0; i < n; ++i) {
-        const T t = bp[i];
-        yp[i] = cp[i] ? s : t;
-      }
-    } else if (y.dense() && c.dense() && a.dense() && b.stride == 0) {
-      const T t = *bp;
-      for (int64_t i = 0; i < n; ++i) {
-        const T s = ap[i];
-        yp[i] = cp[i] ? s : t;
-      }
-    } else {
-      for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? a[i] : b[i];
+    }
+    for (; i < n; ++i) {
+      y[i] = c[i] ? a[i] : b[i];
+      keep_scalar();
     }
   });
 }

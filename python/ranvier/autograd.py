@@ -223,6 +223,27 @@ def _check_saved(node: Function) -> None:
             )
 
 
+def _held(g: Array, grad: Any, back: tuple[Any, ...], node: Function) -> bool:
+    """Whether someone else may still read this array, so that no leaf may add to it.
+
+    A node may hand the gradient from above on as it is, to several arguments (a sum does), or give
+    something that it saved.
+    """
+    if g is grad:
+        return True
+    times = 0
+    for other in back:
+        if other is g:
+            times += 1
+    if times > 1:
+        return True
+    if node.saved is not None:
+        for other in node.saved:
+            if other is g:
+                return True
+    return grad.__class__ is list and any(other is g for other in grad)
+
+
 def _accumulate(leaf: Tensor, grad: Array) -> None:
     if leaf.grad is None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied.
@@ -329,6 +350,8 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
             )
         for edge, g in zip(edges, back):  # noqa: B905 - lengths were compared above
             if edge is not None and g is not None:
+                if isinstance(edge, Tensor) and edge.grad is None and _held(g, grad, back, node):
+                    g = g.cast(g.dtype)  # a second handle: the leaf sees that it must copy
                 give(edge, g)
         if not retain_graph:
             node.__dict__.clear()  # whatever it saved, and its edges

@@ -150,7 +150,7 @@ def _add_summary(verbs: Any) -> None:
         verbs, "summary", "list a model's layers, sizes and costs without running it", "summary"
     )
     add = summary.add_argument
-    add("model", help=f"one of {', '.join(MODELS)}, a run folder, or its model.safetensors")
+    add("model", help="name of a model such as lenet or resnet18, a run folder, or its weights")
     add("--input-size", metavar="C,H,W", help="shape of one input, for example 1,32,32")
     add("--depth", type=int, metavar="N", help="show modules down to this depth only")
     add("--json", action="store_true", help="as JSON")

@@ -83,6 +83,7 @@ from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.interpolate import interpolate, upsample
 from ranvier.ops.layer_norm import layer_norm
+from ranvier.ops.learned_activation import prelu, swish
 from ranvier.ops.likelihood_loss import gaussian_nll_loss, kl_div, poisson_nll_loss
 from ranvier.ops.linear import linear
 from ranvier.ops.local_contrast_norm import local_contrast_norm
@@ -124,7 +125,6 @@ from ranvier.ops.pointwise_loss import (
     smooth_l1_loss,
     weighted_mse_loss,
 )
-from ranvier.ops.prelu import prelu
 from ranvier.ops.rearrange import (
     diff,
     flip,
@@ -161,7 +161,6 @@ from ranvier.ops.shape import (
 )
 from ranvier.ops.softmax import log_softmax, softmax, softmin
 from ranvier.ops.sort import argsort, kthvalue, median, sort, topk, unique
-from ranvier.ops.swish import swish
 from ranvier.ops.unary import (
     abs,
     acos,

@@ -3,6 +3,7 @@
 See ``tests/io/onnx_cases.py`` for how the table is made.
 """
 
+import itertools
 import subprocess
 import sys
 
@@ -123,12 +124,21 @@ class TestBackend:
             (helper.make_node("Det", ["x"], ["y"]), "no op for Det"),
             (helper.make_node("Relu", ["x"], ["y"], slope=1.0), "Relu with attribute slope"),
             (helper.make_node("Relu", ["x"], ["y"], domain="mine"), "no op for mine.Relu"),
+            (helper.make_node("Relu", ["x"], ["y"], x=1.0), "Relu with attribute x"),
+            (helper.make_node("Relu", ["x", "x"], ["y"]), "Relu with 2 inputs"),
             (helper.make_node("Relu", ["x"], ["y", "z"]), "output 1 of Relu"),
         ],
     )
     def test_what_has_no_op(self, node, text):
         with pytest.raises(backend.Unsupported, match=text):
-            backend.run_node(node, [np.ones((2, 2), np.float32)])
+            backend.run_node(node, [np.ones((2, 2), np.float32)] * len(node.input))
+
+    def test_compatible_models(self):
+        yes, no = (
+            model_of([helper.make_node(op, ["x"], ["y"])], ["x"], ["y"]) for op in ("Abs", "Det")
+        )
+        assert backend.RanvierBackend.is_compatible(yes)
+        assert not backend.RanvierBackend.is_compatible(no)
 
     def test_dtype_that_ranvier_lacks(self):
         node = helper.make_node("Relu", ["x"], ["y"])
@@ -146,6 +156,78 @@ class TestBackend:
         node = helper.make_node("Relu", ["x"], ["y"])
         with pytest.raises(TypeError, match="expected device CPU"):
             backend.run_node(node, [np.ones(2, np.float32)], device="CUDA:0")
+
+
+def windows(sizes, kernel, strides, pads, dilations, ceil_mode):
+    """For each window of an ONNX pooling, by its place, the samples in it and how much padding.
+
+    Rounded up, a window must still start inside the input or the padding before it.
+    """
+    axes = []
+    for i, (n, k, s, d) in enumerate(zip(sizes, kernel, strides, dilations, strict=True)):
+        before, after = pads[i], pads[i + len(sizes)]
+        free = n + before + after - d * (k - 1) - 1
+        count = (-(-free // s) if ceil_mode else free // s) + 1
+        if ceil_mode and (count - 1) * s >= n + before:
+            count -= 1
+        axes.append(
+            [[w * s - before + t * d for t in range(k) if w * s - before + t * d < n + after]
+             for w in range(count)]
+        )  # fmt: skip
+    for place in np.ndindex(*[len(a) for a in axes]):
+        taps = list(itertools.product(*[axis[w] for axis, w in zip(axes, place, strict=True)]))
+        inside = [t for t in taps if all(0 <= i < n for i, n in zip(t, sizes, strict=True))]
+        yield place, inside, len(taps)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_geometry_of_pooling(seed):
+    """Padding of each side, dilation and rounding together, beyond what ONNX's cases combine."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 4))
+    sizes, kernel = rng.integers(4, 8, n).tolist(), rng.integers(1, 4, n).tolist()
+    options = {
+        "strides": rng.integers(1, 4, n).tolist(),
+        "dilations": rng.integers(1, 3, n).tolist() if seed % 2 else [1] * n,
+        "pads": [int(rng.integers(0, min(kernel[i % n], 3))) for i in range(2 * n)],
+        "ceil_mode": int(rng.integers(0, 2)),
+    }
+    if any(d * (k - 1) >= m for d, k, m in zip(options["dilations"], kernel, sizes, strict=True)):
+        options["dilations"] = [1] * n
+    x = rng.standard_normal((1, 1, *sizes)).astype(np.float32)
+    include = int(rng.integers(0, 2))
+
+    def pooled(op, outputs, **more):
+        node = helper.make_node(op, ["x"], outputs, kernel_shape=kernel, **options, **more)
+        return [y[0, 0] for y in backend.run_node(node, [x])]
+
+    largest, where = pooled("MaxPool", ["y", "i"])
+    (mean,) = pooled("AveragePool", ["y"], count_include_pad=include)
+    (norm,) = pooled("LpPool", ["y"], p=2)
+    every = list(windows(sizes, kernel, **options))
+    assert largest.shape == tuple(i + 1 for i in every[-1][0])
+    for place, inside, taps in every:
+        values = np.array([x[0, 0][t] for t in inside], np.float64)
+        if not len(values):  # all padding
+            continue
+        assert largest[place] == values.max()
+        assert where[place] == np.ravel_multi_index(inside[values.argmax()], tuple(sizes))
+        count = taps if include else len(values)
+        assert mean[place] == pytest.approx(values.sum() / count, rel=1e-5, abs=1e-6)
+        assert norm[place] == pytest.approx(np.sqrt((values**2).sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", range(1, 7))
+def test_local_response_of_any_size(size):
+    """Of an even number of channels, ONNX has the longer half after, ours before."""
+    x = np.random.default_rng(size).standard_normal((2, 7, 3, 2)).astype(np.float32)
+    node = helper.make_node("LRN", ["x"], ["y"], size=size, alpha=0.1, beta=0.6, bias=1.5)
+    (y,) = backend.run_node(node, [x])
+    squares = np.zeros(x.shape)
+    for c in range(7):
+        first = max(c - (size - 1) // 2, 0)
+        squares[:, c] = (np.float64(x[:, first : c + size // 2 + 1]) ** 2).sum(1)
+    np.testing.assert_allclose(y, x / (1.5 + 0.1 / size * squares) ** 0.6, rtol=1e-5)
 
 
 def test_onnx_stays_optional():

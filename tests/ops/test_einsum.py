@@ -54,6 +54,7 @@ class TestEinsum(OpTests):
         einsum("ij,ij->ij", normal(1, 4), normal(3, 1)),
         einsum("ij,kl->k", normal(2, 3), normal(4, 5)),
         einsum(",i->i", normal(), normal(3)),
+        einsum("abcdefgh,hgfedcba->abcdefgh", normal(*[1] * 8), normal(*[1] * 8)),
         einsum(" A b , b C -> C A ", normal(2, 3), normal(3, 4)),
         Case(F.einsum, ref.einsum, "ij,jk->ik", normal(130, 70), normal(70, 90),
              multilinear=True, n=80, grad_n=140,

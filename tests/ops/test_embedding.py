@@ -46,6 +46,14 @@ def test_a_row_that_nobody_looked_up_has_gradient_zero():
     assert weight.grad.tolist() == [[0.0, 0.0], [2.0, 2.0], [0.0, 0.0], [1.0, 1.0]]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_gradients_of_half_precision_are_added_in_float32(dtype):
+    weight = rv.ones(6, 2, dtype=dtype, requires_grad=True)
+    F.embedding(rv.tensor([0, 1, 1]), weight).float().sum().backward()
+    assert weight.grad.dtype.name == dtype
+    assert weight.grad.float().sum(1).tolist() == [2.0, 4.0, 0.0, 0.0, 0.0, 0.0]
+
+
 def test_it_is_the_product_with_one_hot_rows():
     rng = np.random.default_rng(0)
     index, table = rng.integers(0, 6, 9), rng.normal(size=(6, 4))

@@ -124,7 +124,7 @@ class TestGather(OpTests):
                F.scatter_reduce, integers(0, 3, 3), 0, fixed([1]), integers(0, 3, 1), "mean"),
         Raises(TypeError, r"\[scatter_reduce\] expected a tensor as src", F.scatter_reduce,
                normal(3), 0, fixed([1]), 1.0, "sum"),
-        Raises(TypeError, r"\[scatter\] expected .* to combine with, got bool", F.scatter_add,
+        Raises(TypeError, r"\[scatter\] expected numbers to combine with, got bool", F.scatter_add,
                booleans(3), 0, fixed([1]), booleans(1)),
         Raises(ValueError, r"\[index_select\] expected a list", F.index_select, normal(3, 2), 0,
                fixed([[1]])),
@@ -210,11 +210,34 @@ def test_of_two_writers_the_last_wins_and_gets_the_gradient():
     assert src.grad.tolist() == [0.0, 1.0, 1.0]
 
 
-def test_half_precision_is_moved_but_not_added():
-    x = rv.tensor([1.0, 2.0, 3.0], dtype="bfloat16")
-    assert F.gather(x, 0, rv.tensor([2, 0])).float().tolist() == [3.0, 1.0]
-    with pytest.raises(TypeError, match=r"expected float32, float64 or integers to combine"):
-        F.scatter_add(x, 0, rv.tensor([0]), rv.tensor([1.0], dtype="bfloat16"))
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_stored_and_added_in_float32(dtype):
+    x = rv.tensor([1.0, 2.0, 3.0], dtype=dtype, requires_grad=True)
+    y = F.gather(x, 0, rv.tensor([2, 0, 0]))
+    assert y.float().tolist() == [3.0, 1.0, 1.0]
+    y.float().sum().backward()
+    assert x.grad.dtype.name == dtype
+    assert x.grad.float().tolist() == [2.0, 0.0, 1.0]
+    many = F.scatter_add(
+        rv.zeros(1, dtype=dtype), 0, rv.zeros(4096, dtype="int64"), rv.ones(4096, dtype=dtype)
+    )
+    assert many.float().tolist() == [4096.0]  # bfloat16 itself stops at 256
+
+
+def test_devices_do_not_mix():
+    x, index = rv.zeros(2), rv.tensor([0])
+    for call in (
+        lambda: F.scatter(x, 0, index, rv.ones(1, device="meta")),
+        lambda: F.gather(x, 0, rv.zeros(1, dtype="int64", device="meta")),
+    ):
+        with pytest.raises(TypeError, match="device"):
+            call()
+
+
+def test_a_scalar_has_one_place():
+    x, index = rv.tensor(2.0), rv.tensor(0)
+    assert F.take_along_dim(x, index, 0).item() == 2.0
+    assert F.scatter(x, 0, index, rv.tensor(3.0)).item() == 3.0
 
 
 def test_a_replayed_step_checks_its_indices():

@@ -81,6 +81,14 @@ def test_any_basic_index(data, shape):
     check(case(normal(*shape), key, f"{shape}{key}"))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_gradients_of_half_precision_are_added_in_float32(dtype):
+    x = rv.ones(6, dtype=dtype, requires_grad=True)
+    x[rv.tensor([0, 1, 1])].float().sum().backward()
+    assert x.grad.dtype.name == dtype
+    assert x.grad.float().tolist() == [1.0, 2.0, 0.0, 0.0, 0.0, 0.0]
+
+
 def test_a_slice_is_a_view_and_an_array_is_a_copy():
     x = rv.zeros(4, 3)
     view, copy = x[1:3], x[rv.tensor([1, 2])]

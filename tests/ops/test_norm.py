@@ -91,6 +91,15 @@ def test_numpy_agrees_on_vectors_and_matrices():
         np.testing.assert_allclose(host(rv.tensor(x).norm(p, 1)), expected, rtol=1e-14)
 
 
+def test_squares_of_float32_neither_overflow_nor_vanish():
+    for size in (1e30, 1e-30):
+        x = rv.tensor([3.0 * size, -4.0 * size], requires_grad=True)
+        y = F.norm(x)
+        assert y.item() == pytest.approx(5.0 * size, rel=1e-7)
+        y.backward()
+        np.testing.assert_allclose(host(x.grad), [0.6, -0.8], rtol=1e-6)
+
+
 def test_a_vector_without_direction_stays_as_it_is():
     assert F.normalize(rv.zeros(1, 3)).tolist() == [[0.0, 0.0, 0.0]]
     assert F.cosine_similarity(rv.zeros(1, 3), rv.ones(1, 3)).tolist() == [0.0]

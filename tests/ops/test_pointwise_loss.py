@@ -5,11 +5,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ranvier as rv
 import ranvier.functional as F
 from ranvier.reference import pointwise_loss as ref
-from tests.harness import Case, Input, N, OpTests, Raises, distinct, fixed, host, normal, uniform
+from tests.harness import (
+    Case,
+    Input,
+    N,
+    OpTests,
+    Raises,
+    check,
+    distinct,
+    fixed,
+    host,
+    normal,
+    uniform,
+)
 
 pytestmark = pytest.mark.kernels
 
@@ -112,9 +126,29 @@ class TestPointwiseLoss(OpTests):
                F.weighted_mse_loss, normal(4), normal(4), 2.0),
         Raises(TypeError, r"\[weighted_mse_loss\] expected target of dtype float32 or float64, got "
                "int64", F.weighted_mse_loss, normal(4), normal(4).typed("int64")),
-        Raises(TypeError, r"\[squared_error\] expected input of dtype", F.mse_loss,
+        Raises(TypeError, r"\[mse_loss\] expected input of dtype", F.mse_loss,
                normal(4).typed("float16"), normal(4).typed("float16")),
     ]  # fmt: skip
+
+
+@given(st.sampled_from(LOSSES), st.lists(st.integers(0, 6), max_size=4))
+def test_any_shape(loss, shape):
+    name, draw, options = loss
+    check(case(name, *draw(*shape), n=8, reduction="none", **options))
+
+
+def test_gradient_without_the_slope_of_the_activation():
+    """Linear with half the squared error, logistic and softmax with cross-entropy: y - t."""
+    rng = np.random.default_rng(0)
+    scores, t = rng.standard_normal((6, 4)), rng.dirichlet(np.ones(4), 6)
+    for loss, activation in [
+        (F.half_squared_error, F.identity),
+        (F.binary_cross_entropy_with_logits, F.sigmoid),
+        (F.cross_entropy, F.softmax),
+    ]:
+        x = rv.tensor(scores, requires_grad=True)
+        loss(x, rv.tensor(t), reduction="sum").backward()
+        np.testing.assert_allclose(host(x.grad), host(activation(x.detach())) - t, atol=1e-14)
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, 0.25])

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ranvier import models
 from ranvier.cli import MODELS
 from ranvier.summary import Summary, summary
 
 from . import runs, zoo
-from .settings import Settings, known_model, update
+from .settings import Settings, update
 
 
 def main(options: argparse.Namespace) -> int:
@@ -20,17 +21,19 @@ def main(options: argparse.Namespace) -> int:
     size = _size(options.input_size)
     if options.depth is not None and options.depth < 0:
         raise ValueError(f"[summary] expected --depth of at least 0, got {options.depth}")
-    if options.model in MODELS:
-        name, given = options.model, _defaults(options.model, size)
-    elif Path(options.model).exists():
-        description = runs.describe(options.model)[1]
-        name, given = description["model"], description["arguments"]
-    else:
-        known_model(options.model)
-        raise AssertionError  # known_model raises for what is no model
-    shape = size or zoo.input_shape(name, given)
     depth = 3 if options.depth is None else options.depth
-    report = summary(zoo.build(name, given), (1, *shape), depth)
+    if options.model in MODELS or Path(options.model).exists():
+        if options.model in MODELS:
+            name, given = options.model, _defaults(options.model, size)
+        else:
+            description = runs.describe(options.model)[1]
+            name, given = description["model"], description["arguments"]
+        shape = size or zoo.input_shape(name, given)
+        report = summary(zoo.build(name, given), (1, *shape), depth)
+    else:  # any other network that the package has, as it is built by default
+        model = models.get(options.model)
+        dtypes = getattr(model, "input_dtypes", None)
+        report = summary(model, (1, *size) if size else None, depth, dtypes)
     print(json.dumps(_plain(report), indent=2) if options.json else report)
     return 0
 

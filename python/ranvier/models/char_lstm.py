@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ranvier import nn
+from ranvier.dtypes import int64
 from ranvier.models.registry import register
 from ranvier.tensor import Tensor
 
@@ -35,6 +36,8 @@ class CharLSTM(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
     ) -> None:
+        self.input_size = (64, 1)
+        self.input_dtypes = (int64,)
         self.embedding = nn.Embedding(vocabulary, embedding)
         self.lstm = nn.LSTM(embedding, hidden, num_layers=layers, dropout=dropout)
         self.output = nn.Linear(hidden, vocabulary)

@@ -4,7 +4,8 @@ A transposed convolution is the data gradient of a convolution, so its own data 
 convolution, and its weight gradient is a convolution's with the roles of input and output gradient
 exchanged. Nothing is ever multiplied with an inserted zero. Sequences are images of one row.
 Volumes are summed over the taps along the depth: each tap convolves all frames that it meets as one
-batch of images, so no patch matrix and no padded volume is built.
+batch of images, so no patch matrix is built. Volumes and padding that is not zeros go slab by slab
+(`_slabs`), so no padded copy of the whole is made either.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.ops._pad import check_sides, padded
+from ranvier.ops._slabs import Passes, Problem, data, forward, weight_gradient
 from ranvier.ops._taps import Run, Window, filled, run, view
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
@@ -130,18 +132,38 @@ def _volume_data(dy: Array, weight: Array, bias: Array | None, shape: Any, geome
     return dx.permute((0, 4, 1, 2, 3))
 
 
-def _volume_weight(x: Array, dy: Array, weight: Array, geometry: Any) -> Array:
+def _volume_weight(
+    x: Array, dy: Array, weight: Array, with_bias: bool, geometry: Any
+) -> tuple[Array, Array | None]:
     frames, back = _frames(x), _frames(dy)
     dw = filled(weight.shape, x)
     for t, r in _depth(geometry, x.shape[2], dy.shape[2], weight.shape[2]):
         given, sent = _images(frames, r.samples), _images(back, r.windows)
         part, _ = _core.conv2d_weight(given, sent, _tap(weight, t), False, *_flat(geometry))
         _core.copy_into(_tap(dw, t), part)
-    return dw
+    return dw, _core.sum(dy, (0, 2, 3, 4), False) if with_bias else None
 
 
-class _Volumes(Function):
-    """Convolution of volumes, or, `transposed`, its adjoint."""
+def _images_forward(
+    x: Array, weight: Array, bias: Array | None, shape: Any, geometry: Any
+) -> Array:
+    return _core.conv2d(x, weight, bias, *geometry)
+
+
+def _images_data(dy: Array, weight: Array, bias: Array | None, shape: Any, geometry: Any) -> Array:
+    return _core.conv2d_data(dy, weight, bias, shape, *geometry)
+
+
+def _images_weight(x: Array, dy: Array, weight: Array, with_bias: bool, geometry: Any) -> Any:
+    return _core.conv2d_weight(x, dy, weight, with_bias, *geometry)
+
+
+IMAGES = Passes(_images_forward, _images_data, _images_weight)
+VOLUMES = Passes(_volume, _volume_data, _volume_weight)
+
+
+class _Slabs(Function):
+    """Convolution of volumes or with padding of any mode, or, `transposed`, its adjoint."""
 
     def forward(
         self,
@@ -149,27 +171,36 @@ class _Volumes(Function):
         weight: Array,
         bias: Array | None,
         *,
-        geometry: Any,
-        shape: Any,
-        transposed: bool,
+        problem: Problem,
+        transposed: bool = False,
     ) -> Array:
-        self.geometry, self.x_shape, self.transposed = geometry, x.shape, transposed
-        wanted = self.needs[0] or self.needs[1]
-        self.save(x if self.needs[1] else None, weight if wanted else None)
-        return (_volume_data if transposed else _volume)(x, weight, bias, shape, geometry)
+        self.problem, self.transposed, self.channels = problem, transposed, x.shape[1]
+        self.passes = IMAGES if x.ndim == 4 else VOLUMES
+        x = x.channels_last()
+        wanted = self.needs[1] or (self.needs[2] and not transposed)
+        self.save(x if wanted else None, weight if wanted or self.needs[0] else None)
+        if transposed:
+            outputs = weight.shape[1] * problem.groups
+            return data(problem, self.passes, x, weight, bias, outputs)
+        return forward(problem, self.passes, x, weight, bias)
 
     def backward(self, dy: Array) -> Any:
         x, weight = self.saved
+        problem, passes = self.problem, self.passes
         dx = dw = db = None
-        if self.needs[0]:
-            back = _volume if self.transposed else _volume_data
-            dx = back(dy, weight, None, self.x_shape, self.geometry)
-        if self.needs[1]:
-            source, result = (dy, x) if self.transposed else (x, dy)
-            dw = _volume_weight(source, result, weight, self.geometry)
-        if self.needs[2]:
-            db = _core.sum(dy, (0, 2, 3, 4), False)
-        return dx, dw, db
+        dy = dy.channels_last()
+        if self.needs[0] and self.transposed:
+            dx = forward(problem, passes, dy, weight, None)
+        elif self.needs[0]:
+            dx = data(problem, passes, dy, weight, None, self.channels)
+        if self.transposed:
+            if self.needs[1]:
+                dw, _ = weight_gradient(problem, passes, dy, x, weight, False)
+            if self.needs[2]:
+                db = _core.sum(dy, (0, *range(2, dy.ndim)), False)
+        elif self.needs[1] or self.needs[2]:
+            dw, db = weight_gradient(problem, passes, x, dy, weight, self.needs[2])
+        return dx, dw if self.needs[1] else None, db
 
 
 # ---------------------------------------------------------------------------------------------
@@ -325,26 +356,24 @@ def convolution(
         raise ValueError(
             f"[{op}] expected a padding_mode of {', '.join(PADDING_MODES)}, got {padding_mode!r}"
         )
-    if padding_mode != "zeros":
-        everywhere = ((0, 0), (0, 0), *around)
-        check_sides(op, x.shape, everywhere, padding_mode)
-        x, around = padded(x, everywhere, padding_mode), ((0, 0),) * axes
-        sizes = x.shape[2:]
     if flip:
         weight = weight[(..., *[slice(None, None, -1)] * axes)]
     flat = tuple([side for pair in around for side in pair])
-    if axes == 2:  # the kernel's own checks suffice
+    if axes == 2 and padding_mode == "zeros":  # the kernel's own checks suffice
         return _Convolution.apply(x, weight, bias, geometry=(steps, flat, spread, parts))
     _check_channels(op, x, weight, bias, parts, transposed=False)
     windows = Window(kernel, steps, spread, around).outputs(op, sizes)
-    if axes == 3:
-        return _Volumes.apply(
-            x, weight, bias, geometry=(steps, flat, spread, parts),
-            shape=(x.shape[0], weight.shape[0], *windows), transposed=False,
-        )  # fmt: skip
-    x, weight = _lifted(x, weight)
-    geometry = ((1, *steps), (0, 0, *flat), (1, *spread), parts)
-    return _Convolution.apply(x, weight, bias, geometry=geometry).squeeze(2)
+    if padding_mode != "zeros":
+        check_sides(op, x.shape, ((0, 0), (0, 0), *around), padding_mode)
+    if axes == 1 and padding_mode == "zeros":
+        x, weight = _lifted(x, weight)
+        geometry = ((1, *steps), (0, 0, *flat), (1, *spread), parts)
+        return _Convolution.apply(x, weight, bias, geometry=geometry).squeeze(2)
+    problem = Problem(sizes, windows, kernel, steps, around, spread, parts, padding_mode)
+    if axes > 1:
+        return _Slabs.apply(x, weight, bias, problem=problem)
+    column = problem.of_columns()  # slabs cut the first axis
+    return _Slabs.apply(x.unsqueeze(3), weight.unsqueeze(3), bias, problem=column).squeeze(3)
 
 
 def transposed_convolution(
@@ -406,10 +435,8 @@ def transposed_convolution(
     finish = any(after for _, after in later)
     own = None if finish else bias
     if axes == 3:
-        y = _Volumes.apply(
-            x, weight, own, geometry=(steps, flat, spread, parts),
-            shape=(x.shape[0], outputs, *shape), transposed=True,
-        )  # fmt: skip
+        kept = tuple(shape), sizes, kernel, steps, tuple(cut), spread, parts, "zeros"
+        y = _Slabs.apply(x, weight, own, problem=Problem(*kept), transposed=True)
     elif axes == 2:
         y = _Transposed.apply(
             x, weight, own, geometry=(steps, flat, spread, parts),

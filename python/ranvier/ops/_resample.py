@@ -34,15 +34,25 @@ def _once(places: np.ndarray) -> Entries:
     return np.arange(len(places)), places, np.ones(len(places))
 
 
-def _padded(size: int, out: int, mode: str, before: int) -> Entries:
+def padding_places(size: int, out: int, mode: str, before: int) -> np.ndarray:
+    """The sample that each of `out` places repeats; sample 0 follows `before` places."""
     at = np.arange(-before, out - before)
     if mode == "replicate":
-        return _once(np.clip(at, 0, size - 1))
+        return np.clip(at, 0, size - 1)
     if mode == "circular":
-        return _once(at % size)
+        return at % size
     period = 2 * size if mode == "symmetric" else max(2 * size - 2, 1)
     at = at % period
-    return _once(np.minimum(at, (period if mode == "reflect" else period - 1) - at))
+    return np.minimum(at, (period if mode == "reflect" else period - 1) - at)
+
+
+def _padded(size: int, out: int, mode: str, before: int) -> Entries:
+    return _once(padding_places(size, out, mode, before))
+
+
+def _part(_: int, out: int, mode: str, before: int, whole: int, first: int) -> Entries:
+    """The same where x is a part of `whole` samples, from `first` on."""
+    return _once(padding_places(whole, out, mode, before) - first)
 
 
 def _nearest(size: int, out: int, scale: float, shift: float) -> Entries:
@@ -93,6 +103,7 @@ def _pooled(
 
 _KINDS: dict[str, Callable[..., Entries]] = {
     "pad": _padded,
+    "part": _part,
     "nearest": _nearest,
     "linear": _linear,
     "adaptive": _adaptive,

@@ -146,17 +146,17 @@ def _contracted(a: _Term, b: _Term, keep: set[str], sizes: dict[str, int]) -> _T
     inner = "".join(c for c in shared if c not in keep)
     rows = "".join(c for c in a.letters if c not in shared)
     columns = "".join(c for c in b.letters if c not in shared)
-    count = {s: prod(sizes[c] for c in s) for s in (batch, inner, rows, columns)}
-    lead = [sizes[c] for c in batch]
+    lead, down, across = ([sizes[c] for c in s] for s in (batch, rows, columns))
     x, y = _ordered(a, batch + rows + inner), _ordered(b, batch + inner + columns)
     if inner:
-        x = x.reshape(*lead, count[rows], count[inner])
-        y = y.reshape(*lead, count[inner], count[columns])
-        z = x.matmul(y)
+        summed = prod(sizes[c] for c in inner)
+        z = x.reshape(*lead, prod(down), summed).matmul(y.reshape(*lead, summed, prod(across)))
+        z = z.reshape(*lead, *down, *across)
     else:
-        z = x.reshape(*lead, count[rows], 1) * y.reshape(*lead, 1, count[columns])
-    letters = batch + rows + columns
-    return _Term(z.reshape(*[sizes[c] for c in letters]), letters)
+        z = x.reshape(*lead, *down, *[1] * len(across)) * y.reshape(
+            *lead, *[1] * len(down), *across
+        )
+    return _Term(z, batch + rows + columns)
 
 
 def _cost(a: str, b: str, sizes: dict[str, int]) -> int:

@@ -120,6 +120,8 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     if dim is None:
         return gather(x.flatten(), 0, index.flatten())
     n = x.ndim
+    if not n and not index.ndim:
+        return gather(x, dim, index)
     if index.ndim != n:
         raise ValueError(
             f"[take_along_dim] expected as many axes as x, got {index.shape} for x of shape "
@@ -197,7 +199,7 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Raises:
         IndexError: an index outside the axis, which is named.
         ValueError: shapes that do not fit.
-        TypeError: half precision or bool, which have no sums.
+        TypeError: bool, which has no sums.
     """
     return _put("scatter_add", x, dim, index, src, True)
 
@@ -262,7 +264,7 @@ def scatter_reduce(
     Raises:
         ValueError: another reduction, or shapes that do not fit.
         IndexError: an index outside the axis, which is named.
-        TypeError: half precision or bool; whole numbers for "mean".
+        TypeError: bool; whole numbers for "mean".
 
     Example:
         >>> import ranvier as rv

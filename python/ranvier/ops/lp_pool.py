@@ -29,17 +29,28 @@ def _abs(x: Array) -> Array:
 class _LpPool(Function):
     def forward(self, x: Array, *, p: float, window: tuple[Any, ...]) -> Array:
         self.p, self.window = p, window
-        powers = _core.power(_abs(x), p)
-        y = _core.power(_core.avg_pool(powers, *window), 1.0 / p)
+        if p == 2.0:  # without powers
+            total = _core.avg_pool(_core.multiply(x, x), *window)
+            y = _core.unary(total, _core.UNARY["sqrt"][0], 0.0)
+        else:
+            total = _core.avg_pool(_core.power(_abs(x), p), *window)
+            y = _core.power(total, 1.0 / p)
         self.save(x, y)
         return y
 
     def backward(self, grad: Array) -> Array:
         x, y = self.saved
         # grad y^(1 - p), gathered by the windows over each sample, times sign(x) |x|^(p - 1)
-        over = _core.multiply(grad, _core.power(y, 1.0 - self.p))
+        euclidean = self.p == 2.0
+        over = (
+            _core.divide(grad, y)
+            if euclidean
+            else _core.multiply(grad, _core.power(y, 1.0 - self.p))
+        )
         over = _core.where(_core.equal(y, 0.0), 0.0, over)
         back = spread(over, x.shape, self.window)
+        if euclidean:
+            return _core.multiply(back, x)
         sign = _core.unary(x, _core.UNARY["sign"][0], 0.0)
         return _core.multiply(_core.multiply(back, _core.power(_abs(x), self.p - 1.0)), sign)
 

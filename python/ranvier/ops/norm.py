@@ -32,7 +32,7 @@ class _Norm(Function):
     def forward(self, x: Array, *, p: float, dim: Dim) -> Array:
         self.p, self.dim = p, dim
         if p == 2:
-            y = _core.sqrt(_core.sum(_core.multiply(x, x), dim, True))
+            y = _core.sqrt(_core.sum_squares(x, dim)).cast(x.dtype)
         elif p == 0:
             y = _core.sum(_core.not_equal(x, 0.0).cast(x.dtype), dim, True)
         elif math.isinf(p):

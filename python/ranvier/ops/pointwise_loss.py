@@ -35,10 +35,12 @@ _SQUARED, _ABSOLUTE, _SMOOTH, _BINARY, _LOGITS = (
 class _PointwiseLoss(Function):
     """Losses of x - t, whose gradient by t is minus that by x; and the binary cross-entropies."""
 
-    def forward(self, x: Array, t: Array, *, loss: tuple[int, float, float], reduction: str) -> Any:
+    def forward(
+        self, x: Array, t: Array, *, op: str, loss: tuple[int, float, float], reduction: str
+    ) -> Any:
         self.save(x, t)
         self.loss = code, a, b = loss
-        losses = _core.pointwise_loss(x, t, code, a, b)
+        losses = _core.pointwise_loss(op, x, t, code, a, b)
         self.scale = 1.0 / max(losses.size, 1) if reduction == "mean" else 1.0
         if reduction == "none":
             return losses
@@ -73,9 +75,8 @@ def _loss(
     b: float = 0.0,
 ) -> Tensor:
     check_tensors(op, input=input, target=target)
-    check_same_shape(op, input, target)
     check_reduction(op, reduction)
-    return _PointwiseLoss.apply(input, target, loss=(code, a, b), reduction=reduction)
+    return _PointwiseLoss.apply(input, target, op=op, loss=(code, a, b), reduction=reduction)
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

@@ -86,6 +86,15 @@ class RanvierBackend(Backend):
     """ONNX's interface to whatever runs its models."""
 
     @classmethod
+    def is_compatible(cls, model: ModelProto, device: str = "CPU", **_: Any) -> bool:
+        """Whether every node of the model has an op."""
+        try:
+            cls.prepare(model, device)
+        except Unsupported:
+            return False
+        return True
+
+    @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **_: Any) -> Model:
         """The model, ready to run; see `Model`."""
         cls._check_device(device)

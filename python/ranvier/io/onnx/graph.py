@@ -76,7 +76,11 @@ class Step:
         self.inputs = list(proto.input)
         self.outputs = list(proto.output)
         self.options = {a.name: attribute(a, opsets) for a in proto.attribute}
-        known = inspect.signature(self.function).parameters
+        parameters = inspect.signature(self.function).parameters.values()
+        known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        places = len(parameters) - len(known)
+        if len(self.inputs) > places and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            raise Unsupported(f"{self.name} with {len(self.inputs)} inputs")
         version = opsets.get(domain, opsets.get("ai.onnx", 1))
         for name in self.options:
             if name not in known or name in _OWN:

@@ -45,20 +45,24 @@ class _Window:
         """Whether the padding is what our pooling takes: equal on both sides, half a window."""
         return all(b == a and 2 * b <= k for (b, a), k in zip(self.sides, self.kernel, strict=True))
 
-    def pad(self, x: Tensor, value: float) -> Tensor:
-        """x with its padding, and with what rounding the output size up reads beyond it."""
-        flat = [side for pair in reversed(self.sides) for side in pair]
-        return F.pad(x, flat, "constant", value)
+    def pad(self, x: Tensor, value: float, beyond: float | None = None) -> Tensor:
+        """x with its padding, and with what the last windows read past it where sizes round up."""
+        around = [side for pair in reversed(self.sides) for side in pair]
+        if not self.ceil:
+            return F.pad(x, around, "constant", value)
+        more = [side for m in reversed(self._surplus(x.shape[2:])) for side in (0, m)]
+        padded = F.pad(x, around, "constant", value)
+        return F.pad(padded, more, "constant", value if beyond is None else beyond)
 
-    def surplus(self, sizes: tuple[int, ...]) -> list[int]:
-        """How far the last windows reach beyond the padded input where sizes are rounded up."""
+    def _surplus(self, sizes: tuple[int, ...]) -> list[int]:
+        """How far the last windows reach past the padded input."""
         more = []
         for size, (b, a), k, s, d in zip(
             sizes, self.sides, self.kernel, self.stride, self.dilation, strict=True
         ):
             reach = d * (k - 1) + 1
             windows = -(-(size + b + a - reach) // s) + 1
-            if (windows - 1) * s >= size + b:  # it must start inside the input or before it
+            if (windows - 1) * s >= size + b:  # a window must start inside the input or before it
                 windows -= 1
             more.append(max((windows - 1) * s + reach - (size + b + a), 0))
         return more
@@ -76,10 +80,12 @@ def _max_pool(
     if dtype == uint8:
         x = x.to(float32)
     padding: Any = tuple([b for b, _ in window.sides])
+    ceil = window.ceil
     if not window.plain:
         x, before, padding = window.pad(x, -math.inf), [b for b, _ in window.sides], 0
+        ceil = False  # the padding has made room for it
     y, switches = MAX[window.axes](
-        x, window.kernel, window.stride, padding, window.dilation, window.ceil, True
+        x, window.kernel, window.stride, padding, window.dilation, ceil, True
     )
     y = y.to(dtype)
     if outputs == 1:
@@ -136,11 +142,6 @@ def _sums(x: Tensor, window: _Window) -> Tensor:
     return y.reshape(*x.shape[:2], *y.shape[2:])
 
 
-def _padded_sums(x: Tensor, window: _Window) -> Tensor:
-    more = window.surplus(x.shape[2:]) if window.ceil else [0] * window.axes
-    return _sums(F.pad(window.pad(x, 0.0), [s for m in reversed(more) for s in (0, m)]), window)
-
-
 @node("AveragePool")
 def _average_pool(
     x: Tensor, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0,
@@ -154,13 +155,8 @@ def _average_pool(
             x, window.kernel, window.stride, padding, window.ceil, bool(count_include_pad)
         )
     counted = ones(1, 1, *x.shape[2:], dtype=x.dtype)
-    if count_include_pad:
-        counted = window.pad(counted, 1.0)
-        more = window.surplus(x.shape[2:]) if window.ceil else [0] * window.axes
-        counts = _sums(F.pad(counted, [s for m in reversed(more) for s in (0, m)]), window)
-    else:
-        counts = _padded_sums(counted, window)
-    return _padded_sums(x, window) / counts
+    counts = _sums(window.pad(counted, float(bool(count_include_pad)), 0.0), window)
+    return _sums(window.pad(x, 0.0), window) / counts
 
 
 @node("LpPool")
@@ -172,8 +168,8 @@ def _lp_pool(
     window = _Window("LpPool", x, kernel_shape, strides, pads, dilations, auto_pad, ceil_mode)
     ours = {1: F.lp_pool1d, 2: F.lp_pool2d}.get(window.axes)
     if ours is not None and set(window.dilation) == {1}:
-        return ours(window.pad(x, 0.0), p, window.kernel, window.stride, window.ceil)
-    return F.power(_padded_sums(F.power(F.abs(x), p), window), 1.0 / p)
+        return ours(window.pad(x, 0.0), p, window.kernel, window.stride)
+    return F.power(_sums(window.pad(F.power(F.abs(x), p), 0.0), window), 1.0 / p)
 
 
 @node("GlobalAveragePool")

@@ -1,9 +1,12 @@
-"""The rectifier whose slope left of zero is learned.
+"""Activations with a learned parameter: PReLU and Swish.
 
-Source: He, Zhang, Ren and Sun, Delving deep into rectifiers (2015).
+Sources: He, Zhang, Ren and Sun, Delving deep into rectifiers (2015); Ramachandran, Zoph and Le,
+Searching for activation functions (2017).
 """
 
 import numpy as np
+
+from .unary import UNARY
 
 
 def per_channel(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -34,3 +37,17 @@ def prelu_backward(
     """``dL/dx = g`` or ``g w``; ``dL/dw`` is the sum of g x where x <= 0."""
     by_x = np.where(x > 0, grad, grad * per_channel(x, weight))
     return by_x, sum_per_channel(np.where(x > 0, 0.0, grad * x), weight)
+
+
+def swish(x: np.ndarray, beta: np.ndarray | float = 1.0) -> np.ndarray:
+    """``y = x sigmoid(beta x)``, with beta one number or one per channel (the second axis)."""
+    return x * UNARY["sigmoid"].value(per_channel(x, np.asarray(beta)) * x)
+
+
+def swish_backward(
+    grad: np.ndarray, x: np.ndarray, beta: np.ndarray | float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """``s + beta x s (1 - s)`` by x, and ``x^2 s (1 - s)``, added up, by beta."""
+    b = per_channel(x, np.asarray(beta))
+    s, slope = UNARY["sigmoid"].value(b * x), UNARY["sigmoid"].derivative(b * x)
+    return grad * (s + b * x * slope), sum_per_channel(grad * x * x * slope, np.asarray(beta))
