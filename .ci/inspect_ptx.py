@@ -3,9 +3,10 @@
     python .ci/inspect_ptx.py [--update] BUILD_FOLDER
 
 compiles the CUDA library into BUILD_FOLDER (warnings are errors) and holds what ptxas says of each
-kernel against cuda/budget.json: no hot kernel spills in float32, none takes more registers, shared memory
-or spills than its line allows, and each has a line. Template instances of one kernel and type share
-a line, which holds the largest. ``--update`` writes the table anew. Without nvcc it prints SKIPPED.
+kernel against cuda/budget.json: no hot kernel spills in float32, none takes more registers, shared
+memory or spills than its line allows, and each has a line. Template instances of one kernel and
+type share a line, which holds the largest. ``--update`` writes the table anew. Without nvcc it
+prints SKIPPED.
 """
 
 import argparse

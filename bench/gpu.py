@@ -126,7 +126,10 @@ def main() -> int:
         if peer:
             for half in (None, None, torch.bfloat16):
                 calls.append(
-                    (theirs(lambda a, h=half: torch.tensor(a, device=options.device, dtype=h)), True)
+                    (
+                        theirs(lambda a, h=half: torch.tensor(a, device=options.device, dtype=h)),
+                        True,
+                    )
                 )
         times: list[list[float]] = [[] for _ in calls]
         for _ in range(options.rounds):

@@ -44,7 +44,7 @@ struct Pool {
 
 template <class T>
 void run(const AvgPoolArgs& a, const Context& c) {
-  each_place(c, windows_of(a.g),
+  each_index(c, windows_of(a.g),
              Pool<T>{a.g, a.divisor, a.fixed, device_data<T>(a.x), device_data<T>(a.y)});
 }
 void avg_pool(const AvgPoolArgs& a, const Context& c) {

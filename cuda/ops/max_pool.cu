@@ -90,11 +90,11 @@ struct UnpoolGrad {
 template <class T>
 void pool_of(const MaxPoolArgs& a, const Context& c) {
   if (a.switches.dtype == DType::UInt8)
-    each_place(c, windows_of(a.g),
+    each_index(c, windows_of(a.g),
                Pool<T, uint8_t>{a.g, device_data<T>(a.x), device_data<T>(a.y),
                                 device_data<uint8_t>(a.switches)});
   else
-    each_place(c, windows_of(a.g),
+    each_index(c, windows_of(a.g),
                Pool<T, int32_t>{a.g, device_data<T>(a.x), device_data<T>(a.y),
                                 device_data<int32_t>(a.switches)});
 }
@@ -106,11 +106,11 @@ RV_DEVICE_KERNEL(max_pool, MaxPoolArgs, max_pool);
 template <class T>
 void unpool_of(const MaxUnpoolArgs& a, const Context& c) {
   if (a.switches.dtype == DType::UInt8)
-    each_place(c, samples_of(a.g),
+    each_index(c, samples_of(a.g),
                Unpool<T, uint8_t>{a.g, device_data<T>(a.y), device_data<uint8_t>(a.switches),
                                   device_data<T>(a.x)});
   else
-    each_place(c, samples_of(a.g),
+    each_index(c, samples_of(a.g),
                Unpool<T, int32_t>{a.g, device_data<T>(a.y), device_data<int32_t>(a.switches),
                                   device_data<T>(a.x)});
 }
@@ -122,11 +122,11 @@ RV_DEVICE_KERNEL(max_unpool, MaxUnpoolArgs, max_unpool);
 template <class T>
 void unpool_grad_of(const MaxUnpoolGradArgs& a, const Context& c) {
   if (a.switches.dtype == DType::UInt8)
-    each_place(c, windows_of(a.g),
+    each_index(c, windows_of(a.g),
                UnpoolGrad<T, uint8_t>{a.g, device_data<T>(a.dx), device_data<uint8_t>(a.switches),
                                       device_data<T>(a.dy)});
   else
-    each_place(c, windows_of(a.g),
+    each_index(c, windows_of(a.g),
                UnpoolGrad<T, int32_t>{a.g, device_data<T>(a.dx), device_data<int32_t>(a.switches),
                                       device_data<T>(a.dy)});
 }

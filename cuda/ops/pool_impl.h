@@ -74,18 +74,4 @@ inline int64_t samples_of(const PoolGeometry& g) {
   return g.n * g.axis[0].in * g.axis[1].in * g.axis[2].in * g.c;
 }
 
-// f(e) for every element of a dense array.
-template <class F>
-__global__ void __launch_bounds__(kEachThreads) each_place_kernel(int64_t count, F f) {
-  const int64_t step = int64_t{gridDim.x} * kEachThreads;
-  for (int64_t e = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; e < count; e += step) f(e);
-}
-template <class F>
-void each_place(const Context& c, int64_t count, const F& f) {
-  if (count == 0) return;
-  const int64_t blocks = divide_up(count, kEachThreads);
-  launch(c, static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks), kEachThreads,
-         each_place_kernel<F>, count, f);
-}
-
 }  // namespace ranvier::pool

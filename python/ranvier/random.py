@@ -109,9 +109,7 @@ def rand(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """
     t = float32 if dtype is None else as_dtype(dtype)
     sizes = shape_of("rand", shape)
-    return _tensor(
-        _core.random_uniform(sizes, t.code, *on(device)), requires_grad
-    )
+    return _tensor(_core.random_uniform(sizes, t.code, *on(device)), requires_grad)
 
 
 def randn(

@@ -63,3 +63,23 @@ def test_lenet(digits, captured):
 def test_two_runs_have_the_same_bits(digits):
     first = losses("cuda", lenet, digits, 3e-3, 2)
     assert (losses("cuda", lenet, digits, 3e-3, 2) == first).all()
+
+
+class CharLstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(11, 8)
+        self.lstm = nn.LSTM(8, 16, batch_first=True)
+        self.out = nn.Linear(16, 11)
+
+    def forward(self, x):
+        return self.out(self.lstm(self.embedding(x))[0])
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_char_lstm(captured):
+    text = np.random.default_rng(1).integers(0, 11, (2, 4, 13))
+    batches = [(t[:, :-1].copy(), t[:, 1:].copy()) for t in text]
+    cpu = losses("cpu", CharLstm, batches, 1e-2, 5)
+    cuda = losses("cuda", CharLstm, batches, 1e-2, 5, captured)
+    np.testing.assert_allclose(cuda, cpu, rtol=1e-4)
