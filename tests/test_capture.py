@@ -156,6 +156,132 @@ class TestSignatures:
         assert step(tensor(1.0)).item() == 5.0
 
 
+class TestParts:
+    """What a module is made of is part of what was recorded."""
+
+    def net(self):
+        rv.manual_seed(0)
+        return rv.nn.Sequential(rv.nn.Linear(3, 4), rv.nn.ReLU(), rv.nn.Linear(4, 2))
+
+    def settled(self, net):
+        """A captured step that is being replayed, and its input."""
+        step = rv.capture(lambda x: net(x))
+        x = rv.randn(5, 3)
+        for _ in range(3):
+            step(x)
+        return step, x
+
+    def test_a_replaced_parameter_is_noticed(self):
+        net = self.net()
+        step, x = self.settled(net)
+        net[0].weight = rv.nn.Parameter(rv.ones(4, 3))
+        for _ in range(4):
+            assert step(x).tolist() == net(x).tolist()
+
+    def test_a_replaced_layer_is_noticed(self):
+        net = self.net()
+        step, x = self.settled(net)
+        net[2] = rv.nn.Linear(4, 7)
+        for _ in range(4):
+            assert step(x).tolist() == net(x).tolist()
+
+    def test_an_added_layer_is_noticed(self):
+        net = self.net()
+        step, x = self.settled(net)
+        net.append(rv.nn.Linear(2, 5))
+        for _ in range(4):
+            assert step(x).tolist() == net(x).tolist()
+
+    def test_replaced_memory_is_noticed(self):
+        net = self.net()
+        step, x = self.settled(net)
+        net[0].bias.data = rv.ones(4).data
+        for _ in range(4):
+            assert step(x).tolist() == net(x).tolist()
+
+    def test_a_parameter_in_a_list_is_noticed(self):
+        class Sums(rv.nn.Module):
+            def __init__(self):
+                self.terms = [rv.nn.Parameter(1.0), {"more": rv.nn.Parameter(2.0)}]
+
+            def forward(self, x):
+                return x + self.terms[0] + self.terms[1]["more"]
+
+        net = Sums()
+        step, x = self.settled(net)
+        for value in (5.0, 7.0):
+            net.terms[1]["more"] = rv.nn.Parameter(value)
+            for _ in range(4):
+                assert step(x).tolist() == net(x).tolist()
+        net.terms = [rv.nn.Parameter(3.0), {"more": rv.nn.Parameter(4.0)}]
+        assert step(x).tolist() == net(x).tolist()
+
+    def test_freezing_is_noticed(self):
+        net = self.net()
+        weight = net[0].weight
+
+        @rv.capture
+        def step(x):
+            net.zero_grad()
+            net(x).sum().backward()
+
+        x = rv.randn(5, 3)
+        for _ in range(3):
+            step(x)
+        assert weight.grad is not None
+        weight.requires_grad = False
+        for _ in range(4):
+            weight.grad = None
+            step(x)
+            assert weight.grad is None
+            assert net[2].weight.grad is not None
+
+    def test_what_stays_is_replayed(self):
+        """A tensor that a layer keeps for itself does not start the recording again."""
+
+        class Keeper(rv.nn.Linear):
+            def forward(self, x):
+                self.last = super().forward(x)
+                calls.append(1)
+                return self.last
+
+        calls = []
+        net = Keeper(3, 2)
+        step, x = self.settled(net)
+        for _ in range(5):
+            step(x)
+        assert len(calls) == 2
+
+    @pytest.mark.parametrize("rule", ["SGD", "Adam"])
+    def test_to_another_dtype_in_the_middle_of_training(self, rule):
+        """Captured and eager training agree, before the move and after it."""
+
+        def train(capture):
+            rv.manual_seed(0)
+            net = rv.models.LeNet(classes=3)
+            options = {"momentum": 0.9} if rule == "SGD" else {}
+            opt = getattr(rv.optim, rule)(net.parameters(), lr=0.01, **options)
+            x, y = rv.randn(4, 1, 32, 32), rv.tensor([0, 1, 2, 0])
+
+            def body(x):
+                opt.zero_grad()
+                loss = F.cross_entropy(net(x), y)
+                loss.backward()
+                opt.step()
+                return loss
+
+            step = rv.capture(body) if capture else body
+            losses = [step(x).item() for _ in range(4)]
+            net.to(rv.float64)
+            losses += [step(x.to(rv.float64)).item() for _ in range(4)]
+            assert all(p.dtype is rv.float64 for p in net.parameters())
+            return losses
+
+        losses = train(False)
+        assert losses == train(True)
+        assert losses[-1] < losses[0]
+
+
 class TestState:
     def test_a_tensor_that_is_changed_goes_on_changing(self):
         total = rv.zeros(2)

@@ -33,6 +33,14 @@ def test_g4_cross_correlation():
     assert y.tolist() == [[[[122, 148], [126, 134]]]]
 
 
+def test_g5_transposed_convolution():
+    x, kernel, small = image(IMAGE), image(KERNEL), image([[2, 1], [4, 4]])
+    y = F.conv_transpose2d(small, kernel)
+    assert y.tolist() == [[[[2, 9, 6, 1], [6, 29, 30, 7], [10, 29, 33, 13], [12, 24, 16, 4]]]]
+    assert (F.conv2d(x, kernel) * small).sum().item() == 1432
+    assert (x * y).sum().item() == 1432
+
+
 def test_g6_max_pooling_and_unpooling():
     x = image([[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8]])
     y, switches = F.max_pool2d(x, 2, return_switches=True)
@@ -88,14 +96,17 @@ def test_g8_three_small_filters_see_seven_pixels():
 
 
 def test_g8_weights_of_a_large_image():
-    pixels, units, patch, filters = 1000 * 1000, 10**6, 10 * 10, 100
-    assert pixels * units == 10**12, "dense"
-    assert units * patch == 10**8, "local"
-    assert filters * patch == 10**4, "shared"
     x = rv.zeros(1, 1, 1000, 1000, device="meta")
-    shared = rv.zeros(filters, 1, 10, 10, device="meta")
+    dense = rv.zeros(10**6, 10**6, device="meta")
+    assert dense.size == 10**12
+    assert F.linear(x.flatten(1), dense).shape == (1, 10**6)
+    local = rv.zeros(1000, 1000, 1, 1, 10, 10, device="meta")
+    assert local.size == 10**8
+    padded = rv.zeros(1, 1, 1009, 1009, device="meta")
+    assert F.locally_connected2d(padded, local).shape == (1, 1, 1000, 1000)
+    shared = rv.zeros(100, 1, 10, 10, device="meta")
     assert shared.size == 10**4
-    assert F.conv2d(x, shared, padding=((5, 4), (5, 4))).shape == (1, filters, 1000, 1000)
+    assert F.conv2d(x, shared, padding=((5, 4), (5, 4))).shape == (1, 100, 1000, 1000)
 
 
 def test_g10_batch_norm():
@@ -104,3 +115,37 @@ def test_g10_batch_norm():
     v = x.var(axis=(0, 2, 3))
     np.testing.assert_allclose(y.mean(axis=(0, 2, 3)), 0.0, atol=1e-14)
     np.testing.assert_allclose(y.var(axis=(0, 2, 3)), v / (v + 0.01), rtol=1e-13)
+
+
+def test_g9_gradient_of_a_one_dimensional_convolution():
+    """dL/dw = (z - y) im2col(x)' for half the squared error of three taps over seven samples."""
+    x = rv.tensor([[[1.0, 3.0, -2.0, 5.0, 0.0, 4.0, -1.0]]])
+    w = rv.tensor([[[2.0, -1.0, 3.0]]], requires_grad=True)
+    y = rv.tensor([[[1.0, 0.0, 2.0, -3.0, 1.0]]])
+    z = F.conv1d(x, w)
+    (0.5 * (z - y).square().sum()).backward()
+    columns = F.im2col(x, 3)[0]
+    assert columns.shape == (3, 5)
+    assert w.grad[0].tolist() == ((z - y).detach()[0] @ columns.T).tolist()
+    assert z.tolist() == [[[-7, 23, -9, 22, -7]]]
+    assert w.grad.tolist() == [[[208, -157, 239]]]
+
+
+def test_g10_dropout():
+    """The mean of many draws lies within four standard errors of the input."""
+    rv.manual_seed(0)
+    count = 200_000
+    for p in (0.2, 0.5, 0.8):
+        y = F.dropout(rv.ones(count), p).numpy()
+        assert abs(y.mean() - 1.0) <= 4 * np.sqrt(p / (1 - p) / count)
+
+
+def test_g11_a_network_without_cycles():
+    """The cube of the weight matrix is zero: no path has three connections, so no cycle exists."""
+    weights = np.zeros((8, 8))
+    for name, w in {"41": -0.5, "42": 0.2, "61": 0.8, "62": -0.2, "72": 0.3, "73": 0.5,
+                    "84": -0.7, "85": 0.8, "86": 0.5, "87": 0.1}.items():  # fmt: skip
+        weights[int(name[0]) - 1, int(name[1]) - 1] = w
+    w = rv.tensor(weights)
+    assert (w @ w).any().item()
+    assert not (w @ w @ w).any().item()

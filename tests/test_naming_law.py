@@ -35,6 +35,7 @@ LEVELS = {
     "bench": 6,
     "cli": 7,
     "__main__": 8,
+    "__main__": 8,
 }
 
 # A folder that is about an optional package may need it to be loaded; its front door may not.

@@ -184,6 +184,31 @@ class TestPromotion:
             assert result.dtype.name == expected
             assert result.tolist() == [1 + number] * 2
 
+    def test_a_tensor_without_axes_is_weak(self):
+        """As in PyTorch: beside a tensor with axes it only decides the kind of number."""
+        expected = {
+            "float32": "float32 float32 float32 float32 float32",
+            "float64": "float64 float64 float64 float64 float64",
+            "int64": "float32 float64 int64 int64 int64",
+            "uint8": "float32 float64 uint8 uint8 uint8",
+            "bool": "float32 float64 int64 int32 bool",
+        }
+        singles = ("float32", "float64", "int64", "int32", "bool")
+        for dtype, results in expected.items():
+            for single, result in zip(singles, results.split(), strict=True):
+                x, s = rv.ones(2, dtype=dtype), rv.ones((), dtype=single)
+                for y in (x * s, s * x):
+                    assert y.dtype.name == result, (dtype, single)
+                assert (s * s).dtype.name == single
+
+    def test_a_weak_tensor_gets_its_gradient(self):
+        x = rv.tensor([1.0, 2.0], requires_grad=True)
+        s = rv.tensor(3.0, dtype="float64", requires_grad=True)
+        (x * s).sum().backward()
+        assert x.grad.dtype.name == "float32"
+        assert s.grad.dtype.name == "float64"
+        assert s.grad.item() == 3.0
+
     def test_division_of_whole_numbers_gives_real_ones(self):
         y = rv.tensor([1, 2]) / rv.tensor([2, 2])
         assert y.dtype == rv.float32
@@ -280,6 +305,25 @@ class TestNumPy:
     def test_bfloat16_has_no_numpy(self):
         with pytest.raises(TypeError, match=r"bfloat16.*\.to\(rv\.float32\)"):
             rv.ones(2, dtype="bfloat16").numpy()
+
+    def test_fields_of_records(self):
+        records = np.zeros(4, dtype=[("a", "u1"), ("b", "f4")])
+        records["b"] = [1, 2, 3, 4]
+        assert rv.tensor(records["b"]).tolist() == [1, 2, 3, 4]
+        with pytest.raises(ValueError, match=r"\[from_numpy\] expected numbers .*rv.tensor"):
+            rv.from_numpy(records["b"])
+
+    def test_the_other_byte_order(self):
+        a = np.arange(3, dtype="f4").astype(">f4")
+        assert rv.tensor(a).tolist() == [0, 1, 2]
+        with pytest.raises(ValueError, match=r"\[from_numpy\] expected .*byte order"):
+            rv.from_numpy(a)
+
+    def test_not_aligned(self):
+        a = np.frombuffer(bytearray(13), np.uint8)[1:].view(np.float32)
+        a[:] = [1, 2, 3]
+        assert rv.from_numpy(a).sum().item() == 6
+        assert (rv.from_numpy(a) * 2).tolist() == [2, 4, 6]
 
 
 class TestDLPack:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Developer build: compiles the extension into python/ranvier, so that
 # `PYTHONPATH=python python ...` runs this tree. Extra arguments go to CMake, for example
-#   tools/build.sh -DRANVIER_SANITIZE=address,undefined
+#   tools/build.sh -DCMAKE_BUILD_TYPE=RelWithDebInfo
 set -euo pipefail
 cd "$(dirname "$0")/.."
 launcher=()

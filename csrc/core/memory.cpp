@@ -67,10 +67,16 @@ void* system_allocate(int64_t bytes) {
   return p;
 }
 
-// Memory of a device is watched for accesses beyond its end, where its library can: then blocks
-// have the exact size and are not kept.
+// Memory is watched for accesses beyond its end and after its release where the device's library
+// can, and on the host by the address sanitizer: then blocks have the exact size and are not kept.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kWatched = true;
+#else
+constexpr bool kWatched = false;
+#endif
+
 bool keeps(Device device) {
-  return device.kind != DeviceKind::Cuda || !device_library("allocate").exact;
+  return device.kind == DeviceKind::Cuda ? !device_library("allocate").exact : !kWatched;
 }
 
 void* device_allocate(int64_t bytes, Device device) {
@@ -84,6 +90,19 @@ void device_release(void* p, Device device) {
     device_library("allocate").release(device.index, p);
   else
     std::free(p);
+}
+
+// Takes a storage's own block out of use.
+void put_back(Cache& c, Storage* s) {
+  int64_t rounded = s->bytes;
+  if (keeps(s->device)) {
+    int k = size_class(s->bytes, &rounded);
+    c.blocks[k].push_back(s->data);
+    c.cached += rounded;
+  } else {
+    device_release(s->data, s->device);
+  }
+  c.in_use -= rounded;
 }
 
 void trim(Cache& c, Device device = {}) {
@@ -183,29 +202,15 @@ void StoragePtr::destroy(Storage* s) {
     return;
   }
   Cache& c = cache(s->device);
-  int64_t rounded = 0;
   std::lock_guard guard(c.lock);
-  if (s->data) {
-    if (keeps(s->device)) {
-      int k = size_class(s->bytes, &rounded);
-      c.blocks[k].push_back(s->data);
-      c.cached += rounded;
-    } else {
-      rounded = s->bytes;
-      device_release(s->data, s->device);
-    }
-    c.in_use -= rounded;
-  }
+  if (s->data) put_back(c, s);
   c.headers.push_back(s);
 }
 
 void StoragePtr::give_block_back(Storage* s) {
   Cache& c = cache();
-  int64_t rounded = 0;
   std::lock_guard guard(c.lock);
-  c.blocks[size_class(s->bytes, &rounded)].push_back(s->data);
-  c.in_use -= rounded;
-  c.cached += rounded;
+  put_back(c, s);
   s->data = nullptr;
   s->vacate = false;
 }
@@ -259,9 +264,9 @@ void* scratch(int64_t bytes) {
     ~Block() { std::free(data); }
   };
   thread_local Block block;
-  if (bytes > block.bytes) {
+  if (bytes > block.bytes || kWatched) {
     std::free(block.data);
-    int64_t size = 1 << 16;
+    int64_t size = kWatched ? bytes : 1 << 16;
     while (size < bytes) size *= 2;
     block.data = system_allocate(size);
     block.bytes = block.data ? size : 0;

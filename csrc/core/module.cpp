@@ -208,12 +208,21 @@ Array own_gradient(const Array& grad, const Array& like) {
 
 }  // namespace
 
+// The dtype of a result. A tensor without axes gives way to one with axes, as a number would,
+// unless only its own kind can hold the result (PyTorch's rule).
+static DType promote(const Array& a, const Array& b) {
+  if ((a.ndim() == 0) == (b.ndim() == 0)) return promote(a.dtype(), b.dtype());
+  DType axes = (a.ndim() ? a : b).dtype(), single = (a.ndim() ? b : a).dtype();
+  bool holds = is_floating(axes) || (axes != DType::Bool && !is_floating(single));
+  return holds ? axes : promote(axes, single);
+}
+
 Operands operands(const char* op, nb::handle ha, nb::handle hb) {
   const Array *a = as_array(ha), *b = as_array(hb);
   if (a && b) {
     check_same_device(op, {a, b});
     if (a->dtype() == b->dtype()) return {*a, *b};
-    DType t = promote(a->dtype(), b->dtype());
+    DType t = promote(*a, *b);
     return {a->cast(t), b->cast(t)};
   }
   RV_CHECK(a || b, op, Type, "expected at least one tensor");

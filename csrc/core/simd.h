@@ -101,27 +101,35 @@ typedef float RawF32 __attribute__((vector_size(RV_VECTOR_BYTES)));
 typedef double RawF64 __attribute__((vector_size(RV_VECTOR_BYTES)));
 typedef int32_t RawI32 __attribute__((vector_size(RV_VECTOR_BYTES)));
 typedef int64_t RawI64 __attribute__((vector_size(RV_VECTOR_BYTES)));
+typedef uint32_t RawU32 __attribute__((vector_size(RV_VECTOR_BYTES)));
+typedef uint64_t RawU64 __attribute__((vector_size(RV_VECTOR_BYTES)));
 
+// Wrap is the type in which lanes are added: integers wrap around, as in NumPy, which only unsigned
+// ones may do.
 template <class T>
 struct Lane;
 template <>
 struct Lane<float> {
   using Raw = RawF32;
+  using Wrap = RawF32;
   using Int = int32_t;
 };
 template <>
 struct Lane<double> {
   using Raw = RawF64;
+  using Wrap = RawF64;
   using Int = int64_t;
 };
 template <>
 struct Lane<int32_t> {
   using Raw = RawI32;
+  using Wrap = RawU32;
   using Int = int32_t;
 };
 template <>
 struct Lane<int64_t> {
   using Raw = RawI64;
+  using Wrap = RawU64;
   using Int = int64_t;
 };
 
@@ -380,11 +388,11 @@ RV_INLINE RawF64 floor(RawF64 a) {
 // Valid for |a| <= 2^51: the sum's low bits are the integer.
 RV_INLINE RawI64 to_int(RawF64 a) {
   const RawF64 magic = RawF64{} + 0x1.8p52;
-  return (RawI64)(a + magic) - (RawI64)magic;
+  return (RawI64)((RawU64)(a + magic) - (RawU64)magic);
 }
 RV_INLINE RawF64 to_float(RawI64 a) {
   const RawF64 magic = RawF64{} + 0x1.8p52;
-  return (RawF64)(a + (RawI64)magic) - magic;
+  return (RawF64)((RawU64)a + (RawU64)magic) - magic;
 }
 
 #endif
@@ -400,6 +408,7 @@ RV_INLINE RawF32 to_float(RawI32 a) { return __builtin_convertvector(a, RawF32);
 template <class T>
 struct Vec {
   using Raw = typename Lane<T>::Raw;
+  using Wrap = typename Lane<T>::Wrap;
   using Int = Vec<typename Lane<T>::Int>;
   using M = Mask<T>;
   static constexpr int N = RV_VECTOR_BYTES / static_cast<int>(sizeof(T));
@@ -487,16 +496,16 @@ struct Vec {
 
   RV_ALWAYS_INLINE T operator[](int lane) const { return v[lane]; }
 
-  friend RV_ALWAYS_INLINE Vec operator+(Vec a, Vec b) { return Vec(a.v + b.v); }
-  friend RV_ALWAYS_INLINE Vec operator-(Vec a, Vec b) { return Vec(a.v - b.v); }
-  friend RV_ALWAYS_INLINE Vec operator*(Vec a, Vec b) { return Vec(a.v * b.v); }
+  friend RV_ALWAYS_INLINE Vec operator+(Vec a, Vec b) { return Vec((Raw)((Wrap)a.v + (Wrap)b.v)); }
+  friend RV_ALWAYS_INLINE Vec operator-(Vec a, Vec b) { return Vec((Raw)((Wrap)a.v - (Wrap)b.v)); }
+  friend RV_ALWAYS_INLINE Vec operator*(Vec a, Vec b) { return Vec((Raw)((Wrap)a.v * (Wrap)b.v)); }
   friend RV_ALWAYS_INLINE Vec operator/(Vec a, Vec b) { return Vec(a.v / b.v); }
   RV_ALWAYS_INLINE Vec& operator+=(Vec b) { return *this = *this + b; }
   RV_ALWAYS_INLINE Vec& operator-=(Vec b) { return *this = *this - b; }
   RV_ALWAYS_INLINE Vec& operator*=(Vec b) { return *this = *this * b; }
   RV_ALWAYS_INLINE Vec& operator/=(Vec b) { return *this = *this / b; }
   // Flips the sign bit, of zeros and NaN too.
-  friend RV_ALWAYS_INLINE Vec operator-(Vec a) { return Vec(-a.v); }
+  friend RV_ALWAYS_INLINE Vec operator-(Vec a) { return Vec((Raw)(-(Wrap)a.v)); }
 
   // Every comparison with NaN is false, except != which is true.
   friend RV_ALWAYS_INLINE M operator<(Vec a, Vec b) { return mask(raw::lt(a.v, b.v)); }

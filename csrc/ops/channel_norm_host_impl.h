@@ -96,6 +96,8 @@ inline std::tuple<Array, Array, Array> norm_forward(const ChannelNorm& norm, con
                                                     const Array& running_var, const Array& count,
                                                     const ChannelNormGeometry& g, double eps,
                                                     double momentum) {
+  for (const Array& statistic : {running_mean, running_var})
+    if (statistic.defined()) check_writable(norm.op, statistic);
   Array x = given.channels_last();
   Array mean = Array::empty({g.samples, g.groups}, DType::Float64, x.device());
   Array invstd = Array::empty_like(mean);

@@ -62,7 +62,9 @@ Array logical_not(const Array& x) {
 Array isnan(const Array& x) { return apply(CompareOp::NotEqual, x, x); }
 
 Array isfinite(const Array& x) {
-  return apply(CompareOp::Finite, is_floating(x.dtype()) ? x : x.cast(DType::Float32), x);
+  const bool as_it_is = x.dtype() == DType::Float32 || x.dtype() == DType::Float64;
+  const Array a = as_it_is ? x : x.cast(DType::Float32);
+  return apply(CompareOp::Finite, a, a);
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ Array concat(const std::vector<Array>& parts, int64_t dim) {
                "expected equal shapes except along axis ", axis, ", got ", first.shape(), " and ",
                p.shape());
     t = promote(t, p.dtype());
-    shape[axis] += p.shape(axis);
+    RV_CHECK(!__builtin_add_overflow(shape[axis], p.shape(axis), &shape[axis]), op, Value,
+             "expected a size below 2^63 along axis ", axis);
   }
   element_count(shape, op);
   Array y = Array::empty_like(first.with(shape, first.strides()), t);  // laid out as the first

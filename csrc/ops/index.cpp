@@ -36,6 +36,7 @@ struct Plan {
       others.push_back(x_in.shape(i));
     }
     x = x_in.permute(order);
+    RV_CHECK(!given.empty(), "index", Index, "expected at least one index array");
     for (const Array& index : given) common = broadcast_shapes("index", common, index.shape());
     for (size_t k = 0; k < given.size(); ++k) {
       gather::check_index_dtype("index", given[k]);

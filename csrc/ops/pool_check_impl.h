@@ -13,6 +13,10 @@ inline int64_t pool_size(const char* op, const char* axis, int64_t n, int64_t ke
   RV_CHECK(kernel >= 1 && stride >= 1 && dilation >= 1, op, Value,
            "expected kernel, stride and dilation of at least 1 along the ", axis, ", got ", kernel,
            ", ", stride, " and ", dilation);
+  constexpr int64_t most = int64_t{1} << 31;  // so that no product of sizes overflows
+  RV_CHECK(kernel < most && dilation < most, op, Value,
+           "expected kernel and dilation below 2^31 along the ", axis, ", got ", kernel, " and ",
+           dilation);
   RV_CHECK(padding >= 0 && 2 * padding <= kernel, op, Value,
            "expected padding from 0 to half the "
            "kernel along the ",
@@ -43,6 +47,7 @@ inline PoolGeometry pool_geometry(const char* op, const Array& x, const Dims& ke
              spatial, " entries for shape ", x.shape(), ", got ", *d);
   constexpr const char* names[] = {"depth", "height", "width"};
   PoolGeometry g{x.shape(0), x.shape(1), {}};
+  int64_t taps = 1;
   for (int i = 0; i < 3; ++i) {
     int j = i - (3 - spatial);
     if (j < 0) {
@@ -57,6 +62,7 @@ inline PoolGeometry pool_geometry(const char* op, const Array& x, const Dims& ke
         stride[j],
         padding[j],
         dilation[j]};
+    taps = checked_mul(op, taps, kernel[j]);
   }
   return g;
 }

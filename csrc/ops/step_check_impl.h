@@ -23,6 +23,7 @@ inline void check_step(const char* op, const std::vector<Array>& params,
 
 inline void check_partner(const char* op, const char* name, const Array& p, const Array& other) {
   check_floating(op, p, "parameters");
+  check_writable(op, p);
   check_same_device(op, {&p, &other});
   RV_CHECK(other.shape() == p.shape(), op, Value, "expected a ", name, " of shape ", p.shape(),
            ", got ", other.shape());

@@ -2,7 +2,8 @@
 
 For one signature (shapes, dtypes, devices, training flags, other hashable arguments), call 1 runs
 eagerly, call 2 runs eagerly while every kernel call is recorded, and from call 3 on the recording
-is replayed in one compiled call without the interpreter.
+is replayed in one compiled call without the interpreter. When something that the recording depends
+on was replaced (a training flag, a module's parameter), the count starts again.
 """
 
 from __future__ import annotations
@@ -20,17 +21,31 @@ from ranvier.tensor import Tensor, clock, from_host
 
 CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defined]
 
-# Every module whose training flag is read while a step is recorded; see `guard`.
-_guards: list[tuple[Any, str, Any]] | None = None
+# What the step being recorded depends on besides its tensors' values; see `guard`.
+_guards: list[tuple[Any, Any, Any]] | None = None
+ABSENT = object()
 
 
-def guard(owner: Any, attribute: str, value: Any) -> None:
+def guard(owner: Any, attribute: Any, value: Any) -> None:
     """Notes, while a step is recorded, that it depends on `owner.attribute` being `value`.
 
-    The recording is used again only while this holds. `nn.Module.training` calls it.
+    The recording is used again only while this holds: for objects such as tensors, while it is the
+    very same object (or absent: `ABSENT`). Of a list, tuple or dict the attribute is an index or a
+    key. Modules call it for their training flag, their tensors and their layers.
     """
     if _guards is not None:
         _guards.append((owner, attribute, value))
+
+
+def _holds(owner: Any, attribute: Any, value: Any) -> bool:
+    if isinstance(owner, (list, tuple, dict)):
+        try:
+            now = owner[attribute]
+        except LookupError:
+            now = ABSENT
+    else:
+        now = getattr(owner, attribute, ABSENT)
+    return now is value or (isinstance(value, (int, float)) and bool(now == value))
 
 
 def is_capturing() -> bool:
@@ -47,7 +62,7 @@ class _Recording:
         self.guards = list(seen.values())
 
     def valid(self) -> bool:
-        return all(o.__dict__.get(a) == v for o, a, v in self.guards)
+        return all(_holds(o, a, v) for o, a, v in self.guards)
 
 
 def _flatten(value: Any, tensors: list[Tensor]) -> Any:
@@ -120,8 +135,11 @@ class CapturedStep:
             self._recordings[key] = None
             return result
         recording = self._recordings[key]
-        if recording is None or not recording.valid():
+        if recording is None:
             return self._record(key, args, kwargs, tensors)
+        if not recording.valid():  # once eagerly: state that follows a change must not be recorded
+            del self._recordings[key]
+            return self(*args, **kwargs)
         for own, given in zip(recording.inputs, tensors, strict=True):
             if own.data is not given.data:
                 _core.copy_into(own.data, given.data)

@@ -348,7 +348,7 @@ def from_host(data: Any, dtype: Any = None) -> Array:
     target = as_dtype(values.dtype if dtype is None else dtype)
     if not values.dtype.isnative or values.dtype.name not in _IMPORTABLE:
         values = values.astype(target.numpy or np.float32)
-    if not values.flags.writeable:
+    if not values.flags.writeable or _odd_strides(values):
         values = values.copy()  # the import hands out memory, and takes none that is read-only
     source = _core.import_array(values)
     array = _core.empty(values.shape, target.code, 0)
@@ -386,6 +386,11 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return Tensor(array).requires_grad_(requires_grad)
 
 
+def _odd_strides(values: np.ndarray) -> bool:
+    """Whether neighbours lie a broken number of elements apart, as in a field of records."""
+    return any(step % values.itemsize for step in values.strides)
+
+
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor over the memory of a writable NumPy array, without copying."""
     if not isinstance(array, np.ndarray):
@@ -394,6 +399,12 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not array.flags.writeable:
         raise ValueError(
             "[from_numpy] expected a writable array, got a read-only one - use rv.tensor to copy it"
+        )
+    if not array.dtype.isnative or _odd_strides(array):
+        raise ValueError(
+            "[from_numpy] expected numbers in this machine's byte order, whole numbers apart, got "
+            f"dtype {array.dtype.str!r} with strides of {array.strides} bytes - use rv.tensor to "
+            "copy it"
         )
     _core.check_host_read("memory of the host")
     return Tensor(_core.import_array(array))

@@ -57,6 +57,7 @@ def test_shapes_and_gradients(make):
 
 @pytest.mark.parametrize("make", LAYERS)
 def test_lengths_equal_runs_of_each_sample(make):
+    rv.manual_seed(0)
     layer = make(num_layers=2, bidirectional=True)
     x = normal(7, 4, 3)
     lengths = [3, 7, 1, 5]
@@ -66,7 +67,8 @@ def test_lengths_equal_runs_of_each_sample(make):
         assert not y.numpy()[length:, n].any()
         # The composites go through matmul, whose sums depend on the batch.
         loose = getattr(layer, "layer_norm", False) or not getattr(layer, "reset_after", True)
-        close = {"rtol": 1e-5, "atol": 1e-6} if loose else {"rtol": 0}
+        # A norm over five units divides their roundings by a deviation that may be small.
+        close = {"rtol": 1e-5, "atol": 2e-5} if loose else {"rtol": 0}
         np.testing.assert_allclose(y.numpy()[:length, n], alone.numpy()[:, 0], **close)
         for s, o in zip(states_of((y, state)), states_of((alone, own)), strict=True):
             np.testing.assert_allclose(s.numpy()[:, n], o.numpy()[:, 0], **close)

@@ -133,3 +133,10 @@ def test_errors():
     with pytest.raises(ValueError, match=r"\[adam\] expected steps of 1 int64 numbers"):
         step(steps=counts(p, 0, 0).data)
     assert p.tolist() == [1.0, 1.0], "a refused step changes nothing"
+
+
+def test_an_expanded_parameter_is_refused():
+    p = rv.zeros(1).expand(3).requires_grad_()
+    p.grad = rv.ones(3)
+    with pytest.raises(ValueError, match=r"\[adam\] expected a target with a place"):
+        rv.optim.Adam([p], lr=0.1).step()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import ranvier as rv
 import ranvier.functional as F
+from ranvier.ops import _resample
 from ranvier.reference import avg_pool as ref
 from tests.harness import Case, Input, N, OpTests, Raises, check, host, integers, normal
 
@@ -81,6 +82,14 @@ def test_any_geometry(data):
     check(case(normal(2, 2, *shape), kernel, **options))
 
 
+@pytest.mark.parametrize("many", [1 << 18, 1])
+def test_wide_windows_have_the_same_gradient(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_resample, "MANY", many)
+    check(case(normal(N, 3, 9, 8), (4, 3), stride=(3, 2), padding=(2, 1), ceil_mode=True))
+    check(case(normal(N, 2, 11), 3, stride=4, count_include_pad=False))
+    check(case(normal(N, 2, 5, 6, 7), 3, stride=1, padding=1, divisor_override=5))
+
+
 def test_a_single_image():
     x = rv.ones(2, 6, 6)
     assert F.avg_pool2d(x, 3).shape == (2, 2, 2)
@@ -105,3 +114,19 @@ def test_divisors_are_pytorchs():
                 theirs = torch.nn.functional.avg_pool2d(torch.tensor(x), kernel, **options)
                 ours = F.avg_pool2d(rv.tensor(x), kernel, **options)
                 np.testing.assert_allclose(host(ours), theirs.numpy(), rtol=1e-12)
+
+
+def test_sizes_that_overflow_are_refused():
+    for device in ("cpu", "meta"):
+        x = rv.zeros(1, 1, 2, 2, device=device)
+        with pytest.raises(ValueError, match=r"\[avg_pool\] expected kernel and dilation below"):
+            F.avg_pool2d(x, 2**62, padding=2**61)
+        x = rv.zeros(1, 1, 2, 2, 2, device=device)
+        with pytest.raises(ValueError, match=r"\[avg_pool\] expected a size below 2\^63"):
+            F.avg_pool3d(x, 2**30, padding=2**29)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_padding_that_reaches_beyond_all_windows(batch):
+    """No window lies inside the input as a whole, and the padding is wider than all of them."""
+    check(case(normal(batch, 17, 8, 5, 1), (4, 1, 5), stride=1, padding=(0, 0, 2)))

@@ -238,3 +238,11 @@ def test_pytorch_agrees(training):
         pairs += [(a.grad, b.grad) for a, b in zip(ours, theirs, strict=True)]
         for a, e in pairs:
             np.testing.assert_allclose(host(a), e.numpy(), rtol=1e-9, atol=1e-10)
+
+
+def test_running_statistics_without_a_place_each_are_refused():
+    """An expanded view has one place for all channels."""
+    x = rv.randn(4, 3, 5)
+    for mean, var in ((rv.zeros(1).expand(3), rv.ones(3)), (rv.zeros(3), rv.ones(1).expand(3))):
+        with pytest.raises(ValueError, match=r"\[batch_norm\] expected a target with a place"):
+            F.batch_norm(x, mean, var, training=True)

@@ -40,6 +40,14 @@ class TestConcat(OpTests):
         Case(F.split, ref.split, normal(N, 7), 3, options={"dim": 1}),
         Case(F.split, ref.split, normal(N, 6, 2), [1, 0, 5], options={"dim": 1}),
         Case(F.split, ref.split, normal(5, 2), 4),
+        Case(
+            lambda x, sizes, dim: F.chunk(x, 3, dim),
+            ref.split,
+            normal(N, 7),
+            [3, 3, 1],
+            options={"dim": 1},
+            name="chunk",
+        ),
     ]
     errors = [
         Raises(ValueError, r"\[concat\] expected .*\(2, 4\)", join, normal(2, 3), normal(2, 4)),
@@ -77,3 +85,9 @@ def test_a_part_keeps_its_own_gradient():
 
 def test_cat_is_concat():
     assert F.cat([rv.ones(1), rv.zeros(1)]).tolist() == [1.0, 0.0]
+
+
+def test_a_sum_of_sizes_that_overflows_is_refused():
+    x = rv.zeros(1, device="meta").expand(2**62)
+    with pytest.raises(ValueError, match=r"\[concat\] expected a size below 2\^63"):
+        F.concat([x] * 4)

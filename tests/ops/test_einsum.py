@@ -24,6 +24,14 @@ def einsum(equation: str, *args: Input) -> Case:
     return case("einsum", equation, *args)
 
 
+def by_name(name: str, *args: Input) -> Case:
+    """A product that is tensordot over one pair of axes."""
+    return Case(
+        lambda a, b, dims: getattr(F, name)(a, b), ref.tensordot, *args, options={"dims": 1},
+        multilinear=True, n=400, grad_n=400, name=name,
+    )  # fmt: skip
+
+
 class TestEinsum(OpTests):
     cases = [
         einsum("ij,jk->ik", normal(N, 4), normal(4, 5)),
@@ -65,7 +73,14 @@ class TestEinsum(OpTests):
         case("tensordot", normal(N, 4), normal(5), dims=0),
         case("tensordot", normal(N, 3, 4), normal(4, 5, 3), dims=([1, 2], [2, 0])),
         case("tensordot", normal(N, 3, 4), normal(4, 5), dims=([-1], [0])),
+        by_name("mm", normal(N, 3), normal(3, 4)),
+        by_name("mv", normal(N, 3), normal(3)),
         case("outer", normal(N), normal(4)),
+        Case(lambda c, a, b: F.addmm(c[0], a[0], b[0], beta=0.5, alpha=2.0),
+             lambda c, a, b: ref.baddbmm(c, a, b, beta=0.5, alpha=2.0)[0],
+             normal(1, 1, 5), normal(1, 3, 4), normal(1, 4, 5), multilinear=True, n=400, grad_n=400,
+             backward=lambda g, *t: ref.baddbmm_backward(g[None], *t, beta=0.5, alpha=2.0),
+             name="addmm"),
         case("dot", normal(50), normal(50)),
         case("inner", normal(3, 4), normal(2, 5, 4)),
         case("inner", normal(4), normal(4)),

@@ -141,5 +141,22 @@ def test_writing_into_a_saved_value_is_noticed():
         y.backward()
 
 
+@pytest.mark.parametrize("truth", [True, False])
+def test_a_mask_without_axes(truth):
+    """It stands for a new axis, which it keeps or empties."""
+    for a in (np.float32(3.0), np.arange(6, dtype=np.float32).reshape(2, 3)):
+        x = rv.tensor(a, requires_grad=True)
+        y = x[rv.tensor(truth)]
+        assert y.tolist() == np.asarray(a)[np.bool_(truth)].tolist()
+        y.sum().backward()
+        assert (x.grad.numpy() == float(truth)).all()
+    x = rv.tensor(np.arange(6).reshape(2, 3))
+    b = x.numpy().copy()
+    assert x[1, rv.tensor(truth)].tolist() == b[1, np.bool_(truth)].tolist()
+    x[rv.tensor(truth)] = rv.tensor([7, 8, 9])
+    b[np.bool_(truth)] = [7, 8, 9]
+    assert x.tolist() == b.tolist()
+
+
 def test_iteration_gives_rows():
     assert [row.tolist() for row in rv.tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import ranvier as rv
 import ranvier.functional as F
+from ranvier import _core
 from ranvier.reference import max_pool as ref
 from tests.harness import (
     Case,
@@ -221,3 +222,30 @@ def test_flat_indices_are_pytorchs():
         )
         _, switches = F.max_pool2d(rv.tensor(x), kernel, return_switches=True, **options)
         np.testing.assert_array_equal(switches.torch_indices(), indices.numpy())
+
+
+def test_sizes_that_overflow_are_refused():
+    for device in ("cpu", "meta"):
+        x = rv.zeros(1, 1, 2, 2, device=device)
+        with pytest.raises(ValueError, match=r"\[max_pool\] expected kernel and dilation below"):
+            F.max_pool2d(x, 2**62, padding=2**61)
+        x = rv.zeros(1, 1, 2, 2, 2, device=device)
+        with pytest.raises(ValueError, match=r"\[max_pool\] expected a size below 2\^63"):
+            F.max_pool3d(x, 2**30, padding=2**29)
+
+
+def test_backward_needs_one_byte_for_each_output():
+    x = rv.zeros(8, 16, 64, 64, requires_grad=True)
+    before = _core.memory_stats()[0]
+    y = F.max_pool2d(x, 2)
+    kept = _core.memory_stats()[0] - before - 4 * y.size
+    assert y.size == 2**17
+    assert kept <= y.size
+    del y
+    assert _core.memory_stats()[0] == before
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_padding_that_reaches_beyond_all_windows(batch):
+    """No window lies inside the input as a whole, and the padding is wider than all of them."""
+    check(case(distinct(batch, 17, 8, 5, 1), (4, 1, 5), stride=1, padding=(0, 0, 2)))

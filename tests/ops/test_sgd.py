@@ -127,3 +127,10 @@ def test_errors():
     with pytest.raises(TypeError, match=r"\[sgd\] expected .*float"):
         step([counts(p, 1)], [counts(p, 1)])
     assert p.tolist() == [1.0, 1.0], "a refused step changes nothing"
+
+
+def test_an_expanded_parameter_is_refused():
+    p = rv.zeros(1).expand(3).requires_grad_()
+    p.grad = rv.ones(3)
+    with pytest.raises(ValueError, match=r"\[sgd\] expected a target with a place"):
+        rv.optim.SGD([p], lr=0.1).step()

@@ -22,6 +22,14 @@ class TestWhere(OpTests):
         case(booleans(N, 3, 4, 5), normal(3, 1, 1), normal(), grad_n=180),
         case(booleans(N, 5), normal(N, 5), 2.5),
         case(booleans(N, 5), 0.0, normal(N, 5)),
+        Case(
+            lambda c, v, x: F.masked_fill(x, c, v),
+            ref.where,
+            booleans(N, 5),
+            2.5,
+            normal(N, 5),
+            name="masked_fill",
+        ),
         case(booleans(N, 5), integers(-9, 9, N, 5), integers(-9, 9, N, 5), dtypes=("int64",)),
         case(booleans(7, 67, 257), normal(7, 67, 257), normal(7, 67, 257)),
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
+from ranvier.capture import ABSENT, guard
 from ranvier.nn.module import Module
 
 
@@ -33,7 +34,9 @@ class ModuleList(Module):
         self.extend(modules)
 
     def _items(self) -> list[Module]:
-        return [m for m in vars(self).values() if isinstance(m, Module)]
+        items = [m for m in vars(self).values() if isinstance(m, Module)]
+        guard(vars(self), str(len(items)), ABSENT)  # a captured step sees what is appended later
+        return items
 
     def _replace(self, items: list[Module]) -> None:
         for i in range(len(self)):

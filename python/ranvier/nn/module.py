@@ -84,8 +84,8 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `forward`."""
-        if _capture._guards is not None:  # a captured step is recorded anew after `to`
-            guard(self, "_moves", self.__dict__.setdefault("_moves", 0))
+        if _capture._guards is not None:
+            _guard_parts(self, vars(self))
         observer = _observers.get(threading.get_ident()) if _observers else None
         try:
             if observer is None:
@@ -205,15 +205,11 @@ class Module:
                 "float32 or float64"
             )
         target = None if device is None else as_device(device).code
-        moved = False
         for tensors in (self.parameters(), self.buffers()):
             for t in tensors:
-                moved |= _move(t, target, dtype)
+                _move(t, target, dtype)
                 if t.grad is not None:
                     _move(t.grad, target, dtype)
-        if moved:
-            for module in self.modules():
-                module.__dict__["_moves"] = module.__dict__.get("_moves", 0) + 1
         return self
 
     # ---- state ----
@@ -365,13 +361,13 @@ def _state(module: Module, every_name: bool = False) -> Iterator[tuple[str, Tens
 # ---- moving ----
 
 
-def _move(t: Tensor, device: int | None, dtype: DType | None) -> bool:
-    """Gives `t` memory of another device or dtype with the same values; whether it had to."""
+def _move(t: Tensor, device: int | None, dtype: DType | None) -> None:
+    """Gives `t` memory of another device or dtype with the same values."""
     old = t.data
     code = dtype.code if dtype is not None and t.dtype.is_floating_point else old.dtype
     where = old.device if device is None else device
     if (where, code) == (old.device, old.dtype):
-        return False
+        return
     if t.device.type == "meta" and where != old.device:
         raise TypeError(
             "[to] expected a module with values, got one on device meta - it has shapes, but no "
@@ -383,7 +379,28 @@ def _move(t: Tensor, device: int | None, dtype: DType | None) -> bool:
         if as_device("meta").code != where:
             _core.copy_into(array, old)
     t.data = array
-    return True
+
+
+# ---- captured steps ----
+
+
+def _guard_parts(owner: Any, parts: Any) -> bool:
+    """A captured step is recorded anew when a tensor or layer was replaced, moved or frozen.
+
+    Tells whether there are any; what else a module keeps for itself may change.
+    """
+    any_part = False
+    for name, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
+        inside = isinstance(part, (list, tuple, dict)) and _guard_parts(part, part)
+        if inside or isinstance(part, (Module, Parameter, Buffer)):
+            guard(owner, name, part)
+            any_part = True
+        if isinstance(part, (Parameter, Buffer)):
+            guard(part, "data", part.data)
+            guard(part, "_requires_grad", part._requires_grad)
+    if any_part and isinstance(owner, list):
+        guard(owner, len(owner), _capture.ABSENT)
+    return any_part
 
 
 # ---- errors ----

@@ -4,6 +4,10 @@
 
 The gradient spreads evenly over the window. Source: LeCun et al., "Gradient-based learning applied
 to document recognition", Proceedings of the IEEE 86 (1998), section II.A.
+
+Raises:
+    ValueError: a window larger than the padded image, padding of more than half the window, steps
+        below 1, or a divisor of 0.
 """
 
 from __future__ import annotations

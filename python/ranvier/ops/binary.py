@@ -1,6 +1,8 @@
 """Elementwise operations on two tensors: one kernel, one line per operation.
 
-Shapes broadcast as in NumPy; dtypes promote as in PyTorch; Python numbers are weak.
+Shapes broadcast as in NumPy; dtypes promote as in PyTorch; Python numbers are weak, and so is a
+tensor without axes beside one that has some. A ValueError names shapes that do not broadcast, a
+TypeError what is no tensor or number, or lives on another device.
 """
 
 from __future__ import annotations

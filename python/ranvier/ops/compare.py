@@ -1,7 +1,13 @@
 """Comparisons and logic, elementwise: truth values out, no gradient.
 
 Shapes broadcast as in NumPy; dtypes promote as in PyTorch; Python numbers are weak. A comparison
-with NaN is false, except that NaN differs from everything, itself included (IEEE 754, 5.11).
+with NaN is false, except that NaN differs from everything, itself included (IEEE 754, 5.11). A
+ValueError names shapes that do not broadcast, a TypeError what is no tensor or number.
+
+Example:
+    >>> import ranvier as rv
+    >>> (rv.tensor([1.0, 2.0, 3.0]) > 2).tolist()
+    [False, False, True]
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Tensors joined along an axis, and cut again. Parts of a cut tensor are views of its memory."""
+"""Tensors joined along an axis, and cut again. Parts of a cut tensor are views of its memory.
+
+An IndexError names an axis that is not there, a ValueError sizes that do not fit.
+"""
 
 from __future__ import annotations
 

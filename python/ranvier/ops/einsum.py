@@ -8,6 +8,9 @@ Source: Einstein, "Die Grundlage der allgemeinen Relativitaetstheorie", Annalen 
 (1916), section 5, for the convention; Lam, Sadayappan and Wenger, "On optimizing a class of
 multi-dimensional loops with reductions for parallel execution", Parallel Processing Letters 7
 (1997), for contraction in pairs.
+
+Raises:
+    ValueError: shapes that do not fit each other.
 """
 
 from __future__ import annotations

@@ -131,6 +131,7 @@ def _parse(x: Array, key: Any) -> _Places:
     runs, inside, axis = 0, False, 0
     for p in parts:
         arrays: list[Array] = []
+        new_axis = False
         if isinstance(p, int):  # beside index arrays an integer is one of them
             size = x.shape[axis]
             if not -size <= p < size:
@@ -139,6 +140,9 @@ def _parse(x: Array, key: Any) -> _Places:
                     f"{x.shape}, got {p}"
                 )
             arrays = [from_host(p)]
+        elif isinstance(p, Array) and p.dtype == 7 and not p.ndim:
+            arrays = _positions(p.reshape((1,)), (1,), 0)  # over a new axis of one element
+            new_axis = True
         elif isinstance(p, Array):
             arrays = _positions(p, x.shape, axis) if p.dtype == 7 else [p]
         elif p is Ellipsis:
@@ -152,8 +156,8 @@ def _parse(x: Array, key: Any) -> _Places:
             runs += not inside
             axes += range(len(view), len(view) + len(arrays))
             indices += arrays
-            view += [slice(None)] * len(arrays)
-            axis += len(arrays)
+            view += [None] if new_axis else [slice(None)] * len(arrays)
+            axis += 0 if new_axis else len(arrays)
         inside = bool(arrays)
     return _Places(tuple(view), tuple(axes), indices, axes[0] if runs == 1 else 0)
 

@@ -317,6 +317,10 @@ def max_unpool2d(y: Tensor, switches: Switches) -> Tensor:
     Returns:
         A tensor of the shape that was pooled.
 
+    Raises:
+        ValueError: y is not of the pooled shape, or the switches are of another pooling.
+        TypeError: not the `Switches` of a pooling.
+
     Source: Zeiler and Fergus (2014), section 2.1.
 
     Example:

@@ -4,7 +4,8 @@
 
 with the largest |x_i| for p = inf (its gradient goes to the first largest), the smallest for
 p = -inf, and the number of elements that are not zero for p = 0. Where the norm is 0 the gradient
-is 0, the subgradient of smallest length.
+is 0, the subgradient of smallest length. A TypeError names tensors that are not floating, a
+ValueError shapes that do not broadcast, an IndexError an axis that is not there.
 
 Source: Golub and Van Loan, Matrix Computations (2013), section 2.2.
 """

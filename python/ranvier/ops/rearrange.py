@@ -67,7 +67,7 @@ def flipud(x: Tensor) -> Tensor:
 
 @attach("rot90")
 def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """A view turned by k quarters in the plane of two axes, from the first towards the second.
+    """A view turned by k quarters in the plane of the axes `dims`, from the first to the second.
 
     Raises:
         ValueError: not two different axes.
@@ -244,7 +244,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 
 @attach("diff")
 def diff(x: Tensor, n: int = 1, dim: int = -1) -> Tensor:
-    """Differences of neighbours along an axis, n times over: y_i = x_{i+1} - x_i.
+    """Differences of neighbours along the axis `dim`, n times over: y_i = x_{i+1} - x_i.
 
     Raises:
         IndexError: no such axis.

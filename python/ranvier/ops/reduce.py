@@ -2,7 +2,9 @@
 
 `dim` is None (all axes), an axis, or a tuple of axes; `keepdim` leaves each reduced axis with size
 1. Ties of extremes go to the first element in row-major order, and so does their gradient; NaN
-wins. float32 is accumulated in float64; the results do not depend on the number of threads.
+wins. float32 is accumulated in float64; the results do not depend on the number of threads. An
+IndexError names an axis that is not there, a ValueError one that is named twice, or an extreme of
+no elements.
 
 Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American
 Statistician 37 (1983), for the two passes of the variance.

@@ -1,7 +1,8 @@
 """Other shapes, dtypes and devices of the same values.
 
 Transposing, expanding, adding and dropping axes give views of the same memory; so does reshaping
-where strides can express it. `contiguous`, and conversions that change something, copy.
+where strides can express it. `contiguous`, and conversions that change something, copy. An
+IndexError names an axis that is not there, a ValueError sizes that do not fit.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
 
 @attach("squeeze")
 def squeeze(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
-    """Drops axes of size 1: all of them, or those named that have size 1."""
+    """Drops axes of size 1: all of them, or those of `dim` (one or several) that have size 1."""
     dims = range(x.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
     gone = {_axis("squeeze", d, max(x.ndim, 1)) for d in dims}
     return reshape(x, tuple(s for i, s in enumerate(x.shape) if i not in gone or s != 1))

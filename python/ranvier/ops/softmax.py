@@ -2,7 +2,8 @@
 
     softmax(x)_i = exp(x_i) / sum_j exp(x_j)
 
-computed after subtracting the largest x, so that nothing overflows.
+computed after subtracting the largest x, so that nothing overflows. An IndexError names an axis
+that is not there, a TypeError what is not floating.
 
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs, with
 relationships to statistical pattern recognition", Neurocomputing (1990).

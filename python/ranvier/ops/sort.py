@@ -108,7 +108,9 @@ def _dropped(y: Ordered, dim: int, keepdim: bool) -> Ordered:
 
 @attach("kthvalue")
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered:
-    """The k-th smallest element along an axis, counted from 1, and its position.
+    """The k-th smallest element along the axis `dim`, counted from 1, and its position.
+
+    `keepdim` leaves the axis with size 1.
 
     Raises:
         ValueError: k is not from 1 to the size of the axis.

@@ -3,7 +3,8 @@
 Integers become float32 where the function needs it; abs, neg, sign, square, relu and the roundings
 keep them. NaN passes through. Where a derivative does not exist it is the one named here:
 relu'(0) = 0, abs'(0) = 0, leaky_relu'(0) = negative_slope, 0 at the corners of the ramps (hardtanh,
-relu6 ...), and 0 for the steps (sign, floor ...).
+relu6 ...), and 0 for the steps (sign, floor ...). float16 and bfloat16, which only store numbers,
+and truth values where they make no sense are refused with a TypeError.
 
 Source: Goodfellow, Bengio and Courville, Deep Learning (2016), sections 3.10 and 6.3.
 """

@@ -1,4 +1,8 @@
-"""Choice between two tensors, element by element."""
+"""Choice between two tensors, element by element.
+
+Shapes broadcast as in NumPy, or a ValueError names them; a condition that is no bool is refused
+with a TypeError.
+"""
 
 from __future__ import annotations
 

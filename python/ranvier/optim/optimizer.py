@@ -80,8 +80,9 @@ class Group:
         return f"{values}, {len(self.params)} parameters"
 
     def make_state(self) -> None:
-        """State starts at zero, laid out like its parameter."""
+        """State starts at zero, laid out like its parameter, and follows where that moves."""
         if self.state or not self._slots:
+            self._follow()
             return
         if is_capturing():
             raise CaptureError(
@@ -89,6 +90,17 @@ class Group:
                 "optimizer inside a captured one - call it once before it is captured"
             )
         self.state = {slot: [zeros_like(p.detach()) for p in self.params] for slot in self._slots}
+
+    def _follow(self) -> None:
+        """After `Module.to`, state has the dtype and device of its parameter again."""
+        device = self.params[0].data.device
+        if self.hyper.data.device != device:
+            self.steps, self.hyper = self.steps.to(device=device), self.hyper.to(device=device)
+        for tensors in self.state.values():
+            for i, p in enumerate(self.params):
+                kind, state = p.data, tensors[i].data
+                if state.dtype != kind.dtype or state.device != kind.device:
+                    tensors[i] = tensors[i].to(dtype=p.dtype, device=p.device)
 
 
 class Optimizer:

@@ -1,0 +1,150 @@
+"""The law of the ops: every public function is documented, has cases, and its gradient is checked.
+
+`tests/test_naming_law.py` sees to the files of a room; this sees to what stands in them. The cases
+of all rooms are run once while a profiler notes which public functions they go through.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+import ranvier as rv
+import ranvier.functional as F
+from tests.harness import Case, OpTests, as_tuple, tensors
+
+OPS = Path(__file__).parent / "ops"
+
+# Without cases; each has tests of its own.
+NO_CASES = {
+    "bincount": "its shape depends on the values",
+    "nonzero": "its shape depends on the values",
+    "unique": "its shape depends on the values",
+    "view": "it refuses layouts that it would have to copy",
+}
+
+# Rooms that only move or choose elements: there is no source to name.
+NO_SOURCE = {
+    "clip", "compare", "concat", "diagonal", "gather", "index", "rearrange", "shape", "where",
+}  # fmt: skip
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """The public functions of `ranvier.functional`."""
+    return {
+        name: f for name, f in vars(F).items() if inspect.isfunction(f) and not name.startswith("_")
+    }
+
+
+def room_of(function: Callable[..., Any]) -> str:
+    return function.__module__.rsplit(".", 1)[-1]
+
+
+def text_of(function: Callable[..., Any]) -> str:
+    """A function's documentation, and that of its room."""
+    return f"{function.__doc__ or ''}\n{sys.modules[function.__module__].__doc__ or ''}"
+
+
+def referred(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """The function and those of the same name's family whose documentation it leans on."""
+    yield function
+    for name in re.findall(r"`(\w+)", function.__doc__ or ""):
+        if name in functions():
+            yield functions()[name]
+
+
+def options(function: Callable[..., Any]) -> list[str]:
+    """Arguments that have a default: what a user cannot guess from the op's name."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.default is not p.empty]
+
+
+def all_cases() -> Iterator[Case]:
+    for path in sorted(OPS.glob("test_*.py")):
+        module = importlib.import_module(f"tests.ops.{path.stem}")
+        for value in vars(module).values():
+            if inspect.isclass(value) and issubclass(value, OpTests):
+                yield from value.cases
+
+
+@functools.cache
+def exercised() -> tuple[frozenset[CodeType], frozenset[CodeType], frozenset[CodeType]]:
+    """Code that the cases go through; that in cases which check a gradient; that which has one."""
+    ours = {f.__code__ for f in functions().values()}
+    seen: set[CodeType] = set()
+    checked: set[CodeType] = set()
+    smooth: set[CodeType] = set()
+    for case in all_cases():
+        through: set[CodeType] = set()
+
+        def note(frame: Any, event: str, argument: Any, through: set[CodeType] = through) -> None:
+            if event == "call" and frame.f_code in ours:
+                through.add(frame.f_code)
+
+        arrays = case.arrays(case.dtypes[0])
+        arguments = tensors(case, arrays, "cpu", gradient=case.dtypes[0].startswith("float"))
+        sys.setprofile(note)
+        try:
+            results = as_tuple(case.fn(*arguments, **case.options))
+        finally:
+            sys.setprofile(None)
+        seen |= through
+        if case.gradient:
+            checked |= through
+        if any(isinstance(y, rv.Tensor) and y.requires_grad for y in results):
+            smooth |= through
+    return frozenset(seen), frozenset(checked), frozenset(smooth)
+
+
+@pytest.mark.parametrize("name", sorted(functions()))
+def test_it_is_documented(name: str) -> None:
+    """A sentence with what it computes; options, errors and an example there or where it points."""
+    function = functions()[name]
+    own = inspect.getdoc(function) or ""
+    assert len(own) > 2, f"{name} is not documented"
+    family = list(referred(function))
+    texts = [text_of(f) for f in family]
+    for option in options(function):
+        assert any(re.search(rf"\b{option}\b", t) for t in texts), f"{name} is silent on {option}"
+    if len(inspect.signature(function).parameters) > 1:
+        assert any("Raises" in t or "Error" in t for t in texts), f"{name} names no error"
+    room = room_of(function)
+    if room not in NO_SOURCE:
+        source = r"Source|\b(1[6-9]|20)\d\d\b|PyTorch|NumPy|IEEE"
+        assert any(re.search(source, t) for t in texts), f"{name} names no source"
+
+
+@pytest.mark.parametrize("room", sorted({room_of(f) for f in functions().values()}))
+def test_its_room_has_an_example(room: str) -> None:
+    members = [f for f in functions().values() if room_of(f) == room]
+    assert any(">>>" in text_of(f) for f in members), f"no example in {room}.py"
+
+
+@pytest.mark.parametrize("name", sorted(functions()))
+def test_it_has_cases(name: str) -> None:
+    """Some case of the harness goes through it; with gradient check, if it has a gradient."""
+    if name in NO_CASES:
+        pytest.skip(NO_CASES[name])
+    seen, checked, smooth = exercised()
+    code = functions()[name].__code__
+    assert code in seen, f"no case in tests/ops goes through {name}"
+    assert code in checked or code not in smooth, f"no case in tests/ops checks {name}'s gradient"
+
+
+ROOMS = sorted(p for p in OPS.glob("test_*.py") if p.stem != "test_examples")
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)
+def test_its_room_has_error_cases(path: Path) -> None:
+    """Every test file of a room states errors: in `errors`, or by pytest.raises."""
+    text = path.read_text()
+    assert "Raises(" in text or "pytest.raises(" in text, f"{path.name} refuses nothing"
