@@ -142,7 +142,7 @@ static inline int64_t conv2d_minimal_workspace(const Conv2dMinimal& m, int64_t t
                                                int64_t K) {
   const int64_t depth = conv2d_whole_vectors(m.phases * C), points = m.edge * m.edge;
   const int64_t blocks = (K + kWinogradBlock - 1) / kWinogradBlock;
-  return points * (depth * conv2d_least(tiles, conv2d_whole_vectors(K)) + blocks * 48);
+  return points * (depth * (tiles < K ? tiles : conv2d_whole_vectors(K)) + blocks * 48);
 }
 
 // The weight gradient adds up tiles in this many pieces, so that there is work for all threads.

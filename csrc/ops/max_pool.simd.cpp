@@ -194,18 +194,17 @@ RV_INLINE void for_each_band(const PoolGeometry& g, const SampleRun* runs, int64
   });
 }
 
-// The list of rows of windows over row (id, ih) of image n, in ascending order.
+// The list of rows of windows over the first of rows (id, ih) of image n, in ascending order.
 template <class F>
-RV_INLINE void add_window_rows(const PoolGeometry& g, const PoolCovers& over, int64_t n, int64_t id,
-                               int64_t ih, PoolList& list, const F& flush) {
-  const PoolCover &d = over.axis[0], &h = over.axis[1];
-  const int64_t image = n * g.axis[0].out * g.axis[1].out * g.axis[2].out * g.c;
-  for (int64_t a = d.begin[id]; a < d.begin[id + 1]; ++a) {
-    for (int64_t b = h.begin[ih]; b < h.begin[ih + 1]; ++b) {
-      list.add({image + d.items[a].offset + h.items[b].offset, d.items[a].tap + h.items[b].tap},
+RV_INLINE void add_window_rows(const PoolGeometry& g, int64_t n, int64_t id, const SampleRun& ih,
+                               PoolList& list, const F& flush) {
+  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  windows_over(d, id, [&](int64_t od, int64_t td) {
+    for_each_window(h, ih.first, ih.over, [&](int64_t oh, int64_t th) {
+      list.add({((n * d.out + od) * h.out + oh) * w.out * g.c, (td * h.kernel + th) * w.kernel},
                flush);
-    }
-  }
+    });
+  });
   list.flush(flush);
 }
 
@@ -223,8 +222,7 @@ constexpr int32_t kNoTap = 1 << 20;
 RV_INLINE int64_t most_windows(const PoolAxis& w) {
   int64_t most = 0;
   for (int64_t i = 0; i < w.in; ++i) {
-    int64_t count = 0;
-    windows_over(w, i, [&](int64_t, int64_t) { ++count; });
+    const int64_t count = windows_at(w, i).count;
     most = count > most ? count : most;
   }
   return most;
@@ -308,12 +306,14 @@ static bool unpool_few(const MaxUnpoolArgs& args) {
   const PoolAxis &h = g.axis[1], &w = g.axis[2];
   const int64_t samples = w.in * g.c, values = w.out * g.c, phases = most_windows(w);
   const int64_t spreads = (samples + 15) / 16 * phases;
-  const PoolCovers over(g, spreads * static_cast<int64_t>(sizeof(Spread)) +
-                               h.in * static_cast<int64_t>(sizeof(SampleRun)));
-  auto* table = static_cast<Spread*>(over.more);
+  const int64_t table_bytes = spreads * static_cast<int64_t>(sizeof(Spread));
+  if (table_bytes > 1 << 18) return false;  // beyond the cache
+  // Made once, in the scratch of the calling thread: what runs in parallel does not use it.
+  auto* table =
+      static_cast<Spread*>(scratch(table_bytes + h.in * static_cast<int64_t>(sizeof(SampleRun))));
   if (!fill_spread(w, g.c, phases, table)) return false;
   auto* runs = reinterpret_cast<SampleRun*>(table + spreads);
-  const int64_t run_count = sample_runs(h, over.axis[1], values, runs);
+  const int64_t run_count = sample_runs(h, runs);
   const __mmask16 readable = Mask<float>::first(values).m;
   for_each_band(g, runs, run_count, [&](int64_t n, int64_t id, const SampleRun& band) {
     float* to = data<float>(args.x) + ((n * g.axis[0].in + id) * h.in + band.first) * samples;
@@ -325,7 +325,7 @@ static bool unpool_few(const MaxUnpoolArgs& args) {
       }
     };
     PoolList list(false);
-    add_window_rows(g, over, n, id, band.first, list, rows);
+    add_window_rows(g, n, id, band, list, rows);
   });
   return true;
 }
@@ -365,13 +365,13 @@ void unpool(const MaxUnpoolArgs& args) {
     if (g.c < 16 && w.stride != 1 && unpool_few(args)) return;
   }
 #endif
-  const PoolCovers over(g, (h.in + w.in) * static_cast<int64_t>(sizeof(SampleRun)));
-  auto* row_runs = static_cast<SampleRun*>(over.more);
+  // Made once, in the scratch of the calling thread: what runs in parallel does not use it.
+  auto* row_runs =
+      static_cast<SampleRun*>(scratch((h.in + w.in) * static_cast<int64_t>(sizeof(SampleRun))));
   SampleRun* column_runs = row_runs + h.in;
   const int64_t values = w.out * g.c, samples = w.in * g.c;
-  const int64_t row_count = sample_runs(h, over.axis[1], values, row_runs);
-  const int64_t column_count = sample_runs(w, over.axis[2], g.c, column_runs);
-  const PoolCover& columns = over.axis[2];
+  const int64_t row_count = sample_runs(h, row_runs);
+  const int64_t column_count = sample_runs(w, column_runs);
   for_each_band(g, row_runs, row_count, [&](int64_t n, int64_t id, const SampleRun& band) {
     T* to = data<T>(args.x) + ((n * d.in + id) * h.in + band.first) * samples;
     auto rows = [&](const PoolTap* items, int64_t count, bool more) {
@@ -387,16 +387,15 @@ void unpool(const MaxUnpoolArgs& args) {
         };
         PoolList list(more);
         for (int64_t r = 0; r < count; ++r) {
-          for (int64_t k = columns.begin[c->first]; k < columns.begin[c->first + 1]; ++k) {
-            const PoolTap& column = columns.items[k];
-            list.add({items[r].offset + column.offset, items[r].tap + column.tap}, add);
-          }
+          for_each_window(w, c->first, c->over, [&](int64_t ow, int64_t tap) {
+            list.add({items[r].offset + ow * g.c, items[r].tap + tap}, add);
+          });
         }
         list.flush(add);
       }
     };
     PoolList list(false);
-    add_window_rows(g, over, n, id, band.first, list, rows);
+    add_window_rows(g, n, id, band, list, rows);
   });
 }
 

@@ -28,23 +28,40 @@ RV_INLINE TapRange taps_inside(const PoolAxis& a, int64_t window) {
   return {first, last < a.kernel ? last : a.kernel};
 }
 
-// Calls f(window, tap) for every window that covers `sample`, in ascending order of windows.
+// The windows over one sample, in ascending order: first, first + step, ... `count` of them, by the
+// taps tap, tap - tap_step, ... (adaptive windows: by what is left from where they start).
+struct PoolCover {
+  int64_t first, count, step, tap, tap_step;
+};
+
+RV_INLINE PoolCover windows_at(const PoolAxis& a, int64_t sample) {
+  if (a.stride == 0) {
+    const int64_t first = sample * a.out / a.in;
+    const int64_t last = ((sample + 1) * a.out + a.in - 1) / a.in;
+    return {first, last - first, 1, sample - first * a.in / a.out, 0};
+  }
+  const int64_t at = sample + a.padding, low = at - (a.kernel - 1) * a.dilation;
+  int64_t first = low <= 0 ? 0 : (low + a.stride - 1) / a.stride, last = at / a.stride;
+  if (last >= a.out) last = a.out - 1;
+  int64_t step = 1;  // the least with step * stride divisible by the dilation
+  while (step * a.stride % a.dilation != 0) ++step;
+  for (int64_t i = 0; i < step && (at - first * a.stride) % a.dilation != 0; ++i) ++first;
+  if (first > last || (at - first * a.stride) % a.dilation != 0) return {0, 0, 1, 0, 0};
+  return {first, (last - first) / step + 1, step, (at - first * a.stride) / a.dilation,
+          step * a.stride / a.dilation};
+}
+
+// Calls f(window, tap) for every window over a sample, in ascending order of windows.
+template <class F>
+RV_INLINE void for_each_window(const PoolAxis& a, int64_t sample, const PoolCover& c, const F& f) {
+  for (int64_t k = 0; k < c.count; ++k) {
+    const int64_t w = c.first + k * c.step;
+    f(w, a.stride == 0 ? sample - w * a.in / a.out : c.tap - k * c.tap_step);
+  }
+}
 template <class F>
 RV_INLINE void windows_over(const PoolAxis& a, int64_t sample, const F& f) {
-  if (a.stride == 0) {
-    int64_t last = ((sample + 1) * a.out + a.in - 1) / a.in;
-    for (int64_t w = sample * a.out / a.in; w < last; ++w) f(w, sample - w * a.in / a.out);
-    return;
-  }
-  int64_t reach = (a.kernel - 1) * a.dilation;
-  int64_t low = sample + a.padding - reach;  // start * stride of the first window that may cover it
-  int64_t first = low <= 0 ? 0 : (low + a.stride - 1) / a.stride;
-  int64_t last = (sample + a.padding) / a.stride;
-  if (last >= a.out) last = a.out - 1;
-  for (int64_t w = first; w <= last; ++w) {
-    int64_t distance = sample + a.padding - w * a.stride;
-    if (distance % a.dilation == 0) f(w, distance / a.dilation);
-  }
+  for_each_window(a, sample, windows_at(a, sample), f);
 }
 
 // f(n, d, h) for every row of samples or windows, in parallel; one chunk is one or more rows.
@@ -71,51 +88,6 @@ RV_INLINE void for_each_pool_row(int64_t n, int64_t d, int64_t h, int64_t row_el
 // the tap of a window's first column), of a column of windows over a column, or of their sum.
 struct PoolTap {
   int64_t offset, tap;
-};
-
-// The windows over each sample of an axis, in ascending order: those of sample i are
-// items[begin[i]] ... items[begin[i + 1] - 1].
-struct PoolCover {
-  int64_t* begin;
-  PoolTap* items;
-
-  static RV_ALWAYS_INLINE int64_t bytes(const PoolAxis& a) {
-    // No window has more taps; where windows have a stride, no sample has more windows either.
-    const int64_t lines = a.stride != 0 && a.in < a.out ? a.in : a.out;
-    return 8 * (a.in + 1) + 16 * lines * a.kernel;
-  }
-  // A window is `offset` numbers from the next one, a tap `tap`.
-  RV_ALWAYS_INLINE void fill(const PoolAxis& a, int64_t offset, int64_t tap, void* room) {
-    begin = static_cast<int64_t*>(room);
-    items = reinterpret_cast<PoolTap*>(begin + a.in + 1);
-    int64_t used = 0;
-    for (int64_t i = 0; i < a.in; ++i) {
-      begin[i] = used;
-      windows_over(a, i, [&](int64_t w, int64_t t) { items[used++] = {w * offset, t * tap}; });
-    }
-    begin[a.in] = used;
-  }
-};
-
-// The covers of the three axes, and room for `more` bytes after them. They are made once, in the
-// scratch of the calling thread: what runs in parallel may not use it.
-struct PoolCovers {
-  PoolCover axis[3];
-  void* more;
-
-  RV_ALWAYS_INLINE PoolCovers(const PoolGeometry& g, int64_t more_bytes) {
-    const PoolAxis* a = g.axis;
-    auto* room = static_cast<char*>(scratch(PoolCover::bytes(a[0]) + PoolCover::bytes(a[1]) +
-                                            PoolCover::bytes(a[2]) + 64 + more_bytes));
-    char* const start = room;
-    int64_t offset[3] = {a[1].out * a[2].out * g.c, a[2].out * g.c, g.c};
-    int64_t tap[3] = {a[1].kernel * a[2].kernel, a[2].kernel, 1};
-    for (int i = 0; i < 3; ++i) {
-      axis[i].fill(a[i], offset[i], tap[i], room);
-      room += PoolCover::bytes(a[i]);
-    }
-    more = room + (64 - (room - start) % 64) % 64;  // scratch is aligned to that
-  }
 };
 
 // A list of limited length: what is added goes to f(items, count, more) when it is full and at the
@@ -192,28 +164,26 @@ RV_INLINE TapRange whole_windows(const PoolAxis& a) {
 // further than those of the sample before.
 struct SampleRun {
   int64_t first, count, step;
+  PoolCover over;  // of the first
 };
 
-// All samples of an axis, in at most `a.in` runs; windows are `offset` numbers apart.
-RV_INLINE int64_t sample_runs(const PoolAxis& a, const PoolCover& over, int64_t offset,
-                              SampleRun* to) {
+// All samples of an axis, in at most `a.in` runs.
+RV_INLINE int64_t sample_runs(const PoolAxis& a, SampleRun* to) {
   const int64_t step = a.stride > 1 ? a.stride : 1;
   int64_t used = 0;
   for (int64_t phase = 0; phase < step && phase < a.in; ++phase) {
+    PoolCover before{};
     for (int64_t i = phase; i < a.in; i += step) {
-      SampleRun* last = to + used - 1;
-      bool same = i > phase && over.begin[i + 1] - over.begin[i] ==
-                                   over.begin[i - step + 1] - over.begin[i - step];
-      for (int64_t k = over.begin[i]; same && k < over.begin[i + 1]; ++k) {
-        const PoolTap &here = over.items[k],
-                      &before = over.items[k - over.begin[i] + over.begin[i - step]];
-        same = here.tap == before.tap && here.offset == before.offset + offset;
-      }
+      const PoolCover here = windows_at(a, i);
+      bool same = i > phase && here.count == before.count;
+      if (same && here.count > 0) same = here.tap == before.tap && here.first == before.first + 1;
+      if (a.stride == 0 && here.count > 1) same = false;
       if (same) {
-        ++last->count;
+        ++to[used - 1].count;
       } else {
-        to[used++] = {i, 1, step};
+        to[used++] = {i, 1, step, here};
       }
+      before = here;
     }
   }
   return used;
@@ -224,7 +194,8 @@ RV_INLINE SampleRun within(SampleRun run, int64_t low, int64_t high) {
   const int64_t end = run.first + (run.count - 1) * run.step;  // the last sample
   const int64_t skip = run.first < low ? (low - run.first + run.step - 1) / run.step : 0;
   const int64_t first = run.first + skip * run.step, last = end < high ? end : high - 1;
-  return {first, last < first ? 0 : (last - first) / run.step + 1, run.step};
+  run.over.first += skip;
+  return {first, last < first ? 0 : (last - first) / run.step + 1, run.step, run.over};
 }
 
 }  // namespace ranvier::RV_ISA

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import ranvier as rv
 import ranvier.functional as F
+from ranvier.ops import _resample
 from ranvier.reference import avg_pool as ref
 from tests.harness import Case, Input, N, OpTests, Raises, check, host, integers, normal
 
@@ -79,6 +80,14 @@ def test_any_geometry(data):
         "count_include_pad": data.draw(st.booleans()),
     }
     check(case(normal(2, 2, *shape), kernel, **options))
+
+
+@pytest.mark.parametrize("many", [1 << 18, 1])
+def test_wide_windows_have_the_same_gradient(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_resample, "MANY", many)
+    check(case(normal(N, 3, 9, 8), (4, 3), stride=(3, 2), padding=(2, 1), ceil_mode=True))
+    check(case(normal(N, 2, 11), 3, stride=4, count_include_pad=False))
+    check(case(normal(N, 2, 5, 6, 7), 3, stride=1, padding=1, divisor_override=5))
 
 
 def test_a_single_image():

@@ -1,5 +1,9 @@
 """Winograd's F(4x4, 3x3) and F(4x4, 2x2): errors, edges, groups, layouts, bits, precision."""
 
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -208,6 +212,7 @@ SHAPES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], int]] = [
     ((2, 13, 31, 37, 19), 3, 1, (0, 1, 2, 0), 1),
     ((3, 65, 5, 6, 129), 3, 1, (2,) * 4, 1),
     ((2, 48, 17, 9, 96), 3, 1, (1, 0, 0, 1), 3),
+    ((6, 16, 8, 8, 20), 3, 1, (1,) * 4, 1),  # more tiles than outputs, fewer than their vectors
     ((2, 64, 32, 32, 128), 4, 2, (1,) * 4, 1),
     ((4, 256, 8, 8, 512), 4, 2, (1,) * 4, 1),
     ((2, 512, 16, 16, 64), 4, 2, (1,) * 4, 1),
@@ -247,7 +252,7 @@ def test_any_shape(data: st.DataObject) -> None:
     assert max(errors(arrays, padding, groups, stride)[0]) < BOUND
 
 
-@pytest.mark.parametrize("index", [0, 3, 8, 9])
+@pytest.mark.parametrize("index", [0, 3, 9, 10])
 def test_bits_do_not_depend_on_threads(index: int) -> None:
     shape, taps, stride, padding, groups = SHAPES[index]
     arrays = problem(shape, taps, stride, padding, groups)
@@ -275,6 +280,19 @@ def test_a_nan_stays_in_its_tiles() -> None:
     assert np.isnan(y[:, 4:7, 5:8]).all()  # where the filter meets it
     assert not np.isnan(y[:, 8:]).any()
     assert not np.isnan(y[:, :, 8:]).any()
+
+
+def test_workspace(tmp_path: Path) -> None:
+    """A stand-alone program counts what the kernels write, over thousands of shapes."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    root, binary = Path(__file__).parents[2], tmp_path / "check"
+    flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{root / 'csrc'}"]
+    source = root / "tests" / "cpp" / "conv2d_workspace_check.cpp"
+    subprocess.run([*compiler.split(), *flags, str(source), "-o", str(binary)], check=True)
+    result = subprocess.run([str(binary)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 class TestPrecision:

@@ -15,8 +15,10 @@ import numpy as np
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.dtypes import Device
+from ranvier.ops._taps import filled, view
 
 Array = _core.Array
+MANY = 1 << 18  # entries of a matrix
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # output, input and weight of each entry
 
 
@@ -90,15 +92,22 @@ def _adaptive(size: int, out: int) -> Entries:
     return _runs(start, stop, stop - start)
 
 
-def _pooled(
+def _windows_of(
     size: int, out: int, kernel: int, stride: int, padding: int, padded: bool, divisor: float
 ) -> Entries:
-    """Windows of average pooling; a divisor of 0 means their own count."""
-    start = np.arange(out) * stride - padding
-    stop = start + kernel
-    inside = np.maximum(start, 0), np.minimum(stop, size)
-    counts = np.minimum(stop, size + padding) - start if padded else inside[1] - inside[0]
-    return _runs(*inside, np.full(out, divisor) if divisor else counts)
+    """Where the windows of average pooling start and stop, and what divides their sums.
+
+    A divisor of 0 means their own count.
+    """
+    first = np.arange(out) * stride - padding
+    last = first + kernel
+    start, stop = np.maximum(first, 0), np.minimum(last, size)
+    counts = np.minimum(last, size + padding) - first if padded else stop - start
+    return start, stop, np.full(out, divisor) if divisor else counts
+
+
+def _pooled(size: int, out: int, *options: Any) -> Entries:
+    return _runs(*_windows_of(size, out, *options))
 
 
 _KINDS: dict[str, Callable[..., Entries]] = {
@@ -159,13 +168,40 @@ def resample(x: Array, axis: int, ways: tuple[Way, ...], transposed: bool = Fals
 def spread(dy: Array, shape: tuple[int, ...], window: tuple[Any, ...]) -> Array:
     """The gradient of `_core.avg_pool(x, *window)`, axis by axis: divisors are products too."""
     kernel, stride, padding, _, include, divisor = window
-    ways = tuple([
-        Way("pool", size, out, (*geometry, include, (divisor if i == 0 else 1.0) * (divisor != 0)))
-        for i, (size, out, *geometry) in enumerate(
-            zip(shape[2:], dy.shape[2:], kernel, stride, padding, strict=True)
-        )
-    ])  # fmt: skip
-    return resample(dy, 2, ways, transposed=True)
+    ways = []
+    for i, (size, out) in enumerate(zip(shape[2:], dy.shape[2:], strict=True)):
+        share = (divisor if i == 0 else 1.0) * (divisor != 0)
+        way = Way("pool", size, out, (kernel[i], stride[i], padding[i], include, share))
+        if out * kernel[i] > MANY:
+            dy = _spread_wide(dy, i + 2, way)
+            way = Way("pad", size, size, ("replicate", 0))
+        ways.append(way)
+    return resample(dy, 2, tuple(ways), transposed=True)
+
+
+def _spread_wide(dy: Array, axis: int, way: Way) -> Array:
+    """The same along one axis with windows so wide that their matrix would be large.
+
+    With zeros between and around the windows' gradients, each sample is the sum of a window again.
+    """
+    kernel, stride, padding, _, _ = way.options
+    shares = 1.0 / _windows_of(way.size, way.out, *way.options)[2]
+    kind = np.float64 if dy.dtype == 1 else np.float32
+    along = (-1, *[1] * (dy.ndim - axis - 1))
+    share = _core.multiply(dy, _moved(shares.astype(kind).reshape(along), dy.device))
+    reach = (way.out - 1) * stride + 1
+    before = (slice(None),) * axis
+    gaps = filled((*dy.shape[:axis], reach + 2 * (kernel - 1), *dy.shape[axis + 1 :]), dy)
+    _core.copy_into(view(gaps, *before, slice(kernel - 1, kernel - 1 + reach, stride)), share)
+    one = [1] * (dy.ndim - 2)
+    one[axis - 2] = kernel
+    none = (0,) * len(one)
+    sums = _core.avg_pool(gaps, tuple(one), (1,) * len(one), none, False, True, 1.0)
+    stop = min(padding + way.size, sums.shape[axis])
+    dx = filled((*dy.shape[:axis], way.size, *dy.shape[axis + 1 :]), dy)
+    part = view(sums, *before, slice(padding, stop))
+    _core.copy_into(view(dx, *before, slice(0, stop - padding)), part)
+    return dx
 
 
 class Resample(Function):
