@@ -387,7 +387,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def _scattered(values: np.ndarray) -> bool:
-    """Whether elements lie at addresses that no array of their own would have (fields of records)."""
+    """Whether elements lie where no array of their own would have them, as fields of records do."""
     return not values.flags.aligned or any(step % values.itemsize for step in values.strides)
 
 
