@@ -33,18 +33,19 @@ if(NOT RANVIER_CUDA STREQUAL "OFF")
     message(FATAL_ERROR "RANVIER_CUDA and RANVIER_EMULATION read one source in two languages: "
                         "build them in two folders.")
   elseif(CMAKE_CUDA_COMPILER)
-    # The language version by flag: CMake before 3.26 does not know that of this compiler.
-    unset(CMAKE_CXX_STANDARD)
     set(CMAKE_CUDA_ARCHITECTURES "${RANVIER_CUDA_ARCHITECTURES}")
     enable_language(CUDA)
+    # CMake before 3.26 does not know this flag of the newer compilers.
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
     ranvier_device_library(cuda cuda/core/cuda.cu ${device_kernels})
     string(REPLACE ";" " " architectures "${RANVIER_CUDA_ARCHITECTURES}")
-    set_target_properties(cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static
+    set_target_properties(cuda PROPERTIES CUDA_STANDARD 20 CUDA_RUNTIME_LIBRARY Static
                           CUDA_ARCHITECTURES "${RANVIER_CUDA_ARCHITECTURES}"
                           CUDA_VISIBILITY_PRESET hidden)
     # -fmad=false: multiply-adds are fused where the source says so, as on the CPU.
-    target_compile_options(cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-std=c++20 -O2>
-      $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -O3 -fmad=false -Werror=all-warnings -Xfatbin=-compress-all
+    target_compile_options(cuda PRIVATE
+      $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false -Werror=all-warnings -Xfatbin=-compress-all
         --expt-relaxed-constexpr>)
     set_source_files_properties(cuda/core/cuda.cu PROPERTIES
                                 COMPILE_DEFINITIONS "RV_ARCHITECTURES=\"${architectures}\"")

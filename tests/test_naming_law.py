@@ -42,8 +42,7 @@ NEEDS = {Path("io/onnx"): ("onnx", "ml_dtypes")}
 
 # Hot ops whose CUDA variant is still to be written.
 CUDA_TO_COME = {
-    "adam", "avg_pool", "batch_norm", "conv2d", "cross_entropy", "gru", "interpolate",
-    "layer_norm", "lstm", "max_pool", "pointwise_loss", "rnn", "sgd",
+    "pointwise_loss",
 }  # fmt: skip
 INCLUDE = re.compile(r'^\s*#include\s+([<"])([^>"]+)', re.MULTILINE)
 

@@ -61,9 +61,8 @@ void open_device_library(const std::string& path) {
 
 void check_device(int code, const char* op, const std::string& what) {
   if (code == kDeviceOk) return;
-  ErrorKind kind = code == kDeviceMemory  ? ErrorKind::Memory
-                   : code == kDeviceIndex ? ErrorKind::Index
-                                          : ErrorKind::Runtime;
+  if (code == kDeviceIndex) throw Error(ErrorKind::Index, error_text(*g_library));
+  ErrorKind kind = code == kDeviceMemory ? ErrorKind::Memory : ErrorKind::Runtime;
   fail(op, kind, error_text(*g_library), what.empty() ? "" : " - in ", what);
 }
 

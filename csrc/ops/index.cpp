@@ -21,7 +21,9 @@ struct Plan {
   std::vector<ArrayRef> refs;
   Dims shape, front;  // front: the axes of the result with those of the index arrays first
 
-  Plan(const Array& x_in, const Dims& axes, const std::vector<Array>& given, int place) {
+  Plan(const Array& x_in, const Dims& axes, std::vector<Array> given, int place) {
+    for (Array& index : given)  // keys are made on the host
+      if (!index.is_meta() && !x_in.is_meta()) index = to_device(index, x_in.device());
     Dims common, order, others;
     bool indexed[kMaxDims] = {};
     for (int64_t a : axes) {

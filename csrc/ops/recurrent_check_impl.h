@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/bind.h"
+#include "core/device.h"
 #include "core/program.h"
 
 namespace ranvier {
@@ -79,8 +80,9 @@ struct Recurrent {
     RV_CHECK(a->shape() == Dims{rows}, op, Value, "expected lengths of shape ", Dims{rows},
              " (one for each sample of x), got ", a->shape());
     const Array result = a->cast(DType::Int64).contiguous();
-    if (result.device().kind == DeviceKind::Cpu && !Recorder::current()) {
-      const auto* values = result.data<int64_t>();
+    if (!result.is_meta() && !Recorder::current()) {
+      const Array host = to_host(result);
+      const auto* values = host.data<int64_t>();
       for (int64_t n = 0; n < rows; ++n) {
         RV_CHECK(values[n] >= 0 && values[n] <= steps, op, Value, "expected lengths from 0 to ",
                  steps, " (the steps of x), got ", values[n], " for sample ", n,

@@ -36,7 +36,7 @@ void option(const std::string& name, const std::string& value);
 // raises it. Memory that host and devices share.
 struct IndexFlag {
   int raised;  // 0, or 1 once somebody filled in the rest
-  int axis;
+  int axis;    // -1: a class of a loss
   int64_t value, low, high, position;
   const char* op;  // host address, only passed through by kernels
 };

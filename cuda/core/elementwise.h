@@ -118,4 +118,18 @@ void each_logical(const Context& context, const ArrayRef* const (&refs)[K], cons
          each_logical_kernel<K, F>, layout, f);
 }
 
+// f(i) for i < count: what has a layout of its own.
+template <class F>
+__global__ void __launch_bounds__(kEachThreads) each_index_kernel(int64_t count, F f) {
+  const int64_t step = int64_t{gridDim.x} * kEachThreads;
+  for (int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; i < count; i += step) f(i);
+}
+template <class F>
+void each_index(const Context& context, int64_t count, const F& f) {
+  if (count == 0) return;
+  const int64_t blocks = divide_up(count, kEachThreads);
+  launch(context, static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks), kEachThreads,
+         each_index_kernel<F>, count, f);
+}
+
 }  // namespace ranvier

@@ -135,14 +135,15 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(Size size, Out out, con
 }
 
 template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
-void run_tiles(const Context& c, Size size, const Left& left, const Right& right, const Out& out) {
+void run_tiles(const Context& c, Size size, const Left& left, const Right& right, const Out& out,
+               bool split) {
   const int64_t tiles_m = divide_up(size.m, BM), tiles_n = divide_up(size.n, BN);
   const int64_t tiles = tiles_m * tiles_n * size.batches;
   // Two blocks for each processor of a large GPU, no piece below 256 of the depth.
   constexpr int64_t kBlocks = 264, kLeast = 256, kMost = 64;
   int64_t pieces = kBlocks / tiles;
   pieces = pieces < size.depth / kLeast ? pieces : size.depth / kLeast;
-  pieces = pieces < 1 ? 1 : pieces > kMost ? kMost : pieces;
+  pieces = pieces < 1 || !split ? 1 : pieces > kMost ? kMost : pieces;
   size.share = divide_up(divide_up(size.depth > 0 ? size.depth : 1, pieces), BK) * BK;
   size.pieces = divide_up(size.depth > 0 ? size.depth : 1, size.share);
   const int64_t plane = size.m * size.n;
@@ -163,17 +164,18 @@ void run_tiles(const Context& c, Size size, const Left& left, const Right& right
   }
 }
 
-// Large tiles where there are enough of them to fill a GPU.
+// Large tiles where there are enough of them to fill a GPU. Without `split` every sum is one chain
+// in the order of the depth, whatever the other lines are.
 template <class T, class Left, class Right, class Out>
 void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t depth,
-             const Left& left, const Right& right, const Out& out) {
+             const Left& left, const Right& right, const Out& out, bool split = true) {
   if (batches == 0 || m == 0 || n == 0) return;
   const Size size{batches, m, n, depth, 1, 0};
   const int64_t large = divide_up(m, 128) * divide_up(n, 128) * batches;
-  if (sizeof(T) == 4 && large >= 132)
-    run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out);
-  else
-    run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out);
+  if constexpr (sizeof(T) == 4 && Left::kLight && Right::kLight) {
+    if (large >= 132) return run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out, split);
+  }
+  run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out, split);
 }
 
 // ---- Operands and results in memory ----
@@ -181,6 +183,7 @@ void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t de
 // A matrix of lines with any strides; batches may repeat it (stride 0).
 template <class T>
 struct Matrix {
+  static constexpr bool kLight = true;
   const T* data;
   int64_t lines, line_stride, depth_stride;
   bool depth_fast;
@@ -225,8 +228,10 @@ struct RowMajor {
   int64_t m, n;
   const T* bias;
   int64_t bias_stride;
+  bool relu;
   __device__ void store(int64_t batch, int64_t i, int64_t j, T value) const {
-    data[(batch * m + i) * n + j] = bias ? value + bias[j * bias_stride] : value;
+    if (bias) value += bias[j * bias_stride];
+    data[(batch * m + i) * n + j] = relu && value < T(0) ? T(0) : value;
   }
 };
 

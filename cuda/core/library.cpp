@@ -27,8 +27,8 @@ int guarded(const F& f) {
     return kDeviceOk;
   } catch (const Error& e) {
     t_error = e.what();
-    // "[op] text": the core writes the op itself
-    if (t_error.size() > 2 && t_error[0] == '[') {
+    // "[op] text": the core writes the op itself, but for an index, which tells of an earlier one
+    if (e.kind() != ErrorKind::Index && t_error.size() > 2 && t_error[0] == '[') {
       const size_t end = t_error.find("] ");
       if (end != std::string::npos) t_error.erase(0, end + 2);
     }
@@ -70,6 +70,10 @@ void raise_index_error() {
   if (!flag.raised) return;
   const IndexFlag seen = flag;
   flag.raised = 0;
+  if (seen.axis < 0)
+    fail(seen.op, ErrorKind::Index, "expected classes from ", seen.low, " to ", seen.high - 1,
+         ", got ", seen.value, " at position ", seen.position,
+         " - labels count from 0, one class per output");
   fail(seen.op, ErrorKind::Index, "expected indices from ", seen.low, " to ", seen.high - 1,
        " on axis ", seen.axis, ", got ", seen.value, " (index number ", seen.position,
        " in row-major order)");

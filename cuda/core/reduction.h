@@ -11,7 +11,7 @@ constexpr int kReduceThreads = 256;
 // the result. All threads of the block call it. `part` is a shared array of kReduceThreads, free
 // for new use when this returns.
 template <class A, class Part, class Merge>
-__device__ A join_group(A mine, int group, const Part& part, const Merge& merge) {
+__device__ A join_group(A mine, int group, Part& part, const Merge& merge) {
   const int i = static_cast<int>(threadIdx.x);
   if (group == 1) return mine;
   part[i] = mine;
@@ -25,7 +25,7 @@ __device__ A join_group(A mine, int group, const Part& part, const Merge& merge)
 
 // The same, for every thread of the group.
 template <class A, class Part, class Merge>
-__device__ A share_in_group(A mine, int group, const Part& part, const Merge& merge) {
+__device__ A share_in_group(A mine, int group, Part& part, const Merge& merge) {
   if (group == 1) return mine;
   join_group(mine, group, part, merge);
   const int i = static_cast<int>(threadIdx.x);

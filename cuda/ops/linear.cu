@@ -12,7 +12,7 @@ void forward(const LinearArgs& a, const Context& c) {
   gemm::product<T>(c, 1, m, k, a.x.shape[1], gemm::matrix<T>(a.x, 0, 1),
                    gemm::matrix<T>(a.weight, 0, 1),
                    gemm::RowMajor<T>{device_data<T>(a.y), m, k, device_data<T>(a.bias),
-                                     a.bias.storage ? a.bias.strides[0] : 0});
+                                     a.bias.storage ? a.bias.strides[0] : 0, a.relu});
 }
 void linear(const LinearArgs& a, const Context& c) {
   a.y.dtype == DType::Float64 ? forward<double>(a, c) : forward<float>(a, c);
@@ -24,7 +24,7 @@ void grad_input(const LinearGradInputArgs& a, const Context& c) {
   const int64_t m = a.dx.shape[0], n = a.dx.shape[1];
   gemm::product<T>(c, 1, m, n, a.dy.shape[1], gemm::matrix<T>(a.dy, 0, 1),
                    gemm::matrix<T>(a.weight, 1, 0),
-                   gemm::RowMajor<T>{device_data<T>(a.dx), m, n, nullptr, 0});
+                   gemm::RowMajor<T>{device_data<T>(a.dx), m, n, nullptr, 0, false});
 }
 void linear_grad_input(const LinearGradInputArgs& a, const Context& c) {
   a.dx.dtype == DType::Float64 ? grad_input<double>(a, c) : grad_input<float>(a, c);
@@ -37,7 +37,7 @@ void grad_weight(const LinearGradWeightArgs& a, const Context& c) {
     const int64_t k = a.dweight.shape[0], n = a.dweight.shape[1];
     gemm::product<T>(c, 1, k, n, a.dy.shape[0], gemm::matrix<T>(a.dy, 1, 0),
                      gemm::matrix<T>(a.x, 1, 0),
-                     gemm::RowMajor<T>{device_data<T>(a.dweight), k, n, nullptr, 0});
+                     gemm::RowMajor<T>{device_data<T>(a.dweight), k, n, nullptr, 0, false});
   }
   if (a.dbias.storage) {
     ArrayRef sums = a.dbias;  // as a row of one matrix

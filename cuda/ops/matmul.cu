@@ -13,7 +13,7 @@ void floats(const MatmulArgs& args, const Context& c) {
   for (int i = 0; i < n - 2; ++i) batches *= args.c.shape[i];
   gemm::product<T>(c, batches, rows, columns, args.a.shape[n - 1],
                    gemm::matrix<T>(args.a, n - 2, n - 1), gemm::matrix<T>(args.b, n - 1, n - 2),
-                   gemm::RowMajor<T>{device_data<T>(args.c), rows, columns, nullptr, 0});
+                   gemm::RowMajor<T>{device_data<T>(args.c), rows, columns, nullptr, 0, false});
 }
 
 // Whole numbers wrap, as in NumPy: a thread per element, for there is no hurry.

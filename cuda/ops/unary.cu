@@ -154,11 +154,14 @@ struct Integers {
   UnaryOp op;
   __device__ void operator()(const int64_t (&at)[2]) const {
     const T x = from[at[1]];
-    T r = x;  // ceil, floor, round
-    if (op == UnaryOp::Abs) r = static_cast<T>(x < 0 ? uint64_t{0} - static_cast<uint64_t>(x) : x);
-    if (op == UnaryOp::Neg) r = static_cast<T>(uint64_t{0} - static_cast<uint64_t>(x));
-    if (op == UnaryOp::Relu) r = x < 0 ? 0 : x;
-    if (op == UnaryOp::Sign) r = static_cast<T>((x > 0) - (x < 0));
+    const auto wide =
+        static_cast<int64_t>(x);  // so that the unsigned type compares without warning
+    T r = x;                      // ceil, floor, round
+    if (op == UnaryOp::Abs && wide < 0)
+      r = static_cast<T>(uint64_t{0} - static_cast<uint64_t>(wide));
+    if (op == UnaryOp::Neg) r = static_cast<T>(uint64_t{0} - static_cast<uint64_t>(wide));
+    if (op == UnaryOp::Relu) r = wide < 0 ? 0 : x;
+    if (op == UnaryOp::Sign) r = static_cast<T>((wide > 0) - (wide < 0));
     if (op == UnaryOp::Square)
       r = static_cast<T>(static_cast<uint64_t>(x) * static_cast<uint64_t>(x));
     y[at[0]] = r;

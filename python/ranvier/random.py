@@ -14,11 +14,27 @@ from typing import Any
 import numpy as np
 
 from ranvier import _core
-from ranvier.dtypes import as_device, as_dtype, float32
+from ranvier.dtypes import Device, as_device, as_dtype, float32
 from ranvier.tensor import Tensor, attach, clock, shape_of
 
 state = _core.empty((2,), 4, 0)  # int64 {seed, offset}
 state.numpy()[:] = 0
+_states = {0: state}  # device code -> its generator: a draw on a GPU advances the GPU's own
+
+
+def state_of(device: int) -> Any:
+    """The generator of a device, by its code; at first with the seed of the cpu's, and offset 0."""
+    if device not in _states and Device(device).type == "cuda":
+        fresh = _core.empty((2,), 4, 0)
+        fresh.numpy()[:] = [state.numpy()[0], 0]
+        _states[device] = _core.to_device(fresh, device)
+    return _states.get(device, state)  # on "meta" nothing is drawn
+
+
+def on(device: Any) -> tuple[int, Any]:
+    """A device's code and its generator: the last two arguments of a draw."""
+    code = device if isinstance(device, int) else as_device(device).code
+    return code, state_of(code)
 
 
 def manual_seed(seed: int) -> None:
@@ -35,18 +51,39 @@ def manual_seed(seed: int) -> None:
     set_rng_state({"seed": seed, "offset": 0})
 
 
-def get_rng_state() -> dict[str, int]:
-    """Where the generator is: {"seed", "offset"}, plain numbers that JSON can hold."""
-    seed, offset = state.numpy().tolist()
-    return {"seed": seed, "offset": offset}
+def get_rng_state() -> dict[str, Any]:
+    """Where the generator is: {"seed", "offset"}, plain numbers that JSON can hold.
+
+    A GPU that random numbers were drawn on has an entry of its own, such as "cuda:0".
+    """
+
+    def numbers(array: Any) -> dict[str, int]:
+        seed, offset = _core.to_device(array, 0).numpy().tolist()
+        return {"seed": seed, "offset": offset}
+
+    others = {str(Device(code)): numbers(s) for code, s in _states.items() if code}
+    return {**numbers(state), **others}
 
 
-def set_rng_state(values: dict[str, int]) -> None:
-    """Puts the generator where `get_rng_state` found it.
+def set_rng_state(values: dict[str, Any]) -> None:
+    """Puts the generator where `get_rng_state` found it; those of GPUs start anew unless named.
 
     Raises:
         ValueError: something else than a seed and an offset.
     """
+    wanted = {0: _numbers(values)}
+    for code in _states:
+        wanted[code] = wanted[0] if code == 0 else _numbers({**values, "offset": 0})
+    for name, entry in values.items():
+        if name not in ("seed", "offset"):
+            wanted[as_device(name).code] = _numbers(entry)
+    for code, numbers in wanted.items():
+        own = state_of(code)
+        _core.copy_into(own, _core.import_array(numbers))
+        clock.changed(own)
+
+
+def _numbers(values: dict[str, Any]) -> np.ndarray:
     try:
         seed, offset = int(values["seed"]), int(values["offset"])
     except (KeyError, TypeError, ValueError):
@@ -54,8 +91,7 @@ def set_rng_state(values: dict[str, int]) -> None:
             f"[set_rng_state] expected {{'seed': int, 'offset': int}}, got {values!r}"
         ) from None
     # A seed is 64 bits, of either sign.
-    state.numpy()[:] = np.array([seed % 2**64, offset % 2**64], np.uint64).astype(np.int64)
-    clock.changed(state)
+    return np.array([seed % 2**64, offset % 2**64], np.uint64).astype(np.int64)
 
 
 def _tensor(array: Any, requires_grad: bool) -> Tensor:
@@ -73,9 +109,7 @@ def rand(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """
     t = float32 if dtype is None else as_dtype(dtype)
     sizes = shape_of("rand", shape)
-    return _tensor(
-        _core.random_uniform(sizes, t.code, as_device(device).code, state), requires_grad
-    )
+    return _tensor(_core.random_uniform(sizes, t.code, *on(device)), requires_grad)
 
 
 def randn(
@@ -88,7 +122,7 @@ def randn(
     """
     t = float32 if dtype is None else as_dtype(dtype)
     sizes = shape_of("randn", shape)
-    return _tensor(_core.random_normal(sizes, t.code, as_device(device).code, state), requires_grad)
+    return _tensor(_core.random_normal(sizes, t.code, *on(device)), requires_grad)
 
 
 def randint(low: int, high: int | None = None, shape: Any = (), device: Any = None) -> Tensor:
@@ -100,22 +134,22 @@ def randint(low: int, high: int | None = None, shape: Any = (), device: Any = No
     if high is None:
         low, high = 0, low
     sizes = shape_of("randint", (shape,))
-    return Tensor(_core.random_whole(low, high, sizes, as_device(device).code, state))
+    return Tensor(_core.random_whole(low, high, sizes, *on(device)))
 
 
 def randperm(n: int, device: Any = None) -> Tensor:
     """The numbers from 0 to n - 1 in random order, int64."""
-    return Tensor(_core.random_permutation(n, as_device(device).code, state))
+    return Tensor(_core.random_permutation(n, *on(device)))
 
 
 def rand_like(x: Tensor) -> Tensor:
     """Uniform random numbers with the shape, dtype and device of x."""
-    return Tensor(_core.random_uniform(x.data.shape, x.data.dtype, x.data.device, state))
+    return Tensor(_core.random_uniform(x.data.shape, x.data.dtype, *on(x.data.device)))
 
 
 def randn_like(x: Tensor) -> Tensor:
     """Normal random numbers with the shape, dtype and device of x."""
-    return Tensor(_core.random_normal(x.data.shape, x.data.dtype, x.data.device, state))
+    return Tensor(_core.random_normal(x.data.shape, x.data.dtype, *on(x.data.device)))
 
 
 def uniform(
@@ -164,7 +198,7 @@ def normal(
     for other in parts[1:]:
         shape = _core.broadcast_shapes(shape, other.shape)
         kind = _core.promote(kind, other.dtype)
-    drawn = _core.random_normal(shape, kind, parts[0].device, state)
+    drawn = _core.random_normal(shape, kind, *on(parts[0].device))
     scaled = _core.multiply(drawn, std.data if isinstance(std, Tensor) else float(std))
     return Tensor(_core.add(scaled, mean.data if isinstance(mean, Tensor) else float(mean)))
 
@@ -196,7 +230,9 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False) -> T
         >>> rv.multinomial(rv.tensor([0.0, 1.0, 0.0]), 2, replacement=True).tolist()
         [1, 1]
     """
-    return Tensor(_core.multinomial(input.data, num_samples, bool(replacement), state))
+    data = input.data
+    drawn = _core.multinomial(data, num_samples, bool(replacement), state_of(data.device))
+    return Tensor(drawn)
 
 
 def categorical(p: Tensor) -> Tensor:
@@ -217,12 +253,12 @@ def categorical(p: Tensor) -> Tensor:
     if not data.size and 0 in lead:
         return Tensor(_core.empty(lead, 4, data.device))
     rows = data.reshape((-1, data.shape[-1]))
-    return Tensor(_core.multinomial(rows, 1, True, state).reshape(lead))
+    return Tensor(_core.multinomial(rows, 1, True, state_of(rows.device)).reshape(lead))
 
 
 def bernoulli(p: Tensor) -> Tensor:
     """1 with the given probability, else 0, for each element; in the dtype of p, no gradient."""
-    drawn = _core.random_uniform(p.data.shape, p.data.dtype, p.data.device, state)
+    drawn = _core.random_uniform(p.data.shape, p.data.dtype, *on(p.data.device))
     return Tensor(_core.less(drawn, p.data).cast(p.data.dtype))
 
 
@@ -230,7 +266,7 @@ def bernoulli(p: Tensor) -> Tensor:
 def _uniform(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Fills the tensor with uniform random numbers from [low, high)."""
     data = x._writable("uniform_")
-    drawn = _core.random_uniform(data.shape, data.dtype, data.device, state)
+    drawn = _core.random_uniform(data.shape, data.dtype, *on(data.device))
     _core.copy_into(data, _core.add(_core.multiply(drawn, float(high - low)), float(low)))
     clock.changed(data)
     return x
@@ -240,7 +276,7 @@ def _uniform(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 def _normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Fills the tensor with normal random numbers of the given mean and standard deviation."""
     data = x._writable("normal_")
-    drawn = _core.random_normal(data.shape, data.dtype, data.device, state)
+    drawn = _core.random_normal(data.shape, data.dtype, *on(data.device))
     _core.copy_into(data, _core.add(_core.multiply(drawn, float(std)), float(mean)))
     clock.changed(data)
     return x

@@ -15,17 +15,9 @@ pytestmark = pytest.mark.kernels
 
 # Kernels that have no CUDA variant yet: an op that uses one raises, and its tests are skipped.
 TO_COME = {
-    "adam_step", "avg_pool", "batch_norm_apply", "batch_norm_grad", "batch_norm_stats",
-    "batch_norm_sums", "conv2d", "conv2d_data", "conv2d_weight", "cross_entropy",
-    "cumprod_backward", "dropout", "dropout_backward", "embedding", "embedding_backward",
-    "embedding_bounds", "gather_bounds", "group_norm_apply", "group_norm_grad",
-    "group_norm_stats", "group_norm_sums", "gru", "gru_backward", "index", "index_bounds",
-    "index_scatter", "instance_norm_apply", "instance_norm_grad", "instance_norm_stats",
-    "instance_norm_sums", "layer_norm", "layer_norm_grad", "local_response_norm",
-    "local_response_norm_grad", "lstm", "lstm_backward", "max_pool", "max_unpool",
-    "max_unpool_grad", "multinomial", "pointwise_loss", "pointwise_loss_backward", "put_along",
-    "random", "remainder", "resample", "rms_norm", "rms_norm_grad", "rnn", "rnn_backward", "scan",
-    "sgd_step", "sort", "take_along",
+    "cumprod_backward", "gather_bounds", "learned_activation", "learned_activation_backward",
+    "multinomial", "pointwise_loss", "pointwise_loss_backward", "put_along", "remainder", "scan",
+    "sort", "take_along",
 }  # fmt: skip
 
 

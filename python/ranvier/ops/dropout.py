@@ -19,7 +19,7 @@ _FLOAT64 = 1
 
 class _Dropout(Function):
     def forward(self, x: Array, p: Array) -> Array:
-        y, mask = _core.dropout(x, p, random.state)
+        y, mask = _core.dropout(x, p, random.state_of(x.device))
         self.save(mask)
         self.p = p
         return y

@@ -1,0 +1,147 @@
+// What the optimizers share: one launch for many parameters, each walked together with its state.
+#pragma once
+
+#include "cuda/core/elementwise.h"
+
+namespace ranvier {
+
+constexpr int kStepTensors = 4;  // arrays of one parameter: itself, its gradient, its state
+constexpr int kStepBatch = 48;   // parameters of one launch: their table is a kernel's argument
+
+// Parameters whose arrays all lie in memory alike, as runs of `count` elements.
+struct StepTable {
+  int tensors;
+  void* data[kStepBatch][kStepTensors];
+  int64_t count[kStepBatch];
+  int64_t index[kStepBatch];  // among all parameters
+};
+
+// Steps that each parameter has taken; advanced by a kernel of its own, after all have read them.
+struct StepCounts {
+  int64_t* steps;
+  int64_t stride;
+};
+static __global__ void count_steps_kernel(StepCounts counts, int64_t parameters) {
+  const int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x;
+  if (i < parameters) counts.steps[i * counts.stride] += 1;
+}
+
+// Rule: `Rule::Numbers<T> numbers(hyper, taken)` computed once per block, and
+// `update(numbers, T (&v)[4])` per element, which may change all but v[1], the gradient.
+template <class T, class Rule>
+__global__ void __launch_bounds__(kEachThreads)
+    step_kernel(StepTable table, Rule rule, const double* hyper, StepCounts counts) {
+  using Numbers = typename Rule::template Numbers<T>;
+  RV_SHARED(Numbers, shared, 1);
+  const int which = static_cast<int>(blockIdx.y);
+  if (threadIdx.x == 0)
+    shared[0] = rule.template numbers<T>(hyper, counts.steps[table.index[which] * counts.stride]);
+  __syncthreads();
+  const Numbers numbers = shared[0];
+  T* data[kStepTensors];
+  for (int k = 0; k < kStepTensors; ++k) data[k] = static_cast<T*>(table.data[which][k]);
+  const int64_t step = int64_t{gridDim.x} * kEachThreads, count = table.count[which];
+  for (int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; i < count; i += step) {
+    T v[kStepTensors] = {};
+    for (int k = 0; k < kStepTensors; ++k)
+      if (data[k]) v[k] = data[k][i];
+    rule.update(numbers, v);
+    for (int k = 0; k < kStepTensors; ++k)
+      if (k != 1 && data[k]) data[k][i] = v[k];
+  }
+}
+
+// One parameter whose arrays lie in memory in different ways.
+template <class T, class Rule>
+__global__ void __launch_bounds__(kEachThreads)
+    strided_step_kernel(Layout<kStepTensors> layout, StepTable table, Rule rule,
+                        const double* hyper, StepCounts counts) {
+  const auto numbers =
+      rule.template numbers<T>(hyper, counts.steps[table.index[0] * counts.stride]);
+  const int64_t step = int64_t{gridDim.x} * kEachThreads;
+  for (int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; i < layout.count; i += step) {
+    int64_t at[kStepTensors];
+    layout.locate(i, at);
+    T v[kStepTensors] = {};
+    for (int k = 0; k < kStepTensors; ++k)
+      if (table.data[0][k]) v[k] = static_cast<T*>(table.data[0][k])[at[k]];
+    rule.update(numbers, v);
+    for (int k = 0; k < kStepTensors; ++k)
+      if (k != 1 && table.data[0][k]) static_cast<T*>(table.data[0][k])[at[k]] = v[k];
+  }
+}
+
+template <class Rule>
+class Stepper {
+ public:
+  Stepper(const Context& c, const Rule& rule, const ArrayRef& hyper, const ArrayRef& steps)
+      : c_(c),
+        rule_(rule),
+        hyper_(device_data<double>(hyper)),
+        counts_{device_data<int64_t>(steps), steps.strides[0]},
+        parameters_(steps.shape[0]) {}
+
+  // refs: the parameter, its gradient, its state; null where there is none.
+  void add(int64_t index, const ArrayRef* const (&refs)[kStepTensors]) {
+    const ArrayRef* all[kStepTensors];
+    for (int k = 0; k < kStepTensors; ++k) all[k] = refs[k] ? refs[k] : refs[0];
+    const Layout<kStepTensors> layout =
+        merged_layout<kStepTensors>({all[0], all[1], all[2], all[3]}, true);
+    if (layout.count == 0) return;
+    bool run = layout.ndim == 1;
+    for (int k = 0; k < kStepTensors; ++k)
+      run = run && (layout.count == 1 || layout.stride[k][0] == 1);
+    const bool wide = refs[0]->dtype == DType::Float64;
+    StepTable one{};
+    StepTable& table = run ? tables_[wide] : one;
+    const int t = table.tensors++;
+    for (int k = 0; k < kStepTensors; ++k)
+      table.data[t][k] = refs[k] ? device_data<char>(*refs[k]) : nullptr;
+    table.count[t] = layout.count;
+    table.index[t] = index;
+    if (!run) {
+      const auto blocks = static_cast<unsigned>(divide_up(layout.count, kEachThreads));
+      if (wide)
+        launch(c_, blocks, kEachThreads, strided_step_kernel<double, Rule>, layout, one, rule_,
+               hyper_, counts_);
+      else
+        launch(c_, blocks, kEachThreads, strided_step_kernel<float, Rule>, layout, one, rule_,
+               hyper_, counts_);
+    } else if (t + 1 == kStepBatch) {
+      flush(wide);
+    }
+  }
+
+  void finish() {
+    flush(false);
+    flush(true);
+    if (parameters_ > 0)
+      launch(c_, static_cast<unsigned>(divide_up(parameters_, kEachThreads)), kEachThreads,
+             count_steps_kernel, counts_, parameters_);
+  }
+
+ private:
+  void flush(bool wide) {
+    StepTable& table = tables_[wide];
+    if (table.tensors == 0) return;
+    int64_t most = 0;
+    for (int t = 0; t < table.tensors; ++t) most = most > table.count[t] ? most : table.count[t];
+    const int64_t blocks = divide_up(most, 4 * kEachThreads);
+    const dim3 grid(static_cast<unsigned>(blocks < 1056 ? blocks : 1056),
+                    static_cast<unsigned>(table.tensors));
+    if (wide)
+      launch(c_, grid, kEachThreads, step_kernel<double, Rule>, table, rule_, hyper_, counts_);
+    else
+      launch(c_, grid, kEachThreads, step_kernel<float, Rule>, table, rule_, hyper_, counts_);
+    table.tensors = 0;
+  }
+
+  const Context& c_;
+  Rule rule_;
+  const double* hyper_;
+  StepCounts counts_;
+  int64_t parameters_;
+  StepTable tables_[2] = {};  // float32, float64
+};
+
+}  // namespace ranvier

@@ -1,0 +1,286 @@
+#include "ops/lstm.h"
+
+#include "cuda/core/reduction.h"
+#include "cuda/ops/recurrent_impl.h"
+
+namespace ranvier {
+namespace {
+
+using namespace recurrent;
+
+// Places of the gates among G, -1 for those that are not there.
+struct Places {
+  int count, input, forget, fresh, output;
+};
+Places places(int64_t gates) {
+  const int g = static_cast<int>(gates);
+  return {g, g == 1 ? -1 : 0, g == 4 ? 1 : -1, g == 4 ? 2 : g == 3 ? 1 : 0, g == 1 ? -1 : g - 1};
+}
+
+template <class T>
+struct StepForward {
+  Walk walk;
+  Places k;
+  int64_t t, units;
+  const T *sums, *before, *peephole;  // sums: (N, G, H), null at a state of zeros; before: c
+  T *gates, *c, *hidden;              // hidden: the output unless it is projected
+  const T* state;                     // where states are kept apart from outputs
+  T* next;
+  __device__ void operator()(int64_t i) const {
+    const int64_t n = i / units, unit = i % units;
+    const T c_before = or_zero(before, i);
+    if (!walk.takes_part(n, t)) {
+      c[i] = c_before;
+      hidden[i] = T(0);
+      if (next) next[i] = or_zero(state, i);
+      return;
+    }
+    const int64_t at = n * k.count * units + unit;
+    T* const gate = gates + at;
+    auto sum = [&](int g) { return gate[g * units] + or_zero(sums, at + g * units); };
+    auto peep = [&](int row) { return peephole[row * units + unit]; };
+    T c_new = tanh(sum(k.fresh));
+    gate[k.fresh * units] = c_new;
+    if (k.input >= 0) {
+      T a = sum(k.input);
+      if (peephole) a = fma(peep(0), c_before, a);
+      gate[k.input * units] = a = logistic(a);
+      c_new *= a;
+    }
+    if (k.forget >= 0) {
+      T f = sum(k.forget);
+      if (peephole) f = fma(peep(1), c_before, f);
+      gate[k.forget * units] = f = logistic(f);
+      c_new = fma(f, c_before, c_new);
+    } else {
+      c_new += c_before;
+    }
+    c[i] = c_new;
+    T h = tanh(c_new);
+    if (k.output >= 0) {
+      T o = sum(k.output);
+      if (peephole) o = fma(peep(k.count - 2), c_new, o);
+      gate[k.output * units] = o = logistic(o);
+      h *= o;
+    }
+    hidden[i] = h;
+    if (next) next[i] = h;
+  }
+};
+
+template <class T>
+struct Projected {
+  Walk walk;
+  int64_t t, width;
+  const T *products, *state;
+  T *out, *next;
+  __device__ void operator()(int64_t i) const {
+    const bool active = walk.takes_part(i / width, t);
+    out[i] = active ? products[i] : T(0);
+    if (next) next[i] = active ? products[i] : or_zero(state, i);
+  }
+};
+
+template <class T>
+void forward(const LstmArgs& a, const Context& c) {
+  const Walk walk = walk_of(a.x, a.reverse, a.lengths);
+  const Places k = places(a.gate_count);
+  const int64_t rows = walk.rows, units = a.weight_ih.shape[0] / k.count;
+  const int64_t width = a.weight_hh.shape[1], size = rows * units, state_size = rows * width;
+  const bool apart = walk.lengths && walk.reverse;
+  const Scratch scratch(c,
+                        (k.count * size + size + 3 * state_size) * static_cast<int64_t>(sizeof(T)));
+  T *const sums = scratch.as<T>(), *const hidden = sums + k.count * size;
+  T *const products = hidden + size, *const buffers = products + state_size;
+  T *const y = device_data<T>(a.y), *const cells = device_data<T>(a.c);
+  T* const gates = device_data<T>(a.gates);
+  const T *const h0 = pointer<T>(a.h0), *const c0 = pointer<T>(a.c0);
+  const T *const weight = device_data<T>(a.weight_hh), *const hr = pointer<T>(a.weight_hr);
+  input_product<T>(
+      c, device_data<T>(a.x), walk.steps * rows, a.x.shape[2], device_data<T>(a.weight_ih),
+      k.count * units,
+      {gates, k.count * units, pointer<T>(a.bias_ih), pointer<T>(a.bias_hh), k.count * units});
+  const States<T> states{walk, y, h0, apart ? buffers : nullptr, state_size};
+  states.start(c);
+  for (int64_t step = 0; step < walk.steps; ++step) {
+    const int64_t t = walk.time(step);
+    const T* before = states.before(step);
+    T *out = y + t * state_size, *next = states.after(step);
+    if (before) step_product(c, before, rows, width, weight, k.count * units, sums);
+    each_index(c, size,
+               StepForward<T>{walk, k, t, units, before ? sums : nullptr,
+                              step == 0 ? c0 : cells + walk.time(step - 1) * size,
+                              pointer<T>(a.peephole), gates + t * k.count * size, cells + t * size,
+                              hr ? hidden : out, hr ? nullptr : before, hr ? nullptr : next});
+    if (!hr) continue;
+    step_product<T>(c, hidden, rows, units, hr, width, products);
+    each_index(c, state_size, Projected<T>{walk, t, width, products, before, out, next});
+  }
+  each_index(c, state_size, LastStates<T>{walk, y, h0, width, device_data<T>(a.hn)});
+  each_index(c, size,
+             CopyOrZero<T>{device_data<T>(a.cn), cells + walk.time(walk.steps - 1) * size});
+}
+void lstm(const LstmArgs& a, const Context& c) {
+  a.x.dtype == DType::Float64 ? forward<double>(a, c) : forward<float>(a, c);
+}
+RV_DEVICE_KERNEL(lstm, LstmArgs, lstm);
+
+// All of dL/dh_t, for a row that takes part; zero for others, which carry it on.
+template <class T>
+struct Arrive {
+  Walk walk;
+  int64_t t, width;
+  const T *sums, *dy;  // null where there are none
+  T *carried, *total;
+  __device__ void operator()(int64_t i) const {
+    const T dh = or_zero(sums, i) + carried[i];
+    const bool active = walk.takes_part(i / width, t);
+    carried[i] = active ? T(0) : dh;
+    total[i] = active ? dh + or_zero(dy, i) : T(0);
+  }
+};
+
+// Gradients of the gates' arguments from that of o tanh(c).
+template <class T>
+struct StepBackward {
+  Walk walk;
+  Places k;
+  int64_t t, units;
+  const T *dh_, *gates, *before, *c, *peephole;
+  T *dc, *dgates;  // dc: dL/dc_t from later steps; then dL/dc_(t-1)
+  __device__ void operator()(int64_t i) const {
+    const int64_t n = i / units, unit = i % units, at = n * k.count * units + unit;
+    const T* gate = gates + at;
+    T* to = dgates + at;
+    if (!walk.takes_part(n, t)) {
+      for (int g = 0; g < k.count; ++g) to[g * units] = T(0);
+      return;
+    }
+    auto peep = [&](int row) { return peephole[row * units + unit]; };
+    const T c_before = or_zero(before, i), squashed = tanh(c[i]);
+    T d = dc[i], dh = dh_[i];
+    if (k.output >= 0) {
+      const T o = gate[k.output * units], da = dh * squashed * o * (T(1) - o);
+      to[k.output * units] = da;
+      if (peephole) d = fma(peep(k.count - 2), da, d);
+      dh *= o;
+    }
+    d = fma(dh, fma(-squashed, squashed, T(1)), d);
+    const T g = gate[k.fresh * units];
+    T passed = d;  // dc_t/dc_(t-1) = 1, or f
+    if (k.forget >= 0) {
+      const T f = gate[k.forget * units], da = d * c_before * f * (T(1) - f);
+      to[k.forget * units] = da;
+      passed = d * f;
+      if (peephole) passed = fma(peep(1), da, passed);
+    }
+    if (k.input >= 0) {
+      const T input = gate[k.input * units], da = d * g * input * (T(1) - input);
+      to[k.input * units] = da;
+      if (peephole) passed = fma(peep(0), da, passed);
+      d *= input;
+    }
+    to[k.fresh * units] = d * fma(-g, g, T(1));
+    dc[i] = passed;
+  }
+};
+
+// What was projected: o tanh(c).
+template <class T>
+struct Hidden {
+  Places k;
+  int64_t units;
+  const T *gates, *c;
+  T* to;
+  __device__ void operator()(int64_t i) const {
+    const T h = tanh(c[i]);
+    const int64_t at = (i / units * k.count + k.output) * units + i % units;
+    to[i] = k.output >= 0 ? h * gates[at] : h;
+  }
+};
+
+// Peephole weights see c_(t-1) in i and f, c_t in o. A block per weight.
+template <class T>
+__global__ void __launch_bounds__(kReduceThreads)
+    peephole_kernel(Walk walk, Places k, int64_t units, const T* dgates, const T* c, const T* c0,
+                    T* to) {
+  RV_SHARED(double, part, kReduceThreads);
+  const int64_t p = blockIdx.x / units, unit = blockIdx.x % units, size = walk.rows * units;
+  const bool sees_new = p == k.count - 2;
+  const int64_t g = sees_new ? k.output : p;
+  double sum = 0;
+  for (int64_t d = threadIdx.x; d < walk.steps * walk.rows; d += kReduceThreads) {
+    const int64_t n = d % walk.rows, t = d / walk.rows, before = walk.reverse ? t + 1 : t - 1;
+    const bool first = walk.reverse ? t == walk.steps - 1 : t == 0;
+    const T* from = sees_new ? c + t * size : first ? c0 : c + before * size;
+    sum += static_cast<double>(dgates[(d * k.count + g) * units + unit]) *
+           static_cast<double>(or_zero(from, n * units + unit));
+  }
+  sum = join_group(sum, kReduceThreads, part, Add());
+  if (threadIdx.x == 0) to[blockIdx.x] = static_cast<T>(sum);
+}
+
+template <class T>
+void backward(const LstmBackwardArgs& a, const Context& c) {
+  const Walk walk = walk_of(a.x, a.reverse, a.lengths);
+  const Places k = places(a.gate_count);
+  const int64_t rows = walk.rows, units = a.weight_ih.shape[0] / k.count;
+  const int64_t width = a.weight_hh.shape[1], size = rows * units, state_size = rows * width;
+  const int64_t stride = k.count * units;
+  const Scratch scratch(c, (3 * state_size + size) * static_cast<int64_t>(sizeof(T)));
+  T *const sums = scratch.as<T>(), *const carried = sums + state_size;
+  T *const total = carried + state_size, *const hidden = total + state_size;
+  T *const dgates = device_data<T>(a.dgates), *const dc = device_data<T>(a.dc0);
+  T* const projected = pointer<T>(a.dh);
+  const T *const y = device_data<T>(a.y), *const cells = device_data<T>(a.c);
+  const T *const c0 = pointer<T>(a.c0), *const dy = pointer<T>(a.dy);
+  const T *const gates = device_data<T>(a.gates), *const weight = device_data<T>(a.weight_hh);
+  const T* const hr = pointer<T>(a.weight_hr);
+  each_index(c, state_size, CopyOrZero<T>{carried, pointer<T>(a.dhn)});
+  each_index(c, size, CopyOrZero<T>{dc, pointer<T>(a.dcn)});
+  const T* later = nullptr;
+  for (int64_t step = walk.steps - 1; step >= 0; --step) {
+    const int64_t t = walk.time(step);
+    T* const arrived = hr ? projected + t * state_size : total;
+    if (later) step_gradient(c, later, rows, stride, stride, weight, width, sums);
+    each_index(c, state_size,
+               Arrive<T>{walk, t, width, later ? sums : nullptr, dy ? dy + t * state_size : nullptr,
+                         carried, arrived});
+    if (hr) step_gradient<T>(c, arrived, rows, width, width, hr, units, hidden);
+    each_index(
+        c, size,
+        StepBackward<T>{walk, k, t, units, hr ? hidden : arrived, gates + t * rows * stride,
+                        step == 0 ? c0 : cells + walk.time(step - 1) * size, cells + t * size,
+                        pointer<T>(a.peephole), dc, dgates + t * rows * stride});
+    later = dgates + t * rows * stride;
+  }
+  if (a.dh0.storage) {
+    step_gradient(c, later, rows, stride, stride, weight, width, sums);
+    each_index(c, state_size, Sum<T>{device_data<T>(a.dh0), sums, carried});
+  }
+  const int64_t all = walk.steps * rows, inputs = a.x.shape[2];
+  const GateGradients<T> g{dgates, all, stride, stride, stride, 0};
+  if (a.dx.storage)
+    input_gradient(c, g, device_data<const T>(a.weight_ih), inputs, device_data<T>(a.dx));
+  if (a.dweight_ih.storage)
+    weight_gradient(c, g, device_data<const T>(a.x), inputs, device_data<T>(a.dweight_ih));
+  if (a.dweight_hh.storage)
+    recurrent_gradient<T>(c, g, walk, y, pointer<T>(a.h0), width, device_data<T>(a.dweight_hh));
+  if (a.dbias.storage) bias_gradient<T>(c, a.dgates, all, stride, 0, stride, a.dbias, 0);
+  if (a.dweight_hr.storage) {
+    T* const was_projected = device_data<T>(a.hidden);
+    each_index(c, walk.steps * size, Hidden<T>{k, units, gates, cells, was_projected});
+    const GateGradients<T> by_state{projected, all, width, width, width, 0};
+    weight_gradient<T>(c, by_state, was_projected, units, device_data<T>(a.dweight_hr));
+  }
+  if (a.dpeephole.storage && units > 0)
+    launch(c, static_cast<unsigned>((k.count - 1) * units), kReduceThreads, peephole_kernel<T>,
+           walk, k, units, static_cast<const T*>(dgates), cells, c0, device_data<T>(a.dpeephole));
+}
+void lstm_backward(const LstmBackwardArgs& a, const Context& c) {
+  a.x.dtype == DType::Float64 ? backward<double>(a, c) : backward<float>(a, c);
+}
+RV_DEVICE_KERNEL(lstm_backward, LstmBackwardArgs, lstm_backward);
+
+}  // namespace
+}  // namespace ranvier
