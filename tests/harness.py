@@ -720,8 +720,12 @@ def check_error(error: Raises, device: str) -> None:
         place(a.numbers(i, "float32"), device) if isinstance(a, Input) else a
         for i, a in enumerate(error.args)
     ]
+    options = {
+        key: value.to(device) if isinstance(value, rv.Tensor) else value
+        for key, value in error.options.items()
+    }
     with pytest.raises(error.exception) as caught:
-        error.fn(*arguments, **error.options)
+        error.fn(*arguments, **options)
     text = str(caught.value)
     assert re.search(error.pattern, text), f"{error}: {text!r} does not match {error.pattern!r}"
 
