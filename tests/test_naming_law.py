@@ -35,7 +35,6 @@ LEVELS = {
     "bench": 6,
     "cli": 7,
     "__main__": 8,
-    "__main__": 8,
 }
 
 # A folder that is about an optional package may need it to be loaded; its front door may not.

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -31,6 +31,12 @@ NO_CASES = {
     "unique": "its shape depends on the values",
     "view": "it refuses layouts that it would have to copy",
 }
+
+# Of one vector or matrix, or tried with no samples in tests of their own (the unpoolings).
+NO_BATCH = {
+    "addmm", "broadcast_to", "diag", "dot", "flipud", "inner", "masked_select", "max_unpool1d",
+    "max_unpool2d", "max_unpool3d", "meshgrid", "take_along_dim", "trace", "unflatten",
+}  # fmt: skip
 
 # Rooms that only move or choose elements: there is no source to name.
 NO_SOURCE = {
@@ -76,13 +82,20 @@ def all_cases() -> Iterator[Case]:
                 yield from value.cases
 
 
+class Seen(NamedTuple):
+    """Code of public functions that some case goes through."""
+
+    any: set[CodeType]
+    with_gradient: set[CodeType]  # in a case that checks a gradient
+    smooth: set[CodeType]  # with a result that has one
+    with_batch: set[CodeType]  # in a case with a batch axis, which is tried with 0 and 1 samples
+
+
 @functools.cache
-def exercised() -> tuple[frozenset[CodeType], frozenset[CodeType], frozenset[CodeType]]:
-    """Code that the cases go through; that in cases which check a gradient; that which has one."""
+def exercised() -> Seen:
+    """Runs every case once."""
     ours = {f.__code__ for f in functions().values()}
-    seen: set[CodeType] = set()
-    checked: set[CodeType] = set()
-    smooth: set[CodeType] = set()
+    seen = Seen(set(), set(), set(), set())
     for case in all_cases():
         through: set[CodeType] = set()
 
@@ -97,12 +110,14 @@ def exercised() -> tuple[frozenset[CodeType], frozenset[CodeType], frozenset[Cod
             results = as_tuple(case.fn(*arguments, **case.options))
         finally:
             sys.setprofile(None)
-        seen |= through
+        seen.any.update(through)
         if case.gradient:
-            checked |= through
+            seen.with_gradient.update(through)
         if any(isinstance(y, rv.Tensor) and y.requires_grad for y in results):
-            smooth |= through
-    return frozenset(seen), frozenset(checked), frozenset(smooth)
+            seen.smooth.update(through)
+        if case.has_batch:
+            seen.with_batch.update(through)
+    return seen
 
 
 @pytest.mark.parametrize("name", sorted(functions()))
@@ -134,10 +149,12 @@ def test_it_has_cases(name: str) -> None:
     """Some case of the harness goes through it; with gradient check, if it has a gradient."""
     if name in NO_CASES:
         pytest.skip(NO_CASES[name])
-    seen, checked, smooth = exercised()
-    code = functions()[name].__code__
-    assert code in seen, f"no case in tests/ops goes through {name}"
-    assert code in checked or code not in smooth, f"no case in tests/ops checks {name}'s gradient"
+    seen, code = exercised(), functions()[name].__code__
+    assert code in seen.any, f"no case in tests/ops goes through {name}"
+    checked = code in seen.with_gradient or code not in seen.smooth
+    assert checked, f"no case in tests/ops checks {name}'s gradient"
+    batch = code in seen.with_batch or name in NO_BATCH
+    assert batch, f"no case in tests/ops gives {name} a batch of no samples: N in a shape"
 
 
 ROOMS = sorted(p for p in OPS.glob("test_*.py") if p.stem != "test_examples")

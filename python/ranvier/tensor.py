@@ -348,7 +348,7 @@ def from_host(data: Any, dtype: Any = None) -> Array:
     target = as_dtype(values.dtype if dtype is None else dtype)
     if not values.dtype.isnative or values.dtype.name not in _IMPORTABLE:
         values = values.astype(target.numpy or np.float32)
-    if not values.flags.writeable or _odd_strides(values):
+    if not values.flags.writeable or _scattered(values):
         values = values.copy()  # the import hands out memory, and takes none that is read-only
     source = _core.import_array(values)
     array = _core.empty(values.shape, target.code, 0)
@@ -386,9 +386,9 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return Tensor(array).requires_grad_(requires_grad)
 
 
-def _odd_strides(values: np.ndarray) -> bool:
-    """Whether neighbours lie a broken number of elements apart, as in a field of records."""
-    return any(step % values.itemsize for step in values.strides)
+def _scattered(values: np.ndarray) -> bool:
+    """Whether elements lie where no array of their own would have them, as fields of records do."""
+    return not values.flags.aligned or any(step % values.itemsize for step in values.strides)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -400,11 +400,10 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise ValueError(
             "[from_numpy] expected a writable array, got a read-only one - use rv.tensor to copy it"
         )
-    if not array.dtype.isnative or _odd_strides(array):
+    if not array.dtype.isnative or _scattered(array):
         raise ValueError(
-            "[from_numpy] expected numbers in this machine's byte order, whole numbers apart, got "
-            f"dtype {array.dtype.str!r} with strides of {array.strides} bytes - use rv.tensor to "
-            "copy it"
+            "[from_numpy] expected aligned numbers in this machine's byte order, got dtype "
+            f"{array.dtype.str!r} with strides of {array.strides} bytes - use rv.tensor to copy it"
         )
     _core.check_host_read("memory of the host")
     return Tensor(_core.import_array(array))

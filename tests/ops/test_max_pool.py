@@ -249,3 +249,14 @@ def test_backward_needs_one_byte_for_each_output():
 def test_padding_that_reaches_beyond_all_windows(batch):
     """No window lies inside the input as a whole, and the padding is wider than all of them."""
     check(case(distinct(batch, 17, 8, 5, 1), (4, 1, 5), stride=1, padding=(0, 0, 2)))
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_unpooling_no_samples(axes):
+    x = rv.zeros(0, 3, *[6] * axes)
+    y, switches = POOL[axes](x, 2, return_switches=True)
+    y = rv.zeros(*y.shape, requires_grad=True)
+    back = UNPOOL[axes](y, switches)
+    assert back.shape == x.shape
+    back.sum().backward()
+    assert y.grad.shape == y.shape

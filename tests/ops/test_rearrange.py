@@ -48,6 +48,7 @@ class TestRearrange(OpTests):
         case("repeat", normal(3), 0),
         case("tile", normal(3, 2), 4),
         case("tile", normal(3), 2, 2),
+        case("tile", normal(N, 2), 1, 3),
         case("repeat_interleave", normal(N, 4), 3, 1),
         case("repeat_interleave", normal(2, 3), 2),
         case("repeat_interleave", normal(2, 3), 0, 0),

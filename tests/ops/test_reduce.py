@@ -58,6 +58,9 @@ class TestReduce(OpTests):
         *(case(f"arg{name}", distinct(3, 4, 5), dim=dim)
           for name in ("max", "min") for dim in (None, 0, 1, -1)),
         *(case(name, nonzero(N, 5), dim=1) for name in ("prod",)),
+        *(case(name, booleans(N, 4), dim=1) for name in ("any", "all")),
+        *(case(name, distinct(N, 5), dim=1) for name in ("argmax", "argmin")),
+        case("std", normal(N, 5), dim=1),
         *(case(name, booleans(3, 4, 5), dim=dim) for name in ("any", "all") for dim in DIMS),
         *(case(name, integers(-9, 9, 3, 4, 5), dim=dim)
           for name in ("sum", "max", "min", "argmax") for dim in (None, 0, -1)),
