@@ -69,6 +69,7 @@ import pytest
 
 import ranvier as rv
 from tests.inputs import (
+    LAYOUTS,
     Batch,
     Input,
     N,
@@ -586,31 +587,6 @@ def check_inputs_unmodified(case: Case, device: str = "cpu") -> None:
         assert a.tobytes() == bits, f"{case}: an input of shape {a.shape} was changed"
 
 
-def _strided(a: np.ndarray) -> np.ndarray:
-    wider = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan if a.dtype.kind == "f" else 1, a.dtype)
-    wider[..., ::2] = a
-    return wider[..., ::2]
-
-
-def _misaligned(a: np.ndarray) -> np.ndarray:
-    longer = np.empty(a.size + 1, a.dtype)
-    longer[1:] = a.ravel()
-    return longer[1:].reshape(a.shape)
-
-
-def _channels_last(a: np.ndarray) -> np.ndarray:
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) if a.ndim == 4 else a
-
-
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "transposed": lambda a: np.array(a.T, order="C").T,
-    "strided": lambda a: _strided(a) if a.ndim else a,
-    "reversed": lambda a: np.flip(np.array(np.flip(a), order="C")) if a.ndim else a,
-    "misaligned": _misaligned,
-    "channels-last": _channels_last,
-}
-
-
 def check_layouts(case: Case, device: str = "cpu") -> None:
     """The same values in other physical layouts give the same results, within the same bounds."""
     dtype = case.dtypes[0]
@@ -720,8 +696,12 @@ def check_error(error: Raises, device: str) -> None:
         place(a.numbers(i, "float32"), device) if isinstance(a, Input) else a
         for i, a in enumerate(error.args)
     ]
+    options = {
+        key: value.to(device) if isinstance(value, rv.Tensor) else value
+        for key, value in error.options.items()
+    }
     with pytest.raises(error.exception) as caught:
-        error.fn(*arguments, **error.options)
+        error.fn(*arguments, **options)
     text = str(caught.value)
     assert re.search(error.pattern, text), f"{error}: {text!r} does not match {error.pattern!r}"
 

@@ -107,3 +107,31 @@ def fixed(values: Any, dtype: str | None = None, gradient: bool = True) -> Input
         dtype = str(array.dtype)
     floating = dtype is None or dtype.startswith("float")
     return Input(array.shape, lambda rng, s: array, dtype, gradient=gradient and floating)
+
+
+# Other physical layouts of the same values.
+
+
+def _strided(a: np.ndarray) -> np.ndarray:
+    wider = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan if a.dtype.kind == "f" else 1, a.dtype)
+    wider[..., ::2] = a
+    return wider[..., ::2]
+
+
+def _misaligned(a: np.ndarray) -> np.ndarray:
+    longer = np.empty(a.size + 1, a.dtype)
+    longer[1:] = a.ravel()
+    return longer[1:].reshape(a.shape)
+
+
+def _channels_last(a: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) if a.ndim == 4 else a
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "transposed": lambda a: np.array(a.T, order="C").T,
+    "strided": lambda a: _strided(a) if a.ndim else a,
+    "reversed": lambda a: np.flip(np.array(np.flip(a), order="C")) if a.ndim else a,
+    "misaligned": _misaligned,
+    "channels-last": _channels_last,
+}

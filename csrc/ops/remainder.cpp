@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "core/device.h"
 #include "core/kernel.h"
 #include "ops/lanes_impl.h"
 
@@ -89,7 +90,7 @@ RV_PLAIN_KERNEL(remainder, RemainderArgs, kernel);
 
 void check_divisors(const char* op, const Array& b) {
   if (b.is_meta()) return;
-  const Array flat = b.cast(DType::Int64).contiguous();
+  const Array flat = to_host(b.cast(DType::Int64).contiguous());
   const int64_t* v = flat.data<int64_t>();
   for (int64_t i = 0, n = flat.size(); i < n; ++i)
     RV_CHECK(v[i] != 0, op, Value, "expected integer divisors other than 0, got 0 at place ", i,

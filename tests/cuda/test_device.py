@@ -15,9 +15,7 @@ pytestmark = pytest.mark.kernels
 
 # Kernels that have no CUDA variant yet: an op that uses one raises, and its tests are skipped.
 TO_COME = {
-    "cumprod_backward", "gather_bounds", "learned_activation", "learned_activation_backward",
-    "multinomial", "pointwise_loss", "pointwise_loss_backward", "put_along", "remainder", "scan",
-    "sort", "take_along",
+    "multinomial", "sort",
 }  # fmt: skip
 
 
