@@ -4,8 +4,9 @@ Usage: inspect_loops.py BUILD_FOLDER
 
 A tile of a matrix product keeps its accumulators in registers while k runs. A compiler that runs
 out of registers moves some to the stack in every step: nothing fails, and the product takes several
-times as long. So the tiles of all products are disassembled, for AVX2 and AVX-512, and in every innermost
-loop with multiply-adds no vector instruction may touch the stack.
+times as long. So the tiles
+of all products are disassembled, for AVX2 and AVX-512, and in every innermost loop with
+multiply-adds no vector instruction may touch the stack.
 """
 
 import re
