@@ -28,20 +28,33 @@ inline int64_t element_count(const ArrayRef& r) {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// launch(context, grid, block, kernel, arguments...): the only way to start a kernel.
+// launch(context, grid, block, kernel, arguments...): the only way to start a kernel. launch_large
+// also takes the bytes of its RV_SHARED_LARGE array.
 template <class... Parameters, class... Arguments>
-void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
-            const Arguments&... arguments) {
+void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
+                  void (*kernel)(Parameters...), const Arguments&... arguments) {
 #if defined(__CUDACC__)
-  kernel<<<grid, block, 0, static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
-  const cudaError_t code = cudaPeekAtLastError();
-  RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
-           "the launch failed: ", cudaGetErrorString(code));
+  const auto check = [&](cudaError_t code) {
+    RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
+             "the launch failed: ", cudaGetErrorString(code));
+  };
+  if (shared > 48 * 1024)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  kernel<<<grid, block, static_cast<size_t>(shared),
+           static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
+  check(cudaPeekAtLastError());
 #else
   auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
   emulation::run(
-      context.kernel, grid, block, [](void* f) { (*static_cast<decltype(body)*>(f))(); }, &body);
+      context.kernel, grid, block, [](void* f) { (*static_cast<decltype(body)*>(f))(); }, &body,
+      shared);
 #endif
+}
+template <class... Parameters, class... Arguments>
+void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
+  launch_large(context, grid, block, 0, kernel, arguments...);
 }
 
 // Workspace of one kernel, given back in the order of the stream. Not initialized.
