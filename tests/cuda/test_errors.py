@@ -46,8 +46,8 @@ def test_more_than_there_is():
     before = in_use()
     with pytest.raises(MemoryError, match=r"\[allocate\] expected \d+ bytes of memory on cuda"):
         rv.empty(2**43, device="cuda")
+    x = rv.empty(2**22, 1, device="cuda")
     with pytest.raises(MemoryError, match="use a smaller batch or model"):
-        x = rv.empty(2**22, 1, device="cuda")
         x + x.T
     del x
     assert in_use() == before
@@ -79,7 +79,7 @@ def test_no_memory_for_workspace(failing):
     failing("always workspace")
     with pytest.raises(
         MemoryError,
-        match=r"\[sort\] out of memory - use a smaller batch or model \(arrays: in float64\(3000,\), out",
+        match=r"\[sort\] out of memory - use a smaller batch or model \(arrays: in float64\(3000,\),",
     ):
         F.sort(x)
     failing("none")
@@ -94,7 +94,7 @@ def test_a_launch_that_fails_names_op_and_shapes(failing):
     failing("launch")
     with pytest.raises(
         RuntimeError,
-        match=r"\[softmax\] too many resources requested for launch \(arrays: in float32\(3, 4\), out",
+        match=r"\[softmax\] too many resources .*launch \(arrays: in float32\(3, 4\), out",
     ):
         F.softmax(x)
     assert in_use() == before
@@ -120,7 +120,7 @@ def test_a_lost_device(failing):
         with pytest.raises(RuntimeError, match="has lost the GPU: save what is on the cpu"):
             use()
     assert (there + 1).tolist() == [2.0, 2.0]
-    del step
+    step = None
     rv.cuda.empty_cache()
     failing("none")
     assert in_use() <= before
@@ -139,7 +139,9 @@ def test_two_gpus_in_one_op():
 
 
 def test_a_device_that_is_not_there():
-    with pytest.raises(RuntimeError, match=r"expected a device from cuda:0 to cuda:\d+, got cuda:63"):
+    with pytest.raises(
+        RuntimeError, match=r"expected a device from cuda:0 to cuda:\d+, got cuda:63"
+    ):
         rv.ones(2, device="cuda:63")
     assert rv.ones(2, device="cuda").tolist() == [1.0, 1.0]
 
@@ -149,7 +151,10 @@ def test_a_device_that_is_not_there():
     ("failure", "text"),
     [
         ("driver", r"driver version is insufficient .* install the NVIDIA driver"),
-        ("architecture", r"compute capability 8.0 or higher, got one of 7.5 .*ARCHITECTURES=native"),
+        (
+            "architecture",
+            r"compute capability 8.0 or higher, got one of 7.5 .*ARCHITECTURES=native",
+        ),
     ],
 )
 def test_a_gpu_that_cannot_be_used(failure, text):
