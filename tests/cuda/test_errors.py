@@ -79,7 +79,7 @@ def test_no_memory_for_workspace(failing):
     failing("always workspace")
     with pytest.raises(
         MemoryError,
-        match=r"\[sort\] out of memory - use a smaller batch or model \(arrays: in float64\(3000,\),",
+        match=r"\[sort\] out of memory - use a smaller batch .* \(arrays: in float64\(3000,\),",
     ):
         F.sort(x)
     failing("none")
