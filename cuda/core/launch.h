@@ -1,6 +1,8 @@
 // Starting kernels, reaching arrays from them, and workspace: what every .cu file includes.
 #pragma once
 
+#include <tuple>
+
 #include "core/args.h"
 #include "core/check.h"
 #include "cuda/core/cuda.h"
@@ -45,10 +47,18 @@ void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
            static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
   check(cudaPeekAtLastError());
 #else
-  auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  emulation::run(
-      context.kernel, grid, block, [](void* f) { (*static_cast<decltype(body)*>(f))(); }, &body,
-      shared);
+  // By value, as the arguments of a kernel are: a graph keeps them for its replays.
+  using Given = std::tuple<Parameters...>;
+  struct Call {
+    void (*kernel)(Parameters...);
+    Given given;
+  };
+  Call call{kernel, Given(static_cast<Parameters>(arguments)...)};
+  emulation::launch(
+      context.kernel, grid, block, &call,
+      [](void* c) { std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->given); },
+      [](const void* c) -> void* { return new Call(*static_cast<const Call*>(c)); },
+      [](void* c) { delete static_cast<Call*>(c); }, shared);
 #endif
 }
 template <class... Parameters, class... Arguments>
