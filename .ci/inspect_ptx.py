@@ -21,7 +21,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = ROOT / "cuda/budget.json"
 # Kernels of large arrays: in float32 they may never spill.
-HOT = ("tile_kernel", "tensor_kernel", "each_kernel", "reduce_kernel", "step_kernel", "softmax_kernel", "row_kernel")
+HOT = (
+    "tile_kernel",
+    "tensor_kernel",
+    "each_kernel",
+    "reduce_kernel",
+    "step_kernel",
+    "softmax_kernel",
+    "row_kernel",
+)
 SLACK = 8  # registers: what a compiler of another version may shift
 
 

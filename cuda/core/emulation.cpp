@@ -125,7 +125,7 @@ struct Machine {
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   int threads = 0, arrived = 0, done = 0;
-  int large = 0;  // bytes of the large shared array
+  int large = 0;     // bytes of the large shared array
   int current = -1;  // the running fiber
   Context scheduler;
   uint32_t block_epoch = 0;

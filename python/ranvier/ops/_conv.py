@@ -41,6 +41,8 @@ def _bias_gradient(dy: Array) -> Array:
 
 
 class _Convolution(Function):
+    autocast, halves = "low", True
+
     def forward(self, x: Array, weight: Array, bias: Array | None, *, geometry: Any) -> Array:
         x = x.channels_last()  # reordered once, for the weight gradient too
         self.geometry, self.x_shape = geometry, x.shape
@@ -64,6 +66,8 @@ class _Convolution(Function):
 
 
 class _Transposed(Function):
+    autocast, halves = "low", True
+
     def forward(
         self, x: Array, weight: Array, bias: Array | None, *, geometry: Any, shape: Any
     ) -> Array:
@@ -179,6 +183,8 @@ VOLUMES = Passes(_volume, _volume_data, _volume_weight)
 
 class _Slabs(Function):
     """Convolution of volumes or with padding of any mode, or, `transposed`, its adjoint."""
+
+    autocast = "low"
 
     def forward(
         self,
