@@ -176,6 +176,6 @@ def _verdict_table(verdicts: list[Verdict]) -> list[str]:
 def _musts(book: Book) -> str:
     head = ["# What must hold", "", _measured_on(book), "",
             "Set before the kernels were written, from what the algorithms and such machines "
-            "allow. A ratio is the time of PyTorch's best mode over ours unless the line says otherwise; "
-            "\"both gradients\" is the sum of their times.", ""]  # fmt: skip
+            "allow. A ratio is the time of PyTorch's best mode over ours unless the line says "
+            "otherwise; \"both gradients\" is the sum of their times.", ""]  # fmt: skip
     return "\n".join([*head, *_verdict_table(book.verdicts()), ""])

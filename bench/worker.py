@@ -1,7 +1,7 @@
 """One peer in a process of its own: builds steps and times them on command.
 
 Reads one JSON object a line on standard input, answers with one a line:
-    {"row": name}       -> {"ok": true, "result": self.path, "memory": bytes, "first": [seconds]}
+    {"row": name}       -> {"ok": true, "result": path, "memory": bytes, "first": [seconds]}
                            or {"skip": reason} or {"error": text}
     {"time": seconds}   -> {"seconds": time of one step, "steps": how many were averaged}
 """
