@@ -15,7 +15,8 @@ function(ranvier_device_library name)
 endfunction()
 
 if(RANVIER_EMULATION)
-  ranvier_device_library(emulation cuda/core/emulation.cpp ${device_kernels})
+  ranvier_device_library(emulation cuda/core/emulation.cpp cuda/core/emulated_device.cpp
+                         ${device_kernels})
   set_source_files_properties(${device_kernels} PROPERTIES LANGUAGE CXX)
   set_source_files_properties(${device_kernels} PROPERTIES COMPILE_OPTIONS "-xc++")
   # -O2: sizes and compile time matter here, speed little. Kernels are full of CUDA's own idioms.

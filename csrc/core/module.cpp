@@ -391,6 +391,8 @@ NB_MODULE(_core, m) {
       .def("flops", &Program::flops)
       .def("rewrites", &Program::rewrites)
       .def("profile", &Program::profile, RV_NOGIL, "repeats"_a)
+      .def_prop_ro("graphs", [](const Program& p) { return p.graphs().count(); })
+      .def_prop_ro("graph_problem", [](const Program& p) { return p.graphs().problem(); })
       .def_prop_ro("buffer_bytes", &Program::buffer_bytes)
       .def_prop_ro("arena_bytes", &Program::arena_bytes)
       .def_prop_ro("planned_bytes", &Program::planned_bytes)

@@ -64,17 +64,19 @@ Range depthwise_interior(const Correlation<T>& p) {
   return {begin, last < 0 ? begin : max(begin, min(p.cols, last / p.step_w + 1))};
 }
 
-// ---- 3x3 at stride 1 ---------------------------------------------------------------------
+// ---- 3x3 at strides 1 and 2 --------------------------------------------------------------
 //
 // Nearly every depthwise layer. kNear outputs of a row share the columns of their windows, so a
-// vector of the image is read 3 times instead of 9. A column outside of the image reads zeros; a
-// row that does not divide by kNear ends with a block that overlaps the one before.
+// vector of the image is read 3 times (at stride 2: 6 or 3 times) instead of 9. A column outside of
+// the image reads zeros; a row that does not divide by kNear ends with a block that overlaps the
+// one before.
 
 #if defined(__AVX512F__)
 constexpr int kNear = 7;  // divides the usual widths: 7, 14, 28, 56 ...
 #else
 constexpr int kNear = 4;
 #endif
+constexpr int near_columns(int step) { return (kNear - 1) * step + 3; }
 
 // Keeps a vector in its register: gcc would rather load it again for each of its uses.
 template <class T>
@@ -90,49 +92,49 @@ RV_INLINE void hold(Vec<T>& x) {
 
 template <class T>
 bool depthwise_near(const Correlation<T>& p) {
-  const int64_t beyond = p.cols + p.from_w + 2 - p.width;  // columns past the right edge
-  return p.R == 3 && p.S == 3 && p.step_h == 1 && p.step_w == 1 && p.tap_h == 1 && p.tap_w == 1 &&
-         p.cols >= kNear && (p.from_w == 0 || p.from_w == -1) && beyond <= 1;
+  // columns past the right edge
+  const int64_t beyond = (p.cols - 1) * p.step_w + p.from_w + 3 - p.width;
+  return p.R == 3 && p.S == 3 && p.step_h == p.step_w && p.step_w <= 2 && p.tap_h == 1 &&
+         p.tap_w == 1 && p.cols >= kNear && (p.from_w == 0 || p.from_w == -1) && beyond <= 1;
 }
 
-// The columns under a block of outputs j .. j + kNear; the first and the last may be zeros.
-template <class T>
+// M neighbouring columns of an image, from w on; the first and the last may be zeros.
+template <class T, int M>
 struct NearColumns {
   const T *first, *inner, *last;
   int64_t first_row, row, last_row, pixel;  // from one image row to the next
 
-  // `zeros`: a vector for every channel. h: row of the image under tap 0.
-  NearColumns(const Correlation<T>& p, int64_t n, int64_t h, int64_t j, const T* zeros) {
-    const int64_t w = j + p.from_w;
-    row = p.width * p.in_pixel;
-    pixel = p.in_pixel;
-    inner = p.in + (n * p.height + h) * row + (w + 1) * pixel;
-    const bool left = w >= 0, right = w + kNear + 1 < p.width;
+  // image: its pixel (0, 0), or that of another row. zeros: a vector for every channel.
+  NearColumns(const T* image, int64_t width, int64_t pixel, int64_t w, const T* zeros)
+      : inner(image + (w + 1) * pixel), row(width * pixel), pixel(pixel) {
+    const bool left = w >= 0, right = w + M <= width;
     first = left ? inner - pixel : zeros;
-    last = right ? inner + kNear * pixel : zeros;
+    last = right ? inner + (M - 2) * pixel : zeros;
     first_row = left ? row : 0;
     last_row = right ? row : 0;
   }
   template <class Lanes>
-  RV_ALWAYS_INLINE void load(Vec<T> (&x)[kNear + 2], int64_t r, int64_t k, Lanes lanes) const {
+  RV_ALWAYS_INLINE void load(Vec<T> (&x)[M], int64_t r, int64_t k, Lanes lanes) const {
     x[0] = Vec<T>::load(first + r * first_row + k, lanes);
     const T* from = inner + r * row + k;
-#pragma GCC unroll 8
-    for (int j = 0; j < kNear; ++j) x[j + 1] = Vec<T>::load(from + j * pixel, lanes);
-    x[kNear + 1] = Vec<T>::load(last + r * last_row + k, lanes);
 #pragma GCC unroll 16
-    for (int j = 0; j < kNear + 2; ++j) hold(x[j]);
+    for (int j = 0; j < M - 2; ++j) x[j + 1] = Vec<T>::load(from + j * pixel, lanes);
+    x[M - 1] = Vec<T>::load(last + r * last_row + k, lanes);
+#pragma GCC unroll 16
+    for (int j = 0; j < M; ++j) hold(x[j]);
   }
 };
 
 // One row of outputs. w: the filters, tap by tap.
-template <class T>
+template <class T, int Step>
 void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* w, const T* zeros) {
   const int64_t h = p.row_of(i), K = p.K;
+  const T* image = p.in + (n * p.height + h) * p.width * p.in_pixel;
   const Range rows = inside(h, 1, 3, p.height);
   for (int64_t next = 0; next < p.cols; next += kNear) {
     const int64_t j = min(next, p.cols - kNear);
-    const NearColumns<T> columns(p, n, h, j, zeros);
+    const NearColumns<T, near_columns(Step)> columns(image, p.width, p.in_pixel,
+                                                     j * Step + p.from_w, zeros);
     T* out = p.out + n * p.out_image + i * p.out_row + j * p.out_pixel;
     for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
       Vec<T> y[kNear];
@@ -140,13 +142,13 @@ void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* 
 #pragma GCC unroll 8
       for (int t = 0; t < kNear; ++t) y[t] = bias;
       for (int64_t r = rows.begin; r < rows.end; ++r) {
-        Vec<T> x[kNear + 2];
+        Vec<T> x[near_columns(Step)];
         columns.load(x, r, k, lanes);
 #pragma GCC unroll 3
         for (int s = 0; s < 3; ++s) {
           const Vec<T> weight = Vec<T>::load(w + (r * 3 + s) * K + k, lanes);
 #pragma GCC unroll 8
-          for (int t = 0; t < kNear; ++t) y[t] = fma(x[t + s], weight, y[t]);
+          for (int t = 0; t < kNear; ++t) y[t] = fma(x[t * Step + s], weight, y[t]);
         }
       }
 #pragma GCC unroll 8
@@ -162,14 +164,16 @@ void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* 
 RV_INLINE int64_t near_stride(int64_t K) { return round_up(K, 16) + 16; }
 
 // sums[tap * near_stride + k] += the products of one row of dy with its windows.
-template <class T>
+template <class T, int Step>
 void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const T* dy, T* sums,
                            const T* zeros) {
   const int64_t h = p.row_of(i), K = p.K, stride = near_stride(K);
+  const T* image = p.in + (n * p.height + h) * p.width * p.in_pixel;
   const Range rows = inside(h, 1, 3, p.height);
   for (int64_t next = 0; next < p.cols; next += kNear) {
     const int64_t j = min(next, p.cols - kNear);
-    const NearColumns<T> columns(p, n, h, j, zeros);
+    const NearColumns<T, near_columns(Step)> columns(image, p.width, p.in_pixel,
+                                                     j * Step + p.from_w, zeros);
     const T* g[kNear];  // outputs that the block before has covered count no more
     for (int t = 0; t < kNear; ++t) g[t] = j + t < next ? zeros : dy + (j + t) * K;
     for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
@@ -177,7 +181,7 @@ void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const 
 #pragma GCC unroll 8
       for (int t = 0; t < kNear; ++t) y[t] = Vec<T>::load(g[t] + k, lanes);
       for (int64_t r = rows.begin; r < rows.end; ++r) {
-        Vec<T> x[kNear + 2];
+        Vec<T> x[near_columns(Step)];
         columns.load(x, r, k, lanes);
 #pragma GCC unroll 3
         for (int s = 0; s < 3; ++s) {
@@ -185,13 +189,87 @@ void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const 
           Vec<T> a = Vec<T>::load(sum, lanes), b = x[s] * y[0];
 #pragma GCC unroll 8
           for (int t = 1; t < kNear; ++t) {
-            (t % 2 ? a : b) = fma(x[t + s], y[t], t % 2 ? a : b);
+            (t % 2 ? a : b) = fma(x[t * Step + s], y[t], t % 2 ? a : b);
           }
           (a + b).store(sum, lanes);
         }
       }
     });
   }
+}
+
+// The data gradient at stride 2. Column q of dy reaches the columns 2q - pad + s of dx, s < 3, so
+// kNear + 1 columns from q on make the outputs from 2q + 1 - pad on, kNear pairs of them.
+struct NearPairs {
+  int64_t first, last;  // q
+  explicit NearPairs(const Conv2dShape& s)
+      : first((s.pad_left - 1) >> 1), last((s.W + s.pad_left - 2) >> 1) {}
+};
+RV_INLINE bool depthwise_near_data(const Conv2dShape& s) {
+  const NearPairs q(s);
+  return s.R == 3 && s.S == 3 && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 &&
+         s.dilation_w == 1 && q.first >= -1 && q.last < s.Q && q.last - q.first + 1 >= kNear;
+}
+
+// Row h of dx. w: the filters, tap by tap.
+template <class T>
+void depthwise_near_data_row(const Conv2dDataArgs& a, int64_t n, int64_t h, const T* w,
+                             const T* zeros) {
+  const Conv2dShape& s = a.shape;
+  const int64_t C = s.C, at = h + s.pad_top;
+  const T* dy = data<T>(a.dy) + n * s.P * s.Q * C;
+  const T* bias = a.bias.storage ? data<T>(a.bias) : zeros;
+  // The taps r, r + 2 meet the rows p, p - 1 of dy.
+  int64_t from = at % 2, to = 3;
+  while (from < to && (at - from) / 2 >= s.P) from += 2;
+  while (from < to && at < to - 1) --to;
+  const NearPairs pairs(s);
+  for (int64_t next = pairs.first; next <= pairs.last; next += kNear) {
+    const int64_t q = min(next, pairs.last + 1 - kNear), v = 2 * q + 1 - s.pad_left;
+    const NearColumns<T, kNear + 1> columns(dy, s.Q, C, q, zeros);
+    T* out = data<T>(a.dx) + ((n * s.H + h) * s.W + v) * C;
+    const bool left = v >= 0, right = v + 2 * kNear <= s.W;
+    for_each_vector<T>(C, [&](int64_t c, auto lanes) RV_LAMBDA {
+      const Vec<T> start = Vec<T>::load(bias + c, lanes);
+      Vec<T> y[2 * kNear];
+#pragma GCC unroll 16
+      for (int t = 0; t < 2 * kNear; ++t) y[t] = start;
+      for (int64_t r = from; r < to; r += 2) {
+        Vec<T> x[kNear + 1], tap[3];
+        columns.load(x, (at - r) / 2, c, lanes);
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; ++i) tap[i] = Vec<T>::load(w + (r * 3 + i) * C + c, lanes);
+#pragma GCC unroll 8
+        for (int t = 0; t < kNear; ++t) {
+          y[2 * t] = fma(x[t], tap[1], y[2 * t]);
+          y[2 * t + 1] = fma(x[t], tap[2], fma(x[t + 1], tap[0], y[2 * t + 1]));
+        }
+      }
+      if (left) y[0].store(out + c, lanes);
+#pragma GCC unroll 16
+      for (int t = 1; t < 2 * kNear - 1; ++t) y[t].store(out + t * C + c, lanes);
+      if (right) y[2 * kNear - 1].store(out + (2 * kNear - 1) * C + c, lanes);
+    });
+  }
+}
+
+// packed: 9 * C elements.
+template <class T>
+void run_depthwise_near_data(const Conv2dDataArgs& a, T* packed) {
+  const Conv2dShape& s = a.shape;
+  const int64_t* strides = a.weight.strides;
+  for (int64_t tap = 0; tap < 9; ++tap) {
+    const T* w = data<T>(a.weight) + tap / 3 * strides[2] + tap % 3 * strides[3];
+    for (int64_t c = 0; c < s.C; ++c) packed[tap * s.C + c] = w[c * strides[0]];
+  }
+  const int64_t rows = s.N * s.H, per_chunk = max(1, 16384 / (s.W * s.C));
+  parallel_for(ceil_div(rows, per_chunk), [&](int64_t chunk) {
+    T* zeros = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * s.C));
+    __builtin_memset(zeros, 0, sizeof(T) * s.C);
+    for (int64_t row = chunk * per_chunk; row < min(rows, (chunk + 1) * per_chunk); ++row) {
+      depthwise_near_data_row(a, row / s.H, row % s.H, packed, zeros);
+    }
+  });
 }
 
 // ---- Any kernel --------------------------------------------------------------------------
@@ -216,7 +294,9 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
       T* zeros = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * p.K));
       __builtin_memset(zeros, 0, sizeof(T) * p.K);
       for (int64_t row = row0; row < row1; ++row) {
-        depthwise_near_row(p, row / p.rows, row % p.rows, packed, zeros);
+        const int64_t n = row / p.rows, i = row % p.rows;
+        if (p.step_w == 1) depthwise_near_row<T, 1>(p, n, i, packed, zeros);
+        if (p.step_w == 2) depthwise_near_row<T, 2>(p, n, i, packed, zeros);
       }
       return;
     }
@@ -268,8 +348,10 @@ void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
     T* buffer = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * size));
     __builtin_memset(buffer, 0, sizeof(T) * size);
     for (int64_t row = 0; row < p.images * p.rows; ++row) {
-      depthwise_near_weight(p, row / p.rows, row % p.rows, dy + row * p.cols * p.K, buffer,
-                            buffer + 9 * stride);
+      const int64_t n = row / p.rows, i = row % p.rows;
+      const T *g = dy + row * p.cols * p.K, *zeros = buffer + 9 * stride;
+      if (p.step_w == 1) depthwise_near_weight<T, 1>(p, n, i, g, buffer, zeros);
+      if (p.step_w == 2) depthwise_near_weight<T, 2>(p, n, i, g, buffer, zeros);
     }
     for (int64_t tap = 0; tap < 9; ++tap) {
       __builtin_memcpy(sums + tap * p.K, buffer + tap * stride, sizeof(T) * p.K);

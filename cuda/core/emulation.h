@@ -10,7 +10,8 @@
 //   * a barrier or warp collective that not all of its threads reach, or at different places;
 //   * dependence on order: threads and blocks run forward, in reverse or shuffled by a seed
 //     (option "order"), and the results must have the same bits;
-//   * a copy that is read before it is waited for (cuda/core/async.h, option "copies").
+//   * a copy that is read before it is waited for (cuda/core/async.h, option "copies");
+//   * a number that changes from step to step and was written into a graph as a constant.
 //
 // It cannot show memory ordering across blocks, timing, registers or bank conflicts.
 #pragma once
@@ -148,8 +149,10 @@ Shared<T, N> shared(const char* file, int line) {
 // ---- Launches
 // ------------------------------------------------------------------------------------
 
-// Runs body(context) for every thread of every block.
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context);
+// Runs body(call) for every thread of every block; or, while a graph is written down, keeps a copy
+// of the call and its arguments for the graph's replays.
+void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
+            void* (*copy)(const void*), void (*destroy)(void*));
 
 // Where the host can reach what a device address names. For kernels' arguments only.
 void* reach(void* device_address);

@@ -1,6 +1,8 @@
 // Starting kernels, reaching arrays from them, and workspace: what every .cu file includes.
 #pragma once
 
+#include <tuple>
+
 #include "core/args.h"
 #include "core/check.h"
 #include "cuda/core/cuda.h"
@@ -38,9 +40,18 @@ void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parame
   RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
            "the launch failed: ", cudaGetErrorString(code));
 #else
-  auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  emulation::run(
-      context.kernel, grid, block, [](void* f) { (*static_cast<decltype(body)*>(f))(); }, &body);
+  // By value, as the arguments of a kernel are: a graph keeps them for its replays.
+  using Given = std::tuple<Parameters...>;
+  struct Call {
+    void (*kernel)(Parameters...);
+    Given given;
+  };
+  Call call{kernel, Given(static_cast<Parameters>(arguments)...)};
+  emulation::launch(
+      context.kernel, grid, block, &call,
+      [](void* c) { std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->given); },
+      [](const void* c) -> void* { return new Call(*static_cast<const Call*>(c)); },
+      [](void* c) { delete static_cast<Call*>(c); });
 #endif
 }
 

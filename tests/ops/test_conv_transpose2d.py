@@ -40,6 +40,9 @@ class TestConvTranspose2d(OpTests):
         case(normal(N, 3, 6), normal(3, 4, 3), normal(4), stride=2, padding=1, output_padding=1),
         case(normal(N, 4, 5), normal(4, 2, 4), groups=2, dilation=2),
         case(normal(4, 16, 20, 20), normal(16, 8, 4, 4), normal(8), stride=2, padding=1),
+        case(normal(N, 48, 5, 6), normal(48, 3, 4, 4), normal(3), stride=2, padding=1),
+        case(normal(N, 9, 5, 9), normal(9, 1, 3, 3), normal(9), stride=2, padding=1,
+             output_padding=1, groups=9),
     ]  # fmt: skip
     errors = [
         Raises(ValueError, r"\[conv_transpose2d\] expected 4 input channels \(weight of shape "
