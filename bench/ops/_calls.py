@@ -27,7 +27,6 @@ def row(
     moved: float,
     flops: float = 0.0,
     gradient: bool = True,
-    peer: bool = True,
     tolerance: float | None = 1e-5,
 ) -> Row:
     """The row of a call.
@@ -42,7 +41,6 @@ def row(
             write; with the backward, as much again.
         flops: of the forward; with the backward three times that.
         gradient: whether there is one.
-        peer: whether PyTorch has the function.
         tolerance: as in `Row`.
     """
 
@@ -68,7 +66,7 @@ def row(
     return Row(
         f"{name} {passes}",
         data,
-        {"ranvier": ours, "torch": theirs} if peer else {"ranvier": ours},
+        {"ranvier": ours, "torch": theirs},
         flops=flops * (2 * times - 1),
         bytes=4.0 * moved * largest * times,
         tolerance=tolerance,

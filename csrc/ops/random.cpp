@@ -106,8 +106,8 @@ Array choices(const Array& weights, int64_t k, bool replacement, const Array& st
   return weights.ndim() == 2 ? y : y.reshape({k});
 }
 
-// Probabilities of `bernoulli`. They are looked at where they can be: not on "meta", and not while a
-// step is captured, whose first call was eager.
+// Probabilities of `bernoulli`. They are looked at where they can be: not on "meta", and not while
+// a step is captured, whose first call was eager.
 void check_probabilities(const Array& p) {
   RV_CHECK(is_floating(p.dtype()), "bernoulli", Type,
            "expected probabilities of a floating dtype, got ", p.dtype(),
