@@ -20,7 +20,7 @@ import numpy as np
 from ranvier.bench.suite import WARM, Row
 
 ENTRY = ("-m", "ranvier.bench.worker")
-PAUSE = 0.03  # seconds between peers: OpenMP's workers spin for a while after each region
+PAUSE = 0.02  # seconds between peers: OpenMP's workers spin for a while after each region
 PEERS = ("torch", "compile", "numpy", "jax")
 TORCH = ("torch", "compile")  # libraries whose modes compete for "PyTorch's best"
 _serial = itertools.count()
@@ -98,7 +98,7 @@ class Worker:
         )
         if peer_of(label) == WARM:  # nothing is mapped apart, nothing given back
             environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-        self.label = label
+        self.label, self.asked = label, dict[str, Any]()
         self.results = os.path.join(folder, f"{label}-{next(_serial)}")
         self.log = open(f"{self.results}.log", "w+")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
@@ -113,19 +113,26 @@ class Worker:
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Sends a command and waits for its answer."""
+        self.send(**command)
+        return self.receive()
+
+    def send(self, **command: Any) -> None:
+        """Sends a command: the process works on it while we go on."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
+        self.asked = command
+        with contextlib.suppress(BrokenPipeError):  # the missing answer will say so
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def receive(self) -> dict[str, Any]:
+        """Waits for the answer."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
         if not line:
             self.log.seek(0)
             said = "".join(self.log.readlines()[-3:]).strip()
             raise RuntimeError(
-                f"[bench] expected an answer of {self.label} to {command}, but its process ended"
+                f"[bench] expected an answer of {self.label} to {self.asked}, but its process ended"
                 + (f" - it said: {said}" if said else "")
             )
         return dict(json.loads(line))
@@ -236,9 +243,11 @@ def measure(
     result = Result.of(row)
     ready: dict[str, Worker] = {}
     reference = ""
+    for label in labels:  # they build their steps side by side, before anything is timed
+        workers[label].send(row=row.full_name)
     for label in labels:
         try:
-            answer = workers[label].ask(row=row.full_name)
+            answer = workers[label].receive()
         except RuntimeError as error:
             answer = {"error": str(error)}
             workers.drop(label)

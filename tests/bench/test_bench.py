@@ -261,6 +261,14 @@ def test_the_command_measures_and_writes(
     assert book.machine["peak_gflops"] > 0
 
 
+def test_json_alone_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [TINY, "--rounds", "1", "--seconds", "0.001", "--threads", "1", "--peers", "numpy"]
+    assert runner.main([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["results"][0]["row"] == TINY
+    assert TINY in captured.err
+
+
 def test_pages_are_written_from_a_kept_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -333,6 +341,7 @@ def test_an_interruption_keeps_what_was_measured(tmp_path: Path) -> None:
         (["--peers", "tensorflow"], "torch, compile, numpy, jax"),
         (["--python", "jax"], "PEER=PATH"),
         (["--rounds", "0"], "above 0"),
+        (["--json", "conv2d"], "names stand before it"),
         (["conv3d_"], "did you mean"),
     ],
 )
