@@ -226,7 +226,7 @@ def measure(
     labels: list[str],
     workers: Workers,
     rounds: int = 7,
-    seconds: float = 0.03,
+    seconds: float = 0.02,
     limit: float = float("inf"),
 ) -> Result:
     """Checks, then times one row under each label; ends early, after three rounds, at the limit.
@@ -302,9 +302,10 @@ def run(
     rows: list[Row],
     peers: list[str],
     workers: Workers,
+    begin: Callable[[Row], None],
     report: Callable[[Result], None],
     rounds: int = 7,
-    seconds: float = 0.03,
+    seconds: float = 0.02,
     minutes: float = float("inf"),
     memory: bool = False,
 ) -> None:
@@ -314,6 +315,7 @@ def run(
         rows: what is measured.
         peers: libraries beside ours.
         workers: their processes.
+        begin: is told which row comes next.
         report: takes each result.
         rounds: how often each peer is timed, in turns.
         seconds: time of each in a round, at least.
@@ -324,6 +326,7 @@ def run(
     deadline = time.perf_counter() + 60 * minutes
     for done, row in enumerate(rows):
         share = (deadline - time.perf_counter()) / (len(rows) - done)
+        begin(row)
         labels = labels_of(row, peers)
         result = measure(row, labels, workers, rounds, seconds, 3 * share)
         if memory:

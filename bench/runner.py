@@ -26,6 +26,7 @@ from ranvier.bench.report import Book, line, markdown, megabytes, scaled, summar
 from ranvier.bench.suite import Row, find_rows
 
 SECTIONS = ("curves", "threads", "facts")
+STEP_WEIGHT = 8  # how much more time a whole training step gets than an operation
 
 
 class Progress:
@@ -54,12 +55,11 @@ class Progress:
         text = f"{'█' * round(24 * share):░<24} {self.done}/{self.total}{left}  {doing}"
         print(f"\r\033[K{text[:width]}", end="", file=sys.stderr, flush=True)
 
-    def step(self, text: str = "", following: str = "") -> None:
+    def step(self, text: str) -> None:
         """One thing is done: prints about it, moves the bar."""
         self.done += 1
-        if text:
-            self.say(text)
-        self.show(following)
+        self.say(text)
+        self.show("")
 
     def end(self) -> None:
         """Takes the bar away."""
@@ -164,6 +164,9 @@ def measure_all(
         progress.step(line(result, book.machine))
         save()
 
+    def begin(row: Row) -> None:
+        progress.show(row.full_name)
+
     def fact(found: facts.Fact) -> None:
         form = scaled if found.unit == "s" else megabytes
         values = ", ".join(f"{k} {form(v)}" for k, v in found.values.items())
@@ -175,13 +178,15 @@ def measure_all(
             progress.show("imports and bindings")
             facts.gather(fact)
         progress.show("starting the peers")
-        few = [r for r in rows if r.group == "models"] if options.docs else []
-        many = [r for r in rows if r not in few]
+        steps = [r for r in rows if r.group == "models"]
+        others = [r for r in rows if r.group != "models"]
+        weight = len(others) + STEP_WEIGHT * len(steps)
         rounds, seconds = options.rounds, options.seconds
         minutes = options.minutes or float("inf")
-        share = len(many) / max(len(rows), 1)
-        run(many, options.peers, workers, one, rounds, seconds, minutes * share, options.memory)
-        run(few, options.peers, workers, one, rounds, seconds, minutes * (1 - share), True)
+        for part, of_each in ((others, 1), (steps, STEP_WEIGHT)):
+            share = minutes * of_each * len(part) / max(weight, 1)
+            memory = options.memory or bool(options.docs and part is steps)
+            run(part, options.peers, workers, begin, one, rounds, seconds, share, memory)
         for curve in some_curves:
             progress.show(curve.name)
             book.lines.append(trace(curve, options.peers, workers, min(rounds, 5), seconds))

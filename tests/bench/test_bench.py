@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ranvier import _core
+from ranvier import _core, cli
 from ranvier.bench import facts, machine, measure, musts, pages, report, runner, suite
 from ranvier.bench.curves import Line, curve_rows, curves, gain, rising, slope, thread_rows
 from ranvier.bench.measure import Result, Workers
@@ -350,6 +350,11 @@ def test_mistakes_are_named(arguments: list[str], words: str) -> None:
         runner.main(arguments)
 
 
+def test_the_command_line_says_what_it_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "con2d"]) == 2
+    assert "did you mean 'conv2d'" in capsys.readouterr().err
+
+
 def test_a_peer_that_is_not_there_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,7 +368,8 @@ def test_a_peer_that_is_not_there_is_left_out(
 def test_progress_counts(capsys: pytest.CaptureFixture[str]) -> None:
     progress = runner.Progress(2)
     progress.shown = True
-    progress.step("one", "two")
+    progress.step("one")
+    progress.show("two")
     captured = capsys.readouterr()
     assert captured.out == "one\n"
     assert "1/2" in captured.err
