@@ -131,7 +131,8 @@ def _ratios(book: Book, pyplot: Any) -> Any:
     colours = [COLOURS["ranvier"] if r >= 1 else COLOURS["torch"] for r in ratios]
     axes.bar(range(len(ratios)), [r - 1 for r in ratios], bottom=1, width=1, color=colours)
     axes.set_yscale("log", base=2)
-    axes.set_yticks([0.5, 1, 2, 4, 8, 16], ["0.5", "1", "2", "4", "8", "16"])
+    ticks = [0.25, 0.5, 1, 2, 4, 8, 16, 32]
+    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(title=f"{len(ratios)} rows of single operations: PyTorch's best time over ours",
