@@ -38,7 +38,9 @@ def draw(book: Book, folder: Path) -> list[str]:
         if figure is None:
             continue
         figure.tight_layout()
-        figure.savefig(folder / f"{name}.png", dpi=90, metadata={"Software": None})
+        figure.savefig(
+            folder / f"{name}.png", dpi=90, bbox_inches="tight", metadata={"Software": None}
+        )
         pyplot.close(figure)
         written.append(f"{name}.png")
     return written
@@ -118,7 +120,8 @@ def _threads(book: Book, pyplot: Any) -> Any:
     axes.set_yticks(range(len(rows)), [r.row for r in rows], fontsize=7)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set(title=f"one thread to {most}", xlabel="times as fast")
+    axes.set_title(f"one thread to {most}", loc="left")
+    axes.set(xlabel="times as fast")
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
 

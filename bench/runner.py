@@ -244,6 +244,12 @@ def main(arguments: list[str] | None = None) -> int:
     earlier = None
     if options.docs and scratch.exists() and set(options.names) != {"core", "ops", "models"}:
         earlier = Book.load(scratch)  # a part is measured anew, the rest stays
+        for what in ("processor", "threads"):
+            if earlier.machine[what] != book.machine[what]:
+                raise ValueError(
+                    f"[bench] expected the {what} of {scratch}, {earlier.machine[what]}, got "
+                    f"{book.machine[what]} - measure all of it anew, or write to another folder"
+                )
     try:
         with Workers(threads, pythons) as workers:
             measure_all(options, book, workers, scratch)

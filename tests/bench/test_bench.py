@@ -316,6 +316,12 @@ def test_a_part_measured_anew_replaces_its_rows() -> None:
     ]  # fmt: skip
 
 
+def test_a_part_is_not_mixed_with_another_machine(tmp_path: Path) -> None:
+    Book(dict(MACHINE)).save(tmp_path / "cpu.json")
+    with pytest.raises(ValueError, match="expected the processor"):
+        runner.main(["matmul", "--docs", str(tmp_path), "--peers", "numpy", "--threads", "1"])
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 def test_an_interruption_keeps_what_was_measured(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
