@@ -125,36 +125,56 @@ struct NearColumns {
   }
 };
 
-// One row of outputs. w: the filters, tap by tap.
-template <class T, int Step>
-void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* w, const T* zeros) {
+// Rows of outputs that are made together: a row of the image then serves all taps that meet it.
+#if defined(__AVX512F__)
+constexpr int kNearRows = 2;  // registers for no more
+#else
+constexpr int kNearRows = 1;
+#endif
+
+// U rows of outputs from i on. w: the filters, tap by tap.
+template <class T, int Step, int U>
+void depthwise_near_rows(const Correlation<T>& p, int64_t n, int64_t i, const T* w,
+                         const T* zeros) {
   const int64_t h = p.row_of(i), K = p.K;
   const T* image = p.in + (n * p.height + h) * p.width * p.in_pixel;
-  const Range rows = inside(h, 1, 3, p.height);
+  const Range rows = inside(h, 1, (U - 1) * Step + 3, p.height);
   for (int64_t next = 0; next < p.cols; next += kNear) {
     const int64_t j = min(next, p.cols - kNear);
     const NearColumns<T, near_columns(Step)> columns(image, p.width, p.in_pixel,
                                                      j * Step + p.from_w, zeros);
     T* out = p.out + n * p.out_image + i * p.out_row + j * p.out_pixel;
     for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
-      Vec<T> y[kNear];
+      Vec<T> y[U][kNear];
       const Vec<T> bias = Vec<T>::load((p.bias ? p.bias : zeros) + k, lanes);
+#pragma GCC unroll 2
+      for (int u = 0; u < U; ++u) {
 #pragma GCC unroll 8
-      for (int t = 0; t < kNear; ++t) y[t] = bias;
-      for (int64_t r = rows.begin; r < rows.end; ++r) {
-        Vec<T> x[near_columns(Step)];
-        columns.load(x, r, k, lanes);
-#pragma GCC unroll 3
-        for (int s = 0; s < 3; ++s) {
-          const Vec<T> weight = Vec<T>::load(w + (r * 3 + s) * K + k, lanes);
-#pragma GCC unroll 8
-          for (int t = 0; t < kNear; ++t) y[t] = fma(x[t * Step + s], weight, y[t]);
-        }
+        for (int t = 0; t < kNear; ++t) y[u][t] = bias;
       }
 #pragma GCC unroll 8
-      for (int t = 0; t < kNear; ++t) {
-        const Vec<T> z = p.relu ? max(Vec<T>::zero(), y[t]) : y[t];
-        z.store(out + t * p.out_pixel + k, lanes);
+      for (int r = 0; r < (U - 1) * Step + 3; ++r) {
+        if (r < rows.begin || r >= rows.end) continue;
+        Vec<T> x[near_columns(Step)];
+        columns.load(x, r, k, lanes);
+#pragma GCC unroll 2
+        for (int u = 0; u < U; ++u) {
+          if (r < u * Step || r >= u * Step + 3) continue;
+#pragma GCC unroll 3
+          for (int s = 0; s < 3; ++s) {
+            const Vec<T> weight = Vec<T>::load(w + ((r - u * Step) * 3 + s) * K + k, lanes);
+#pragma GCC unroll 8
+            for (int t = 0; t < kNear; ++t) y[u][t] = fma(x[t * Step + s], weight, y[u][t]);
+          }
+        }
+      }
+#pragma GCC unroll 2
+      for (int u = 0; u < U; ++u) {
+#pragma GCC unroll 8
+        for (int t = 0; t < kNear; ++t) {
+          const Vec<T> z = p.relu ? max(Vec<T>::zero(), y[u][t]) : y[u][t];
+          z.store(out + u * p.out_row + t * p.out_pixel + k, lanes);
+        }
       }
     });
   }
@@ -163,38 +183,65 @@ void depthwise_near_row(const Correlation<T>& p, int64_t n, int64_t i, const T* 
 // From one tap to the next in the sums of a row: whole pages would be one cache set.
 RV_INLINE int64_t near_stride(int64_t K) { return round_up(K, 16) + 16; }
 
-// sums[tap * near_stride + k] += the products of one row of dy with its windows.
-template <class T, int Step>
+// sums[tap * near_stride + k] += the products of U rows of dy, from i on, with their windows.
+template <class T, int Step, int U>
 void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const T* dy, T* sums,
                            const T* zeros) {
   const int64_t h = p.row_of(i), K = p.K, stride = near_stride(K);
   const T* image = p.in + (n * p.height + h) * p.width * p.in_pixel;
-  const Range rows = inside(h, 1, 3, p.height);
+  const Range rows = inside(h, 1, (U - 1) * Step + 3, p.height);
   for (int64_t next = 0; next < p.cols; next += kNear) {
     const int64_t j = min(next, p.cols - kNear);
     const NearColumns<T, near_columns(Step)> columns(image, p.width, p.in_pixel,
                                                      j * Step + p.from_w, zeros);
-    const T* g[kNear];  // outputs that the block before has covered count no more
-    for (int t = 0; t < kNear; ++t) g[t] = j + t < next ? zeros : dy + (j + t) * K;
+    const T* from = dy + j * K;
+    const int64_t covered = next - j;  // outputs of the block before, which count no more
     for_each_vector<T>(K, [&](int64_t k, auto lanes) RV_LAMBDA {
-      Vec<T> y[kNear];
+      Vec<T> y[U][kNear];
+#pragma GCC unroll 2
+      for (int u = 0; u < U; ++u) {
 #pragma GCC unroll 8
-      for (int t = 0; t < kNear; ++t) y[t] = Vec<T>::load(g[t] + k, lanes);
-      for (int64_t r = rows.begin; r < rows.end; ++r) {
+        for (int t = 0; t < kNear; ++t) {
+          y[u][t] = Vec<T>::load(t < covered ? zeros + k : from + (u * p.cols + t) * K + k, lanes);
+        }
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < (U - 1) * Step + 3; ++r) {
+        if (r < rows.begin || r >= rows.end) continue;
         Vec<T> x[near_columns(Step)];
         columns.load(x, r, k, lanes);
+#pragma GCC unroll 2
+        for (int u = 0; u < U; ++u) {
+          if (r < u * Step || r >= u * Step + 3) continue;
 #pragma GCC unroll 3
-        for (int s = 0; s < 3; ++s) {
-          T* sum = sums + (r * 3 + s) * stride + k;
-          Vec<T> a = Vec<T>::load(sum, lanes), b = x[s] * y[0];
+          for (int s = 0; s < 3; ++s) {
+            T* sum = sums + ((r - u * Step) * 3 + s) * stride + k;
+            Vec<T> a = Vec<T>::load(sum, lanes), b = x[s] * y[u][0];
 #pragma GCC unroll 8
-          for (int t = 1; t < kNear; ++t) {
-            (t % 2 ? a : b) = fma(x[t * Step + s], y[t], t % 2 ? a : b);
+            for (int t = 1; t < kNear; ++t) {
+              (t % 2 ? a : b) = fma(x[t * Step + s], y[u][t], t % 2 ? a : b);
+            }
+            (a + b).store(sum, lanes);
           }
-          (a + b).store(sum, lanes);
         }
       }
     });
+  }
+}
+
+// Calls two(n, i) for pairs of rows of one image, as far as row0 <= row < row1 goes, else one(n,
+// i).
+template <class F, class G>
+RV_INLINE void near_pairs(int64_t row0, int64_t row1, int64_t rows, const F& one, const G& two) {
+  for (int64_t row = row0; row < row1;) {
+    const int64_t n = row / rows, i = row % rows;
+    if (kNearRows == 2 && i + 1 < rows && row + 1 < row1) {
+      two(n, i);
+      row += 2;
+    } else {
+      one(n, i);
+      ++row;
+    }
   }
 }
 
@@ -285,7 +332,7 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
     }
   }
   const int64_t rows = p.images * p.rows;
-  const int64_t per_chunk = max(1, 16384 / max(1, p.cols * p.K));
+  const int64_t per_chunk = max(2, 16384 / max(1, p.cols * p.K));
   const Range interior = depthwise_interior(p);
   const bool near = depthwise_near(p);
   parallel_for(ceil_div(rows, per_chunk), [&](int64_t chunk) {
@@ -293,11 +340,15 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
     if (near) {
       T* zeros = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * p.K));
       __builtin_memset(zeros, 0, sizeof(T) * p.K);
-      for (int64_t row = row0; row < row1; ++row) {
-        const int64_t n = row / p.rows, i = row % p.rows;
-        if (p.step_w == 1) depthwise_near_row<T, 1>(p, n, i, packed, zeros);
-        if (p.step_w == 2) depthwise_near_row<T, 2>(p, n, i, packed, zeros);
-      }
+      const auto one = [&](int64_t n, int64_t i) RV_LAMBDA {
+        if (p.step_w == 1) depthwise_near_rows<T, 1, 1>(p, n, i, packed, zeros);
+        if (p.step_w == 2) depthwise_near_rows<T, 2, 1>(p, n, i, packed, zeros);
+      };
+      const auto two = [&](int64_t n, int64_t i) RV_LAMBDA {
+        if (p.step_w == 1) return depthwise_near_rows<T, 1, kNearRows>(p, n, i, packed, zeros);
+        one(n, i), one(n, i + 1);
+      };
+      near_pairs(row0, row1, p.rows, one, two);
       return;
     }
     auto* offset = static_cast<int64_t*>(scratch(8 * p.R * p.S));
@@ -347,12 +398,20 @@ void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
     const int64_t stride = near_stride(p.K), size = 9 * stride + p.K;
     T* buffer = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * size));
     __builtin_memset(buffer, 0, sizeof(T) * size);
-    for (int64_t row = 0; row < p.images * p.rows; ++row) {
-      const int64_t n = row / p.rows, i = row % p.rows;
-      const T *g = dy + row * p.cols * p.K, *zeros = buffer + 9 * stride;
-      if (p.step_w == 1) depthwise_near_weight<T, 1>(p, n, i, g, buffer, zeros);
-      if (p.step_w == 2) depthwise_near_weight<T, 2>(p, n, i, g, buffer, zeros);
-    }
+    const T* zeros = buffer + 9 * stride;
+    const auto one = [&](int64_t n, int64_t i) RV_LAMBDA {
+      const T* g = dy + (n * p.rows + i) * p.cols * p.K;
+      if (p.step_w == 1) depthwise_near_weight<T, 1, 1>(p, n, i, g, buffer, zeros);
+      if (p.step_w == 2) depthwise_near_weight<T, 2, 1>(p, n, i, g, buffer, zeros);
+    };
+    const auto two = [&](int64_t n, int64_t i) RV_LAMBDA {
+      const T* g = dy + (n * p.rows + i) * p.cols * p.K;
+      if (p.step_w == 1) {
+        return depthwise_near_weight<T, 1, kNearRows>(p, n, i, g, buffer, zeros);
+      }
+      one(n, i), one(n, i + 1);
+    };
+    near_pairs(0, p.images * p.rows, p.rows, one, two);
     for (int64_t tap = 0; tap < 9; ++tap) {
       __builtin_memcpy(sums + tap * p.K, buffer + tap * stride, sizeof(T) * p.K);
     }
