@@ -15,10 +15,12 @@
 // the image, each thread copies windows of bounded size. Volumes, and padding that is not zeros, go
 // through these kernels slab by slab: about 8 MB at most (python/ranvier/ops/_slabs.py).
 //
-// Every gradient is overwritten, not accumulated. An array that was not given has no storage.
+// Every gradient is overwritten, not accumulated. An array that was not given has no storage. The
+// host knows float32 and float64; half precision (without dbias) is for devices.
 #pragma once
 
 #include "core/args.h"
+#include "core/precision.h"
 
 namespace ranvier {
 
@@ -37,6 +39,7 @@ struct Conv2dArgs {
   Conv2dShape shape;
   int64_t winograd;  // not 0: by minimal filtering, where the level has it
   bool relu;         // of the sum, in the same pass: captured steps ask for it
+  Precision precision;
   static constexpr int kArrays = 5, kSpans = 0;
 };
 struct Conv2dDataArgs {
@@ -44,6 +47,7 @@ struct Conv2dDataArgs {
   Out dx, workspace;
   Conv2dShape shape;
   int64_t winograd;
+  Precision precision;
   static constexpr int kArrays = 5, kSpans = 0;
 };
 struct Conv2dWeightArgs {
@@ -51,6 +55,7 @@ struct Conv2dWeightArgs {
   Out dweight, dbias, workspace;  // dbias (K) or none
   Conv2dShape shape;
   int64_t winograd;
+  Precision precision;
   static constexpr int kArrays = 5, kSpans = 0;
 };
 RV_DECLARE_KERNEL(conv2d, Conv2dArgs)
