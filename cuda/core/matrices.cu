@@ -24,10 +24,9 @@ bool for_hopper(const Context& c, Precision precision, gemm::Size size, const ge
   return size.pieces == 1 && hopper::available(c);
 }
 
-template <class T>
-constexpr Factor kFactor = std::is_same_v<T, BFloat16>  ? Factor::BFloat16
-                           : std::is_same_v<T, Float16> ? Factor::Float16
-                                                        : Factor::Tf32;
+Factor factor_of(BFloat16) { return Factor::BFloat16; }
+Factor factor_of(Float16) { return Factor::Float16; }
+Factor factor_of(double) { return Factor::Tf32; }  // float; double never comes here
 
 }  // namespace
 
@@ -47,9 +46,11 @@ void multiply_matrices(const Context& c, Precision precision, const MatrixRef& l
         device_data<T>(out),           m,   n, biased ? device_data<T>(*bias) : nullptr,
         biased ? bias->strides[0] : 0, relu};
     if (for_hopper<T>(c, precision, {batches, m, n, depth, 1, 0}, lines, others)) {
-      return hopper::multiply(c, kFactor<T>,
-                              {lines.data, others.data, to.bias, to.data, m, n, depth,
-                               lines.line_stride, others.line_stride, to.bias_stride, relu});
+      const hopper::Product product{
+          lines.data,        others.data,        to.bias,        to.data, m, n, depth,
+          lines.line_stride, others.line_stride, to.bias_stride, relu};
+      hopper::multiply(c, factor_of(zero), product);
+      return;
     }
     gemm::product_at<T>(c, precision, batches, m, n, depth, lines, others, to);
   });
