@@ -76,9 +76,13 @@ static inline Conv2dPieces conv2d_pieces(const Conv2dShape& s) {
   const int64_t weights = s.K * (s.C / s.groups) * s.R * s.S;
   const int64_t memory = 1 + kConv2dPrivate / weights, pixels = s.N * s.P * s.Q;
   const int64_t work = 1 + conv2d_least(pixels * weights / (1 << 19), pixels / 128);
-  const int64_t most = conv2d_least(kConv2dPieces, conv2d_least(memory, work));
+  int64_t most = conv2d_least(kConv2dPieces, conv2d_least(memory, work));
   if (s.N == 0) return {1, 1};
-  if (s.N >= most) return {most, 1};
+  if (s.N >= most) {  // of equal size, as near as can be, and an even number of them
+    if (most > 1) most -= most % 2;
+    const int64_t images = (s.N + most - 1) / most;
+    return {(s.N + images - 1) / images, 1};
+  }
   return {s.N, conv2d_least(s.P, most / s.N)};
 }
 
