@@ -138,7 +138,7 @@ def sum_pool1d(
     padding: Sizes = 0,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The sum of each window; see `avg_pool1d`."""
+    """The sum of each window; see `avg_pool1d` and `avg_pool2d`."""
     return _pool("sum_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
 
 
@@ -160,5 +160,5 @@ def sum_pool3d(
     padding: Sizes = 0,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The sum of each window; see `avg_pool3d`."""
+    """The sum of each window; see `avg_pool3d` and `avg_pool2d`."""
     return _pool("sum_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
