@@ -82,7 +82,8 @@ struct SquaredDeviation {
   static RV_ALWAYS_INLINE A first() { return 0; }
   template <class V>
   static RV_ALWAYS_INLINE V step(V acc, V x, V center, int64_t) {
-    return acc + (x - center) * (x - center);
+    const V d = x - center;
+    return acc + d * d;
   }
   template <class V>
   static RV_ALWAYS_INLINE V merge(V acc, V x) {
@@ -245,6 +246,17 @@ struct Parts {
     const V c = V::broadcast(center);
     for (int k = 0; k < K; ++k) v[k] = part[k];
     int64_t i = 0;
+    if constexpr (Op::kCenter) {  // twice as many chains: there is more to wait for in each
+      V w[K];
+      for (int k = 0; k < K; ++k) w[k] = V::broadcast(Op::first());
+      for (; i + 2 * kParts <= n; i += 2 * kParts) {
+        for (int k = 0; k < K; ++k)
+          v[k] = Op::step(v[k], load_run<A>(x + (i + k * V::N) * stride, stride), c, 0);
+        for (int k = 0; k < K; ++k)
+          w[k] = Op::step(w[k], load_run<A>(x + (i + kParts + k * V::N) * stride, stride), c, 0);
+      }
+      for (int k = 0; k < K; ++k) v[k] = Op::merge(v[k], w[k]);
+    }
     for (; i + kParts <= n; i += kParts)
       for (int k = 0; k < K; ++k)
         v[k] = Op::step(v[k], load_run<A>(x + (i + k * V::N) * stride, stride), c, 0);
@@ -394,11 +406,15 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   A partial[kMaxPartials];
   const int64_t share = divide_up(count, pieces);
   const int64_t group = pieces == 1 && count < kGrain ? kGrain / (count + 16) + 1 : 1;
+  // Neighbouring chunks are neighbours in memory: piece by piece where outputs lie closer.
+  const bool across =
+      pieces > 1 && Axes::magnitude(kept.x[kept.n - 1]) < Axes::magnitude(reduced.x[0]);
   parallel_for(divide_up(outputs * pieces, group), [&](int64_t chunk) {
     const int64_t last = least(outputs * pieces, (chunk + 1) * group);
-    for (int64_t i = chunk * group; i < last; ++i) {
-      const int64_t output = pieces == 1 ? i : i / pieces;
-      const int64_t begin = (i - output * pieces) * share, end = least(count, begin + share);
+    for (int64_t at = chunk * group; at < last; ++at) {
+      const int64_t output = across ? at % outputs : at / pieces;
+      const int64_t piece = across ? at / outputs : at % pieces, i = output * pieces + piece;
+      const int64_t begin = piece * share, end = least(count, begin + share);
       const Place p = place(kept, kept.n, output, base);
       Run run;
       double center = 0;
