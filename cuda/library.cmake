@@ -1,6 +1,7 @@
 # The CUDA kernels, as libraries of their own that the package opens at run time: for GPUs by nvcc
 # (RANVIER_CUDA), and for the host, to test them anywhere (RANVIER_EMULATION). Both from one source.
 file(GLOB device_kernels CONFIGURE_DEPENDS cuda/ops/*.cu)
+list(APPEND device_kernels cuda/core/matrices.cu)
 
 function(ranvier_device_library name)
   add_library(${name} MODULE cuda/core/library.cpp ${ARGN})
@@ -15,7 +16,8 @@ function(ranvier_device_library name)
 endfunction()
 
 if(RANVIER_EMULATION)
-  ranvier_device_library(emulation cuda/core/emulation.cpp ${device_kernels})
+  ranvier_device_library(emulation cuda/core/emulation.cpp cuda/core/emulated_device.cpp
+                         ${device_kernels})
   set_source_files_properties(${device_kernels} PROPERTIES LANGUAGE CXX)
   set_source_files_properties(${device_kernels} PROPERTIES COMPILE_OPTIONS "-xc++")
   # -O2: sizes and compile time matter here, speed little. Kernels are full of CUDA's own idioms.

@@ -148,7 +148,9 @@ class TestProductRelu:
             lambda: rv.nn.Conv2d(16, 24, (5, 2), stride=2, padding=3),  # channels in the lanes
             lambda: rv.nn.Conv2d(16, 40, 1),
             lambda: rv.nn.Conv2d(16, 3, 3),  # pixels in the lanes
+            lambda: rv.nn.Conv2d(16, 12, 5),  # one vector of outputs
             lambda: rv.nn.Conv2d(16, 16, 3, groups=16),  # depthwise
+            lambda: rv.nn.Conv2d(16, 16, 3, stride=2, groups=16),
             lambda: rv.nn.Conv2d(16, 8, 3, groups=4),
             lambda: rv.nn.Conv2d(16, 600, 32, padding=15),  # several cuts of the reduction
             lambda: rv.nn.Linear(32, 10),
@@ -389,3 +391,47 @@ def test_steps_of_two_sizes_take_turns():
         return [run(images(24 + i, (n, 40))).numpy().tobytes() for i, n in enumerate(sizes)]
 
     assert losses(True) == losses(False)
+
+
+class TestOuterGradients:
+    @staticmethod
+    def train(optimizer, keep=False, batch=1):
+        def make():
+            rv.manual_seed(0)
+            net = rv.nn.Sequential(rv.nn.Linear(70, 130), rv.nn.ReLU(), rv.nn.Linear(130, 3))
+            rule = optimizer(list(net.parameters()))
+
+            def step(x):
+                loss = F.cross_entropy(net(x), rv.zeros(batch, dtype=rv.int64))
+                loss.backward()
+                rule.step()
+                grads = [p.grad for p in net.parameters()] if keep else []
+                rule.zero_grad()
+                return [loss, *(p * 1.0 for p in net.parameters()), *grads]
+
+            return step
+
+        return rewritten(make, images(3, (batch, 70)))
+
+    @pytest.mark.parametrize(
+        "optimizer",
+        [
+            lambda p: rv.optim.Adam(p, lr=0.01, weight_decay=0.1),
+            lambda p: rv.optim.AdamW(p, lr=0.01, maximize=True),
+            lambda p: rv.optim.SGD(p, lr=0.1),
+            lambda p: rv.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+        ],
+        ids=["adam", "adamw", "sgd", "nesterov"],
+    )
+    def test_one_sample(self, optimizer):
+        program = self.train(optimizer)
+        assert program.rewrites["outer_gradients"] == 2
+        assert "float32(130, 70)" not in "".join(
+            line for line in str(program).splitlines() if "linear_grad_weight" in line
+        )
+
+    def test_not_where_gradients_are_read(self):
+        assert self.train(rv.optim.Adam, keep=True).rewrites["outer_gradients"] == 0
+
+    def test_not_for_a_batch(self):
+        assert self.train(rv.optim.Adam, batch=2).rewrites["outer_gradients"] == 0

@@ -1,6 +1,6 @@
 """Whole training steps of one network in ranvier and in PyTorch, from the same weights.
 
-A step is: gradients to None, forward, cross-entropy, backward, Adam (PyTorch's fused form). Timed
+A step is: forward, cross-entropy, backward, Adam (PyTorch's fused form), gradients to None. Timed
 are our captured step ("ranvier"), our eager one ("ranvier-eager"), PyTorch eager ("torch"), and
 `torch.compile` ("compile"), asked for by `--peers torch,compile`.
 """
@@ -68,10 +68,10 @@ def ours(
         x, y = rv.tensor(d["x"]), rv.tensor(d["y"])
 
         def step(x: Any, y: Any) -> Any:
-            optimizer.zero_grad()
             loss = loss_of(F, model, x, y)
             loss.backward()
             optimizer.step()
+            optimizer.zero_grad()
             return loss
 
         run = rv.capture(step) if captured else step
@@ -106,10 +106,10 @@ def theirs(
         forward = torch.compile(model) if compiled else model
 
         def step() -> Any:
-            optimizer.zero_grad()
             loss = loss_of(torch.nn.functional, forward, x, y)
             loss.backward()
             optimizer.step()
+            optimizer.zero_grad()
             return loss
 
         return step

@@ -344,7 +344,8 @@ void check_same_device(const char* op, std::initializer_list<const Array*> array
     if (!a || !a->defined()) continue;
     if (!first) first = a;
     RV_CHECK(a->device() == first->device(), op, Type, "expected tensors on one device, got ",
-             first->device().name(), " and ", a->device().name(), " - move one with .to(device)");
+             to_string(first->device()), " and ", to_string(a->device()),
+             " - move one with .to(device)");
   }
 }
 

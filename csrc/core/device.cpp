@@ -23,6 +23,10 @@ std::string error_text(const DeviceLibrary& library) {
 
 }  // namespace
 
+std::string to_string(Device device) {
+  return device.kind == DeviceKind::Cuda ? text("cuda:", int{device.index}) : device.name();
+}
+
 void set_device_problem(std::string text) { problem() = std::move(text); }
 
 const DeviceLibrary* device_library_or_null() { return g_library; }
@@ -56,14 +60,20 @@ void open_device_library(const std::string& path) {
   }
   for (int i = 0; i < library->kernel_count; ++i)
     ours[library->kernels[i].name]->cuda = library->kernels[i].run;
+  library->on_pressure(
+      [](int device) { empty_cache_of(Device{DeviceKind::Cuda, static_cast<uint8_t>(device)}); });
   g_library = library;
 }
 
 void check_device(int code, const char* op, const std::string& what) {
   if (code == kDeviceOk) return;
-  if (code == kDeviceIndex) throw Error(ErrorKind::Index, error_text(*g_library));
-  ErrorKind kind = code == kDeviceMemory ? ErrorKind::Memory : ErrorKind::Runtime;
-  fail(op, kind, error_text(*g_library), what.empty() ? "" : " - in ", what);
+  const std::string error = error_text(*g_library);
+  if (code == kDeviceIndex) throw Error(ErrorKind::Index, error);
+  if (code == kDeviceValue) throw Error(ErrorKind::Value, error);
+  const bool memory = code == kDeviceMemory;
+  fail(op, memory ? ErrorKind::Memory : ErrorKind::Runtime, error,
+       memory ? " - use a smaller batch or model" : "", what.empty() ? "" : " (arrays: ", what,
+       what.empty() ? "" : ")");
 }
 
 void synchronize(Device device) {

@@ -16,6 +16,9 @@ const DeviceLibrary* device_library_or_null();
 // Why there is no library, and the cure: ends the error text of whoever needs one.
 void set_device_problem(std::string text);
 
+// "cpu", "cuda:1", "meta".
+std::string to_string(Device device);
+
 // Raises what a function of the library reported.
 void check_device(int code, const char* op, const std::string& what = "");
 
@@ -24,6 +27,7 @@ void synchronize(Device device);
 
 MemoryStats device_memory_stats(Device device);
 void reset_device_peak(Device device);
+void empty_cache_of(Device device);
 
 // `bytes` between two devices, one of which is the host, or within one device.
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);

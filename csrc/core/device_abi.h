@@ -7,7 +7,7 @@
 namespace ranvier {
 
 // Counted up with every change of this file, of core/args.h or of an argument struct.
-constexpr int32_t kDeviceAbi = 1;
+constexpr int32_t kDeviceAbi = 3;
 
 // What a function of the library returns; the text is what `error` gives.
 enum DeviceCode : int32_t {
@@ -15,6 +15,7 @@ enum DeviceCode : int32_t {
   kDeviceRuntime,
   kDeviceMemory,  // out of memory: the core gives its cache back and tries once more
   kDeviceIndex,   // a kernel met an index out of range
+  kDeviceValue,   // a kernel met a value that its op refuses
 };
 
 struct DeviceKernel {
@@ -38,6 +39,19 @@ struct DeviceLibrary {
   // when the host's side is done with.
   int (*copy)(int device, void* to, const void* from, int64_t bytes);
   int (*synchronize)(int device);
+  // Steps as graphs. From graph_begin on, what this thread asks of the device is written down, not
+  // run; graph_end makes one graph of it, or throws it away where `graph` is null. A failure of
+  // either leaves nothing behind, and the thread as it was.
+  int (*graph_begin)(int device);
+  int (*graph_end)(int device, void** graph);
+  int (*graph_launch)(int device, void* graph);
+  int (*graph_release)(int device, void* graph);
+  // Notes the time at which the device comes here in its work; nanoseconds between two such notes,
+  // waited for.
+  int (*stamp)(int device, int64_t index);
+  int (*elapsed)(int device, int64_t from, int64_t to, int64_t* nanoseconds);
+  // What the library calls before it gives up on memory: the core lets go of what it keeps.
+  void (*on_pressure)(void (*give_back)(int device));
   int (*option)(const char* name,
                 const char* value);  // of the emulation: see cuda/core/emulation.h
   const char* (*error)(void);        // of this thread's last failure

@@ -1,5 +1,7 @@
 #include "core/kernel.h"
 
+#include <cstring>
+
 #include "core/array.h"
 #include "core/check.h"
 #include "core/device.h"
@@ -11,14 +13,15 @@ namespace {
 KernelBase* g_first = nullptr;
 int g_count = 0;
 
-const ArrayRef* any_array(const KernelBase& k, const void* args) {
+template <class F>
+void each_array(const KernelBase& k, const void* args, const F& f) {
   auto* refs = static_cast<const ArrayRef*>(args);
   for (int i = 0; i < k.arrays; ++i)
-    if (refs[i].storage) return &refs[i];
+    if (refs[i].storage) f(refs[i]);
   auto* spans = reinterpret_cast<const Span*>(refs + k.arrays);
   for (int i = 0; i < k.spans; ++i)
-    if (spans[i].count) return spans[i].items;
-  return nullptr;
+    for (int64_t j = 0; j < spans[i].count; ++j)
+      if (spans[i].items[j].storage) f(spans[i].items[j]);
 }
 
 // "in float32(2, 3), out float32(2, 3)": what a kernel that failed was given.
@@ -38,6 +41,9 @@ std::string describe(const KernelBase& k, const void* args) {
   return s;
 }
 
+// Moving bytes from one device to another is the one thing that sees both.
+bool is_transfer(const KernelBase& k) { return std::strcmp(k.name, "transfer") == 0; }
+
 }  // namespace
 
 KernelBase::KernelBase(const char* name, int arrays, int spans, int bytes,
@@ -55,8 +61,20 @@ void KernelBase::call(const void* args) const {
 }
 
 void run_kernel(const KernelBase& k, const void* args) {
-  const ArrayRef* a = any_array(k, args);
+  const ArrayRef* a = nullptr;
+  const ArrayRef* other = nullptr;  // elsewhere: nobody could read both
+  each_array(k, args, [&](const ArrayRef& r) {
+    if (!a)
+      a = &r;
+    else if (r.device != a->device || r.device_index != a->device_index)
+      other = &r;
+  });
   if (!a) return;
+  if (__builtin_expect(other != nullptr, 0) && !is_transfer(k)) {
+    const Device here{a->device, a->device_index}, there{other->device, other->device_index};
+    fail(k.name, ErrorKind::Type, "expected tensors on one device, got ", to_string(here), " and ",
+         to_string(there), " - move one with .to(device)");
+  }
   switch (a->device) {
     case DeviceKind::Meta:
       return;

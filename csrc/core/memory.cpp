@@ -79,10 +79,13 @@ bool keeps(Device device) {
   return device.kind == DeviceKind::Cuda ? !device_library("allocate").exact : !kWatched;
 }
 
-void* device_allocate(int64_t bytes, Device device) {
+// Null when there is no memory; `code` says so, or what else a device reports.
+void* device_allocate(int64_t bytes, Device device, int* code) {
+  *code = kDeviceMemory;
   if (device.kind != DeviceKind::Cuda) return system_allocate(bytes);
   void* p = nullptr;
-  return device_library("allocate").allocate(device.index, bytes, &p) == kDeviceOk ? p : nullptr;
+  *code = device_library("allocate").allocate(device.index, bytes, &p);
+  return *code == kDeviceOk ? p : nullptr;
 }
 
 void device_release(void* p, Device device) {
@@ -157,16 +160,18 @@ StoragePtr allocate(int64_t bytes, Device device) {
     }
   }
   if (!meta && !block) {
-    block = device_allocate(rounded, device);
+    int code;
+    block = device_allocate(rounded, device, &code);
     if (!block) {  // give the cache back to the system and try once more
       std::lock_guard guard(c.lock);
       trim(c, device);
-      block = device_allocate(rounded, device);
+      if (code == kDeviceMemory) block = device_allocate(rounded, device, &code);
       if (!block) {
         c.in_use -= rounded;
         if (s) c.headers.push_back(s);
       }
     }
+    if (!block && code != kDeviceMemory) check_device(code, "allocate");
     RV_CHECK(block, "allocate", Memory, "expected ", bytes, " bytes of memory on ", device.name(),
              ", which has none left", device.kind == DeviceKind::Cuda ? ": " : "",
              device.kind == DeviceKind::Cuda ? device_library("allocate").error() : "",
@@ -246,15 +251,17 @@ void reset_device_peak(Device device) {
 }
 void reset_peak_memory() { reset_device_peak({}); }
 
+void empty_cache_of(Device device) {
+  Cache& c = cache(device);
+  std::lock_guard guard(c.lock);
+  trim(c, device);
+}
+
 void empty_cache() {
   const int devices = device_library_or_null() ? 256 : 0;
-  for (int i = -1; i < devices; ++i) {
-    Device device;
-    if (i >= 0) device = {DeviceKind::Cuda, static_cast<uint8_t>(i)};
-    Cache& c = cache(device);
-    std::lock_guard guard(c.lock);
-    trim(c, device);
-  }
+  empty_cache_of(Device{});
+  for (int i = 0; i < devices; ++i)
+    empty_cache_of(Device{DeviceKind::Cuda, static_cast<uint8_t>(i)});
 }
 
 void* scratch(int64_t bytes) {

@@ -123,20 +123,38 @@ void print(std::string& s, const Call& c, const char* indent) {
 
 void Program::replay() {
   prepare();
-  for (const Call& c : calls_) run(c);
+  graphs_.replay(calls_, run);
   for (const StoragePtr& s : changed_) bump_version(s.get());
 }
 
 std::vector<int64_t> Program::profile(int repeats) {
   prepare();
   std::vector<int64_t> best(calls_.size(), INT64_MAX);
+  std::vector<Device> where;
+  for (const Call& c : calls_) where.push_back(device_of(c));
   for (int r = 0; r < repeats; ++r) {
     for (size_t i = 0; i < calls_.size(); ++i) {
+      if (where[i].kind == DeviceKind::Cuda) {  // it runs behind our back: it notes the times
+        const auto at = static_cast<int64_t>(2 * i);
+        const DeviceLibrary& library = device_library("profile");
+        check_device(library.stamp(where[i].index, at), "profile");
+        run(calls_[i]);
+        check_device(library.stamp(where[i].index, at + 1), "profile");
+        continue;
+      }
       auto start = std::chrono::steady_clock::now();
       run(calls_[i]);
       auto taken = std::chrono::steady_clock::now() - start;
       best[i] = std::min<int64_t>(
           best[i], std::chrono::duration_cast<std::chrono::nanoseconds>(taken).count());
+    }
+    for (size_t i = 0; i < calls_.size(); ++i) {
+      if (where[i].kind != DeviceKind::Cuda) continue;
+      const auto at = static_cast<int64_t>(2 * i);
+      int64_t taken = 0;
+      check_device(device_library("profile").elapsed(where[i].index, at, at + 1, &taken),
+                   "profile");
+      best[i] = std::min(best[i], taken);
     }
     for (const StoragePtr& s : changed_) bump_version(s.get());
   }

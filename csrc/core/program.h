@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/graph.h"
 #include "core/kernel.h"
 #include "core/memory.h"
 
@@ -57,6 +58,7 @@ class Program {
   double flops() const;                    // of all calls that tell theirs
   int64_t arena_bytes() const { return arena_bytes_; }  // shared by the temporaries; after plan()
   int64_t planned_bytes() const { return planned_bytes_; }  // what they would take without sharing
+  const Graphs& graphs() const { return graphs_; }  // of a step on a device; after the first replay
   // How often each rewrite rule applied, by its name; before the first replay nothing.
   const std::vector<std::pair<std::string, int>>& rewrites() const { return rewrites_; }
 
@@ -82,6 +84,7 @@ class Program {
   bool prepared_ = false;
   StoragePtr arena_;
   int64_t arena_bytes_ = 0, planned_bytes_ = 0;
+  Graphs graphs_;
 };
 
 class Recorder {

@@ -84,6 +84,14 @@ void Rewriter::replace(int i, const KernelBase* kernel, const void* args, size_t
   refer(i);
 }
 
+Span Rewriter::keep(const std::vector<ArrayRef>& refs) {
+  const size_t bytes = refs.size() * sizeof(ArrayRef);
+  program_.structs_.emplace_back(new char[bytes]);
+  std::memcpy(program_.structs_.back().get(), refs.data(), bytes);
+  return {reinterpret_cast<const ArrayRef*>(program_.structs_.back().get()),
+          static_cast<int64_t>(refs.size())};
+}
+
 void Rewriter::rename(const ArrayRef& a, const ArrayRef& b) {
   StorageRef *from = a.storage, *to = b.storage;
   std::vector<int> moved = std::move(uses_[static_cast<Storage*>(from)]);

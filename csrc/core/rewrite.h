@@ -52,6 +52,8 @@ class Rewriter {
   void replace(int i, const KernelBase* kernel, const Args& args) {
     replace(i, kernel, &args, sizeof(Args));
   }
+  // References for a span of a new call, kept as long as the program.
+  Span keep(const std::vector<ArrayRef>& refs);
   // Puts a chain in the place of the first of these calls; the others go.
   void make_chain(const std::vector<int>& members, Chain chain);
 

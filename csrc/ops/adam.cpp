@@ -23,7 +23,7 @@ static void step(const std::vector<Array>& params, const std::vector<Array>& gra
   if (params.empty()) return;
   auto p = references(params, Access::InOut), g = references(grads, Access::In),
        m = references(first, Access::InOut), v = references(second, Access::InOut);
-  adam_step({in(hyper), inout(steps), span(p), span(g), span(m), span(v)});
+  adam_step({in(hyper), inout(steps), span(p), span(g), span(m), span(v), {}, {}});
 }
 
 RV_BIND(m) { m.def("adam_step", &step, RV_NOGIL); }

@@ -17,7 +17,10 @@ struct AdamArgs {
   Span grads;   // In
   Span first;   // InOut: m; not read at step 0
   Span second;  // InOut: v; not read at step 0
-  static constexpr int kArrays = 2, kSpans = 4;
+  // A captured step may give a gradient as two vectors, whose outer product it is (step_impl.h);
+  // otherwise these are empty.
+  Span rows, columns;  // In
+  static constexpr int kArrays = 2, kSpans = 6;
 };
 RV_DECLARE_KERNEL(adam_step, AdamArgs)
 

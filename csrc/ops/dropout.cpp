@@ -15,6 +15,7 @@ std::tuple<Array, Array> forward(const Array& x, const Array& p, const Array& st
   check_floating("dropout", x, "a tensor");
   RV_CHECK(p.dtype() == DType::Float64 && p.size() == 1, "dropout", Type,
            "expected p as one float64, got ", p.dtype(), " of shape ", p.shape());
+  if (!x.is_meta()) check_same_device("dropout", {&x, &p});
   Array y = Array::empty_like(x), mask = Array::empty_like(x, DType::UInt8);
   if (y.size() > 0 && !x.is_meta()) dropout({in(x), in(p), out(y), out(mask), inout(state)});
   return {y, mask};

@@ -64,6 +64,47 @@ struct LstmBackwardArgs {
 };
 RV_DECLARE_KERNEL(lstm_backward, LstmBackwardArgs)
 
+// Layer-normalized (Ba, Kiros and Hinton 2016): norm(v) = (v - mean) / sqrt(variance + eps) over
+// the features of a row. The gates see gain_x norm(W_ih x_t) + gain_h norm(W_hh h_(t-1)) + b_ih +
+// b_hh (and peepholes), and h_t = o tanh(gain_c norm(c_t) + shift_c). The backward needs what was
+// normalized, and by which factors, besides.
+struct LstmNormArgs {
+  In x, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, h0, c0, lengths;  // as above
+  In gain_x;                                                                           // (G H)
+  In gain_h;                                                                           // (G H)
+  In gain_c;                                                                           // (H)
+  In shift_c;                                                                          // (H)
+  Out y, hn, cn, gates, c;                                                             // as above
+  Out by_x;       // (T, N, G H): norm(W_ih x)
+  Out by_h;       // (T, N, G H): norm(W_hh h); zero past a row's end
+  Out by_c;       // (T, N, H): norm(c), likewise
+  Out factors;    // (3, T, N): 1 / sqrt(variance + eps) of these
+  Out workspace;  // lstm_workspace elements
+  int64_t gate_count;
+  double eps;
+  bool reverse;
+  static constexpr int kArrays = 24, kSpans = 0;
+};
+RV_DECLARE_KERNEL(lstm_norm, LstmNormArgs)
+
+struct LstmNormBackwardArgs {
+  In dy, dhn, dcn;  // as above
+  In x, weight_ih, weight_hh, weight_hr, peephole, h0, c0, lengths, gain_x, gain_h, gain_c, shift_c;
+  In y, gates, c, by_x, by_h, by_c, factors;                     // as the forward left them
+  Out dx, dweight_ih, dweight_hh, dbias, dweight_hr, dpeephole;  // as above
+  Out dgain_x, dgain_h, dgain_c, dshift_c;                       // optional too
+  Out dh0, dc0;                                                  // as above
+  Out dgates;                 // (T, N, G H): of the gates' arguments, in the end of W_ih x
+  Out dby_h;                  // (T, N, G H): of W_hh h
+  Out dinner;                 // (T, N, H): of what the outer tanh is applied to
+  Out dh, hidden, workspace;  // as above
+  int64_t gate_count;
+  double eps;
+  bool reverse;
+  static constexpr int kArrays = 40, kSpans = 0;
+};
+RV_DECLARE_KERNEL(lstm_norm_backward, LstmNormBackwardArgs)
+
 // Both packed weights, biases or gathered gradients, a hidden state and two output states.
 static constexpr int64_t lstm_workspace(int64_t n, int64_t h, int64_t r, int64_t gates) {
   return gates * (h + 16) * (r + 17) + (r + 16) * (h + 16) + n * (gates * h + h + 2 * r) + 128;

@@ -1,6 +1,7 @@
 #include "ops/lstm.h"
 
-#include "ops/recurrent_impl.h"
+#include "ops/lstm_impl.h"
+#include "ops/lstm_norm_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -137,13 +138,7 @@ void forward(const LstmArgs& args) {
       panels.run(state, row, count, parallel, cell);
       if (!weight_hr) continue;
       projection.run(hidden, units, row, count, parallel,
-                     [&](int64_t n, int64_t column, auto lanes, Vec<T> h) RV_LAMBDA {
-                       const int64_t i = n * width + column;
-                       const bool active = walk.takes_part(n, t);
-                       (active ? h : Vec<T>::zero()).store(out + i, lanes);
-                       if (next)
-                         (active ? h : Vec<T>::load(state + i, lanes)).store(next + i, lanes);
-                     });
+                     Project<T>{walk, t, width, out, state, next});
     }
   });
   gather_last(walk, y, h0, rows, width, data<T>(args.hn));
@@ -224,26 +219,6 @@ void recompute_hidden(const T* gates, const T* c, int64_t rows, int64_t units, T
   });
 }
 
-// Peephole weights see c_(t-1) in i and f, c_t in o.
-template <class T, int G>
-void peephole_gradient(const Walk& walk, int64_t rows, int64_t units, const T* dgates, const T* c,
-                       const T* c0, T* to) {
-  using K = Gate<G>;
-  for (int p = 0; p < K::kPeepholes; ++p) {
-    const bool sees_new = p == K::kPeepholes - 1;
-    const int k = sees_new ? K::kOutput : p;
-    column_sums<T>(walk.steps * rows, units, to + p * units,
-                   [&](int64_t row, int64_t unit, int64_t lanes) RV_LAMBDA {
-                     const int64_t n = row % rows, step = row / rows, t = walk.time(step);
-                     const T* const from = sees_new   ? c + t * rows * units
-                                           : step > 0 ? c + walk.time(step - 1) * rows * units
-                                                      : c0;
-                     return Vec<T>::load(dgates + ((t * rows + n) * G + k) * units + unit, lanes) *
-                            load_or_zero(from, n * units + unit, lanes);
-                   });
-  }
-}
-
 template <class T, int G>
 void backward(const LstmBackwardArgs& args) {
   const Sizes<T, G> size(args.x, args.weight_ih, args.weight_hh);
@@ -279,18 +254,11 @@ void backward(const LstmBackwardArgs& args) {
                                     dc,
                                     dgates + t * rows * G * units,
                                     peephole};
-      // All of dL/dh_t, for a row that takes part.
-      const auto arrive = [&](int64_t n, int64_t i, auto lanes, Vec<T>& dh) RV_LAMBDA {
-        dh += Vec<T>::load(carried + i, lanes);
-        const bool active = walk.takes_part(n, t);
-        (active ? Vec<T>::zero() : dh).store(carried + i, lanes);
-        if (active) dh += load_or_zero(dy, t * rows * width + i, lanes);
-        return active;
-      };
+      const Arrive<T> arrive{walk, t, width, dy, carried, rows};
       if (!weight_hr) {
         panels.run(later, G * units, row, count, parallel,
                    [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
-                     if (arrive(n, n * units + unit, lanes, dh)) {
+                     if (arrive.add(n, n * units + unit, lanes, dh)) {
                        cell(n, unit, lanes, dh);
                      } else {
                        cell.skip(n, unit, lanes);
@@ -298,12 +266,7 @@ void backward(const LstmBackwardArgs& args) {
                    });
       } else {
         T* const total = projected + t * rows * width;
-        panels.run(later, G * units, row, count, parallel,
-                   [&](int64_t n, int64_t column, auto lanes, Vec<T> dh) RV_LAMBDA {
-                     const int64_t i = n * width + column;
-                     if (!arrive(n, i, lanes, dh)) dh = Vec<T>::zero();
-                     dh.store(total + i, lanes);
-                   });
+        panels.run(later, G * units, row, count, parallel, ArriveAt<T>{arrive, total});
         projection.run(total, width, row, count, parallel,
                        [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
                          if (walk.takes_part(n, t)) {
@@ -315,13 +278,7 @@ void backward(const LstmBackwardArgs& args) {
       }
       later = cell.dgates;
     }
-    if (dh0) {
-      panels.run(later, G * units, row, count, parallel,
-                 [&](int64_t n, int64_t column, auto lanes, Vec<T> dh) RV_LAMBDA {
-                   const int64_t i = n * width + column;
-                   (dh + Vec<T>::load(carried + i, lanes)).store(dh0 + i, lanes);
-                 });
-    }
+    if (dh0) panels.run(later, G * units, row, count, parallel, Start<T>{width, carried, dh0});
   });
 
   const int64_t all = size.steps * rows;
@@ -347,7 +304,7 @@ void backward(const LstmBackwardArgs& args) {
                        false);
   }
   if (args.dpeephole.storage) {
-    peephole_gradient<T, G>(walk, rows, units, dgates, c, c0, data<T>(args.dpeephole));
+    peephole_gradient<T>(walk, rows, G, units, dgates, c, c0, data<T>(args.dpeephole));
   }
 }
 
@@ -383,6 +340,14 @@ void lstm(const LstmArgs& args) {
 
 void lstm_backward(const LstmBackwardArgs& args) {
   args.x.dtype == DType::Float64 ? backward_of<double>(args) : backward_of<float>(args);
+}
+
+void lstm_norm(const LstmNormArgs& args) {
+  args.x.dtype == DType::Float64 ? norm_forward<double>(args) : norm_forward<float>(args);
+}
+
+void lstm_norm_backward(const LstmNormBackwardArgs& args) {
+  args.x.dtype == DType::Float64 ? norm_backward<double>(args) : norm_backward<float>(args);
 }
 
 }  // namespace ranvier::RV_ISA

@@ -20,7 +20,7 @@ static void step(const std::vector<Array>& params, const std::vector<Array>& gra
   if (params.empty()) return;
   auto p = references(params, Access::InOut), g = references(grads, Access::In),
        v = references(buffers, Access::InOut);
-  sgd_step({in(hyper), inout(steps), span(p), span(g), span(v)});
+  sgd_step({in(hyper), inout(steps), span(p), span(g), span(v), {}, {}});
 }
 
 RV_BIND(m) { m.def("sgd_step", &step, RV_NOGIL); }

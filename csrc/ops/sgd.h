@@ -15,7 +15,10 @@ struct SgdArgs {
   Span params;   // InOut
   Span grads;    // In
   Span buffers;  // InOut, or empty without momentum
-  static constexpr int kArrays = 2, kSpans = 3;
+  // A captured step may give a gradient as two vectors, whose outer product it is (step_impl.h);
+  // otherwise these are empty.
+  Span rows, columns;  // In
+  static constexpr int kArrays = 2, kSpans = 5;
 };
 RV_DECLARE_KERNEL(sgd_step, SgdArgs)
 

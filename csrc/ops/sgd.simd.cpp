@@ -6,8 +6,8 @@ namespace ranvier::RV_ISA {
 namespace {
 
 template <class T>
-void step(const ArrayRef& p, const ArrayRef& g, const ArrayRef* buffer, const double* hyper,
-          bool first) {
+void step(const SgdArgs& args, const double* hyper, bool first, int64_t i, int64_t from,
+          int64_t to) {
   using V = Vec<T>;
   V lr(static_cast<T>(hyper[0])), momentum(static_cast<T>(hyper[1]));
   V fresh(static_cast<T>(1 - hyper[2])), decay(static_cast<T>(hyper[3]));
@@ -17,11 +17,14 @@ void step(const ArrayRef& p, const ArrayRef& g, const ArrayRef* buffer, const do
     V g = v[1] * sign;
     return decays ? fma(decay, v[0], g) : g;
   };
-  if (!buffer || hyper[1] == 0) {
-    for_each_element<T, 2>({&p, &g}, [&](V* v) RV_LAMBDA { v[0] = fnma(lr, gradient(v), v[0]); });
+  const ArrayRef *p = &args.params.items[i], *g = &args.grads.items[i];
+  const OuterGradient outer = outer_gradient(args.rows, args.columns, i);
+  if (args.buffers.count == 0 || hyper[1] == 0) {
+    for_each_element<T, 2>({p, g}, outer, from, to,
+                           [&](V* v) RV_LAMBDA { v[0] = fnma(lr, gradient(v), v[0]); });
     return;
   }
-  for_each_element<T, 3>({&p, &g, buffer}, [&](V* v) RV_LAMBDA {
+  for_each_element<T, 3>({p, g, &args.buffers.items[i]}, outer, from, to, [&](V* v) RV_LAMBDA {
     V g = gradient(v);
     v[2] = first ? g : fma(momentum, v[2], fresh * g);
     v[0] = fnma(lr, nesterov ? fma(momentum, v[2], g) : v[2], v[0]);
@@ -33,16 +36,12 @@ void step(const ArrayRef& p, const ArrayRef& g, const ArrayRef* buffer, const do
 void sgd_step(const SgdArgs& args) {
   const double* hyper = data<double>(args.hyper);
   int64_t* steps = data<int64_t>(args.steps);
-  for (int64_t i = 0; i < args.params.count; ++i) {
-    const ArrayRef &p = args.params.items[i], &g = args.grads.items[i];
-    const ArrayRef* buffer = args.buffers.count ? &args.buffers.items[i] : nullptr;
-    int64_t& taken = steps[i * args.steps.strides[0]];
-    if (p.dtype == DType::Float64)
-      step<double>(p, g, buffer, hyper, taken == 0);
-    else
-      step<float>(p, g, buffer, hyper, taken == 0);
-    ++taken;
-  }
+  const int64_t stride = args.steps.strides[0];
+  for_each_share(args.params, [&](int64_t i, int64_t from, int64_t to) {
+    auto run = args.params.items[i].dtype == DType::Float64 ? &step<double> : &step<float>;
+    run(args, hyper, steps[i * stride] == 0, i, from, to);
+  });
+  for (int64_t i = 0; i < args.params.count; ++i) ++steps[i * stride];
 }
 
 }  // namespace ranvier::RV_ISA

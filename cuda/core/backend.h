@@ -32,14 +32,31 @@ void copy(const Place&, void* to, const void* from, int64_t bytes);
 void synchronize(const Place&);
 void option(const std::string& name, const std::string& value);
 
-// A kernel that meets a wrong index says so here and goes on; whoever waits for the device next
-// raises it. Memory that host and devices share.
+// Steps as graphs: see DeviceLibrary. Between begin and end, `place` and workspace are the graph's.
+void graph_begin(int device);
+void* graph_end(int device, bool keep);  // null where it is thrown away
+void graph_launch(const Place&, void* graph);
+void graph_release(const Place&, void* graph);
+void stamp(const Place&, int64_t index);
+int64_t elapsed(const Place&, int64_t from, int64_t to);
+
+// Lets the core give back what it keeps on a device, before an allocation is tried once more.
+void relieve(int device);
+// A child of fork cannot use its parent's GPU: raises that. Every use of a device comes by here.
+void check_process();
+
+// A kernel that meets a wrong index or value says so here and goes on; whoever waits for the device
+// next raises it. Memory that host and devices share.
 struct IndexFlag {
   int raised;  // 0, or 1 once somebody filled in the rest
-  int axis;    // -1: a class of a loss
+  int axis;    // or one of those below
   int64_t value, low, high, position;
+  double number;
   const char* op;  // host address, only passed through by kernels
 };
+constexpr int kWrongClass = -1;   // of a loss
+constexpr int kWrongWeight = -2;  // of a drawing: `number` in row `position`
+constexpr int kFewWeights = -3;   // `value` of the weights in row `position` are above 0, not `low`
 IndexFlag* index_flag();
 void raise_index_error();  // and forget it
 

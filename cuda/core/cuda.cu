@@ -1,40 +1,107 @@
 // The machine below the library: CUDA's runtime, linked statically. See backend.h.
-#include <unistd.h>
-
+#include <algorithm>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "core/check.h"
 #include "cuda/core/backend.h"
 #include "cuda/core/cuda.h"
+#include "cuda/core/failure.h"
 
 namespace ranvier::backend {
 namespace {
 
+Failure failure_of(cudaError_t code) {
+  switch (code) {
+    case cudaErrorMemoryAllocation:
+      return Failure::Memory;
+    case cudaErrorInsufficientDriver:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+      return Failure::Driver;
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidKernelImage:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorInvalidDeviceFunction:
+      return Failure::Architecture;
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContextIsDestroyed:
+      return Failure::Lost;
+    case cudaErrorDevicesUnavailable:
+      return Failure::Busy;
+    default:
+      return Failure::Other;
+  }
+}
+
 void check(cudaError_t code, const char* what) {
   if (code == cudaSuccess) return;
   cudaGetLastError();  // the next call starts clean, where the context survived
-  const bool memory = code == cudaErrorMemoryAllocation;
-  const char* cure =
-      code == cudaErrorInsufficientDriver ? " - install a driver for CUDA 13 (580 or newer)"
-      : code == cudaErrorNoKernelImageForDevice
-          ? " - this GPU is older than compute capability 8.0, the least that ranvier is built for"
-      : code == cudaErrorIllegalAddress || code == cudaErrorLaunchFailure
-          ? " - the process has lost the GPU: save what is on the cpu and start again"
-          : "";
-  fail(what, memory ? ErrorKind::Memory : ErrorKind::Runtime, cudaGetErrorString(code), cure);
+  raise_failure(failure_of(code), what, cudaGetErrorString(code));
 }
+
+// The oldest compute capability that the library has code for.
+constexpr int kOldest = 80;
+
+__global__ void probe_kernel() {}
 
 struct State {
   bool ready = false;
   cudaStream_t stream = nullptr;
+  std::vector<cudaEvent_t> stamps;
 };
 constexpr int kMostDevices = 64;
 State g_states[kMostDevices];
 std::mutex g_lock;
-int g_process = 0;  // a child of fork cannot use its parent's context
+
+struct Block {
+  void* data;
+  int64_t bytes;
+};
+struct Graph {
+  cudaGraphExec_t exec = nullptr;
+  std::vector<Block> workspace;  // of its kernels, its own as long as it lives
+  ~Graph() {
+    if (exec) cudaGraphExecDestroy(exec);
+    for (const Block& b : workspace) cudaFree(b.data);
+  }
+};
+// What this thread writes down: a stream of its own, so that other threads go on as they were.
+struct Writing {
+  int device;
+  cudaStream_t stream = nullptr;
+  std::vector<Block> free;
+  std::unique_ptr<Graph> graph;
+  ~Writing() {
+    if (stream) cudaStreamDestroy(stream);
+  }
+};
+thread_local std::unique_ptr<Writing> t_writing;
 
 #define RV_TEXT_(x) #x
 #define RV_TEXT(x) RV_TEXT_(x)
+
+cudaStream_t stream_of(const Place& p) { return static_cast<cudaStream_t>(p.stream); }
+
+bool writes(const Place& p) { return t_writing && p.stream == t_writing->stream; }
+
+int capability(int device) {
+  int major = 0, minor = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cuda");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cuda");
+  return 10 * major + minor;
+}
 
 }  // namespace
 
@@ -46,40 +113,49 @@ const bool kExact = false;
 int devices() {
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
-  if (code == cudaErrorNoDevice) return 0;
+  if (code == cudaErrorNoDevice || (code == cudaSuccess && count == 0)) {
+    cudaGetLastError();
+    fail("cuda", ErrorKind::Runtime,
+         "the driver shows no GPU - see `nvidia-smi` and CUDA_VISIBLE_DEVICES");
+  }
   check(code, "cuda");
+  // The first one stands for "cuda", and decides whether it can be used.
+  if (const int found = capability(0); found < kOldest)
+    raise_failure(Failure::Architecture, "cuda",
+                  text("expected a GPU of compute capability ", kOldest / 10, ".", kOldest % 10,
+                       " or higher, got one of ", found / 10, ".", found % 10));
   return count;
 }
 
 std::string describe(int device) {
   cudaDeviceProp p{};
   check(cudaGetDeviceProperties(&p, device), "cuda");
-  int driver = 0;
+  int driver = 0, runtime = 0;
   check(cudaDriverGetVersion(&driver), "cuda");
+  check(cudaRuntimeGetVersion(&runtime), "cuda");
   return text(p.name, ", ", p.totalGlobalMem >> 20, " MiB, compute capability ", p.major, '.',
-              p.minor, ", driver for CUDA ", driver / 1000, '.', driver % 1000 / 10);
+              p.minor, ", driver for CUDA ", driver / 1000, '.', driver % 1000 / 10,
+              ", built with CUDA ", runtime / 1000, '.', runtime % 1000 / 10);
 }
 
 Place place(int device) {
+  if (t_writing && t_writing->device == device) return {device, t_writing->stream};
   RV_CHECK(device < kMostDevices, "cuda", Runtime, "expected a device below ", kMostDevices,
            ", got ", device);
   std::lock_guard guard(g_lock);
-  const int process = static_cast<int>(getpid());
-  if (!g_process) g_process = process;
-  RV_CHECK(g_process == process, "cuda", Runtime,
-           "expected the process that used the GPU first, got a child of it - start workers with "
-           "the method 'spawn', or use the GPU in the workers only");
   State& s = g_states[device];
   if (!s.ready) {
     const int count = devices();
     RV_CHECK(device < count, "cuda", Runtime, "expected a device from cuda:0 to cuda:", count - 1,
              ", got cuda:", device);
     check(cudaSetDevice(device), "cuda");
-    check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "cuda");
+    cudaFuncAttributes attributes{};  // is there code for this GPU?
+    check(cudaFuncGetAttributes(&attributes, probe_kernel), "cuda");
     cudaMemPool_t pool;  // workspace is kept, not given back after each kernel
     check(cudaDeviceGetDefaultMemPool(&pool, device), "cuda");
     uint64_t keep = UINT64_MAX;
     check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "cuda");
+    check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "cuda");
     s.ready = true;
   }
   check(cudaSetDevice(device), "cuda");
@@ -88,30 +164,70 @@ Place place(int device) {
 
 void finish(const Place&) { check(cudaPeekAtLastError(), "cuda"); }
 
+// Lets the device's own pool of workspace go: what its kernels still use is kept.
+static void empty_pool(const Place& p) {
+  cudaMemPool_t pool;
+  if (!writes(p)) cudaStreamSynchronize(stream_of(p));
+  if (cudaDeviceGetDefaultMemPool(&pool, p.device) == cudaSuccess) cudaMemPoolTrimTo(pool, 0);
+  cudaGetLastError();
+}
+
 void* allocate(int device, int64_t bytes) {
-  place(device);
-  void* p = nullptr;
-  check(cudaMalloc(&p, static_cast<size_t>(bytes > 0 ? bytes : 1)), "allocate");
-  return p;
+  const Place p = place(device);
+  const size_t size = static_cast<size_t>(bytes > 0 ? bytes : 1);
+  void* data = nullptr;
+  if (cudaMalloc(&data, size) == cudaSuccess) return data;
+  cudaGetLastError();
+  empty_pool(p);
+  check(cudaMalloc(&data, size), "allocate");
+  return data;
 }
 void release(int device, void* data) {
   place(device);
   check(cudaFree(data), "release");
 }
+
+// While a graph is written down its workspace is plain memory of its own: kernels of one stream
+// take turns with it, as they do with that of the pool.
+static void* take_workspace(Writing& w, int64_t bytes) {
+  Block* best = nullptr;
+  for (Block& b : w.free)
+    if (b.bytes >= bytes && (!best || b.bytes < best->bytes)) best = &b;
+  if (best) {
+    void* data = best->data;
+    *best = w.free.back();
+    w.free.pop_back();
+    return data;
+  }
+  void* data = allocate(w.device, bytes);
+  w.graph->workspace.push_back({data, bytes});
+  return data;
+}
+
 void* allocate_scratch(const Place& p, int64_t bytes) {
+  if (writes(p)) return take_workspace(*t_writing, bytes);
+  const size_t size = static_cast<size_t>(bytes);
   void* data = nullptr;
-  check(cudaMallocAsync(&data, static_cast<size_t>(bytes), static_cast<cudaStream_t>(p.stream)),
-        "allocate");
+  if (cudaMallocAsync(&data, size, stream_of(p)) == cudaSuccess) return data;
+  cudaGetLastError();
+  relieve(p.device);
+  empty_pool(p);
+  check(cudaMallocAsync(&data, size, stream_of(p)), "allocate");
   return data;
 }
 void release_scratch(const Place& p, void* data) {
+  if (writes(p)) {
+    for (const Block& b : t_writing->graph->workspace)
+      if (b.data == data) t_writing->free.push_back(b);
+    return;
+  }
   // Called by destructors: a failure here shows in the next call that checks.
-  cudaFreeAsync(data, static_cast<cudaStream_t>(p.stream));
+  cudaFreeAsync(data, stream_of(p));
 }
 
 void copy(const Place& p, void* to, const void* from, int64_t bytes) {
-  auto stream = static_cast<cudaStream_t>(p.stream);
-  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream), "copy");
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream_of(p)),
+        "copy");
   cudaPointerAttributes a{}, b{};
   check(cudaPointerGetAttributes(&a, to), "copy");
   check(cudaPointerGetAttributes(&b, from), "copy");
@@ -119,8 +235,69 @@ void copy(const Place& p, void* to, const void* from, int64_t bytes) {
 }
 
 void synchronize(const Place& p) {
-  check(cudaStreamSynchronize(static_cast<cudaStream_t>(p.stream)), "synchronize");
+  check(cudaStreamSynchronize(stream_of(p)), "synchronize");
   raise_index_error();
+}
+
+void graph_begin(int device) {
+  place(device);
+  RV_CHECK(!t_writing, "capture", Runtime, "expected one graph at a time in a thread");
+  auto w = std::make_unique<Writing>();
+  w->device = device;
+  w->graph = std::make_unique<Graph>();
+  check(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), "capture");
+  // Relaxed: workspace may be allocated on the way.
+  check(cudaStreamBeginCapture(w->stream, cudaStreamCaptureModeRelaxed), "capture");
+  t_writing = std::move(w);
+}
+
+void* graph_end(int device, bool keep) {
+  RV_CHECK(t_writing && t_writing->device == device, "capture", Runtime,
+           "expected a graph that was begun");
+  const std::unique_ptr<Writing> w = std::move(t_writing);  // gone, whatever happens below
+  cudaGraph_t graph = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(w->stream, &graph);
+  if (!keep) {
+    cudaGetLastError();
+    if (graph) cudaGraphDestroy(graph);
+    return nullptr;
+  }
+  check(ended, "capture");
+  const cudaError_t made = cudaGraphInstantiate(&w->graph->exec, graph, 0);
+  cudaGraphDestroy(graph);
+  check(made, "capture");
+  return w->graph.release();
+}
+
+void graph_launch(const Place& p, void* graph) {
+  check(cudaGraphLaunch(static_cast<Graph*>(graph)->exec, stream_of(p)), "capture");
+}
+
+void graph_release(const Place& p, void* graph) {
+  cudaStreamSynchronize(stream_of(p));  // it may be running
+  delete static_cast<Graph*>(graph);
+}
+
+void stamp(const Place& p, int64_t index) {
+  std::vector<cudaEvent_t>& stamps = g_states[p.device].stamps;
+  while (static_cast<int64_t>(stamps.size()) <= index) {
+    cudaEvent_t event;
+    check(cudaEventCreate(&event), "profile");
+    stamps.push_back(event);
+  }
+  check(cudaEventRecord(stamps[static_cast<size_t>(index)], stream_of(p)), "profile");
+}
+
+int64_t elapsed(const Place& p, int64_t from, int64_t to) {
+  const std::vector<cudaEvent_t>& stamps = g_states[p.device].stamps;
+  const auto size = static_cast<int64_t>(stamps.size());
+  RV_CHECK(from < size && to < size, "profile", Runtime, "expected times that were noted");
+  check(cudaEventSynchronize(stamps[static_cast<size_t>(to)]), "profile");
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, stamps[static_cast<size_t>(from)],
+                             stamps[static_cast<size_t>(to)]),
+        "profile");
+  return static_cast<int64_t>(static_cast<double>(milliseconds) * 1e6);
 }
 
 IndexFlag* index_flag() {

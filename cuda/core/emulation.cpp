@@ -1,4 +1,4 @@
-// The fibers, the watched shared memory and the guarded device memory of the emulation.
+// The fibers and the watched shared memory of the emulation; its device is emulated_device.cpp.
 #include "cuda/core/emulation.h"
 
 #include <setjmp.h>
@@ -19,9 +19,8 @@
 #include <vector>
 
 #include "core/check.h"
-#include "core/device_abi.h"
 #include "cuda/core/async.h"
-#include "cuda/core/backend.h"
+#include "cuda/core/emulated_device.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -57,9 +56,11 @@ rv_emulation_switch:
 #endif
 
 namespace ranvier::emulation {
+
+Schedule g_schedule;
+
 namespace {
 
-constexpr size_t kPage = 4096;
 constexpr size_t kStackBytes = 128 * 1024;  // and a guard page below
 
 #if defined(__x86_64__)
@@ -124,6 +125,7 @@ struct Machine {
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   int threads = 0, arrived = 0, done = 0;
+  int large = 0;     // bytes of the large shared array
   int current = -1;  // the running fiber
   Context scheduler;
   uint32_t block_epoch = 0;
@@ -142,11 +144,6 @@ Machine& machine() {
   static auto* m = new Machine;
   return *m;
 }
-
-enum class Order { Forward, Reverse, Shuffled };
-Order g_order = Order::Forward;
-uint64_t g_seed = 0;
-bool g_late_copies = false;
 
 std::string where(const Machine& m) {
   std::string s =
@@ -249,13 +246,13 @@ void resume(Machine& m, int i) {
 }
 
 void reorder(Machine& m, std::vector<int64_t>& order) {
-  if (g_order == Order::Shuffled) std::shuffle(order.begin(), order.end(), m.random);
+  if (g_schedule.order == Order::Shuffled) std::shuffle(order.begin(), order.end(), m.random);
 }
 
 std::vector<int64_t> sequence(Machine& m, int64_t n) {
   std::vector<int64_t> order(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i)
-    order[static_cast<size_t>(i)] = g_order == Order::Reverse ? n - 1 - i : i;
+    order[static_cast<size_t>(i)] = g_schedule.order == Order::Reverse ? n - 1 - i : i;
   reorder(m, order);
   return order;
 }
@@ -287,47 +284,7 @@ void run_block(Machine& m) {
   }
 }
 
-// ---- Device memory
-// -------------------------------------------------------------------------------
-
-// Device addresses lie in a reserved range that nobody can touch; `kSpan` bytes above each lies the
-// memory itself, which only kernels and copies look for. A block ends where its last page ends,
-// with an unreadable page behind it.
-constexpr int64_t kSpan = int64_t{1} << 40;
-
-struct Heap {
-  std::mutex lock;
-  char* base = nullptr;
-  int64_t used = 0;
-  std::map<int64_t, int64_t> live;               // offset of the data -> bytes
-  std::map<int64_t, std::vector<int64_t>> free;  // pages -> offsets of the first page
-};
-Heap& heap() {
-  static auto* h = new Heap;
-  return *h;
-}
-
-int64_t pages_of(int64_t bytes) {
-  return std::max<int64_t>(1, (bytes + static_cast<int64_t>(kPage) - 1) / kPage);
-}
-
-std::string about(const void* address) {
-  Heap& h = heap();
-  const int64_t at = static_cast<const char*>(address) - h.base - kSpan;
-  auto text_of = [](int64_t n, int64_t size, const char* side) {
-    return text("an access ", n, " bytes ", side, " an array of ", size, " bytes");
-  };
-  auto after = h.live.upper_bound(at);
-  if (after != h.live.begin()) {
-    auto before = std::prev(after);
-    const int64_t past = at - (before->first + before->second);
-    if (past >= 0 && past < 4 * static_cast<int64_t>(kPage))
-      return text_of(past, before->second, "past the end of");
-  }
-  if (after != h.live.end() && after->first - at < 4 * static_cast<int64_t>(kPage))
-    return text_of(after->first - at, after->second, "before the start of");
-  return "an access to memory that is no device array, or is one no more";
-}
+// ---- Faults -------------------------------------------------------------------------------------
 
 void on_fault(int signal, siginfo_t* info, void*) {
   Machine& m = machine();
@@ -337,7 +294,7 @@ void on_fault(int signal, siginfo_t* info, void*) {
     sigaction(signal, &usual, nullptr);
     return;
   }
-  report(m, about(info->si_addr));
+  report(m, about_address(info->si_addr));
   siglongjmp(m.fault, 1);
 }
 
@@ -529,7 +486,7 @@ void copy_later(const Segment& s, int64_t i, const void* from, int64_t count) {
   Machine& m = machine();
   trace(s, i + count - 1, "a copy");
   const Pending p{&s, i, count, from};
-  if (!g_late_copies) return land(p);
+  if (!g_schedule.late_copies) return land(p);
   // Until it lands nobody may read what was there, nor anything else.
   for (int64_t k = i; k < i + count; ++k) {
     note_write(s, k);
@@ -553,7 +510,13 @@ void wait_groups(int newest) {
   }
 }
 
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context) {
+void check_large(int64_t bytes, Site site) {
+  if (bytes != machine().large)
+    stop("the large shared array at %s has %lld bytes, the launch brought %d",
+         name_of(site).c_str(), static_cast<long long>(bytes), machine().large);
+}
+
+void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context, int large) {
   Machine& m = machine();
   std::lock_guard guard(m.lock);
   const int64_t threads = int64_t{block.x} * block.y * block.z;
@@ -565,12 +528,13 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
            Runtime, "emulation: a launch needs 1 to 2^31-1, 65535, 65535 blocks, got ", grid.x,
            ", ", grid.y, ", ", grid.z);
   m.kernel = kernel;
+  m.large = large;
   m.body = body;
   m.argument = context;
   m.threads = static_cast<int>(threads);
   m.error.clear();
   m.current = -1;
-  m.random.seed(g_seed);
+  m.random.seed(g_schedule.seed);
   blockDim = block;
   gridDim = grid;
   const std::vector<int64_t> order = sequence(m, blocks);
@@ -596,8 +560,6 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
   }
 }
 
-void* reach(void* address) { return static_cast<char*>(address) + kSpan; }
-
 }  // namespace ranvier::emulation
 
 void __syncwarp(uint32_t mask, const char* file, int line) {
@@ -621,112 +583,3 @@ uint32_t __ballot_sync(uint32_t mask, int predicate, const char* file, int line)
     if ((mask >> l & 1) && e.value[l][0]) votes |= 1u << l;
   return votes;
 }
-
-// ---- What the library offers
-// ---------------------------------------------------------------------
-
-namespace ranvier::backend {
-using emulation::heap;
-using emulation::kPage;
-using emulation::kSpan;
-
-const char* const kFlavor = "emulation";
-const char* const kBuilt = "CUDA kernels compiled for the host";
-const bool kExact = true;
-
-int devices() { return 2; }  // the second is there to test tensors on two devices in one op
-
-std::string describe(int) { return "emulated on the host, for tests"; }
-
-Place place(int device) { return {device, nullptr}; }
-
-void finish(const Place&) { raise_index_error(); }
-
-void* allocate(int, int64_t bytes) {
-  emulation::Heap& h = heap();
-  std::lock_guard guard(h.lock);
-  if (!h.base) {
-    void* p =
-        mmap(nullptr, 2 * kSpan, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    RV_CHECK(p != MAP_FAILED, "emulation", Memory, "2 TB of addresses could not be reserved");
-    h.base = static_cast<char*>(p);
-  }
-  const int64_t pages = emulation::pages_of(bytes), page = static_cast<int64_t>(kPage);
-  std::vector<int64_t>& free = h.free[pages];
-  int64_t first;
-  if (free.size() > 16) {  // the oldest: what was freed just now stays out of reach for a while
-    first = free.front();
-    free.erase(free.begin());
-  } else {
-    first = h.used;
-    RV_CHECK(first + (pages + 1) * page <= kSpan, "emulation", Memory,
-             "the addresses that were reserved are used up");
-    h.used += (pages + 1) * page;
-  }
-  char* memory = h.base + kSpan + first;
-  RV_CHECK(mprotect(memory, static_cast<size_t>(pages * page), PROT_READ | PROT_WRITE) == 0,
-           "emulation", Memory, "the host has no memory for ", bytes, " bytes");
-  memset(memory, 0xff, static_cast<size_t>(pages * page));  // NaN: nobody may rely on fresh memory
-  // Against the end, as far as the widest element (16 bytes) allows.
-  const int64_t at = first + pages * page - (bytes + 15) / 16 * 16;
-  h.live[at] = bytes;
-  return h.base + at;
-}
-
-void release(int, void* data) {
-  emulation::Heap& h = heap();
-  std::lock_guard guard(h.lock);
-  const int64_t at = static_cast<char*>(data) - h.base;
-  const int64_t bytes = h.live.at(at), pages = emulation::pages_of(bytes);
-  h.live.erase(at);
-  const int64_t first = at / static_cast<int64_t>(kPage) * static_cast<int64_t>(kPage);
-  char* memory = h.base + kSpan + (bytes == 0 ? at - static_cast<int64_t>(kPage) : first);
-  madvise(memory, static_cast<size_t>(pages) * kPage, MADV_DONTNEED);
-  mprotect(memory, static_cast<size_t>(pages) * kPage, PROT_NONE);
-  h.free[pages].push_back(memory - h.base - kSpan);
-}
-
-void* allocate_scratch(const Place& p, int64_t bytes) { return allocate(p.device, bytes); }
-void release_scratch(const Place& p, void* data) { release(p.device, data); }
-
-void copy(const Place&, void* to, const void* from, int64_t bytes) {
-  emulation::Heap& h = heap();
-  auto host = [&](const void* p) {
-    const auto at = static_cast<const char*>(p) - h.base;
-    return h.base && at >= 0 && at < kSpan ? const_cast<char*>(static_cast<const char*>(p)) + kSpan
-                                           : const_cast<void*>(p);
-  };
-  memmove(host(to), host(from), static_cast<size_t>(bytes));
-}
-
-void synchronize(const Place&) { raise_index_error(); }
-
-IndexFlag* index_flag() {
-  static IndexFlag flag;
-  return &flag;
-}
-
-void option(const std::string& name, const std::string& value) {
-  using namespace emulation;
-  if (name == "order") {
-    if (value == "forward") {
-      g_order = Order::Forward;
-    } else if (value == "reverse") {
-      g_order = Order::Reverse;
-    } else {
-      char* end = nullptr;
-      g_seed = strtoull(value.c_str(), &end, 10);
-      RV_CHECK(end && *end == 0 && !value.empty(), "emulation", Value,
-               "expected order 'forward', 'reverse' or a seed, got '", value, "'");
-      g_order = Order::Shuffled;
-    }
-  } else if (name == "copies") {
-    RV_CHECK(value == "early" || value == "late", "emulation", Value,
-             "expected copies 'early' or 'late', got '", value, "'");
-    g_late_copies = value == "late";
-  } else {
-    fail("emulation", ErrorKind::Value, "expected the option order or copies, got '", name, "'");
-  }
-}
-
-}  // namespace ranvier::backend

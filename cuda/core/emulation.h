@@ -10,7 +10,8 @@
 //   * a barrier or warp collective that not all of its threads reach, or at different places;
 //   * dependence on order: threads and blocks run forward, in reverse or shuffled by a seed
 //     (option "order"), and the results must have the same bits;
-//   * a copy that is read before it is waited for (cuda/core/async.h, option "copies").
+//   * a copy that is read before it is waited for (cuda/core/async.h, option "copies");
+//   * a number that changes from step to step and was written into a graph as a constant.
 //
 // It cannot show memory ordering across blocks, timing, registers or bank conflicts.
 #pragma once
@@ -145,11 +146,21 @@ Shared<T, N> shared(const char* file, int line) {
   return Shared<T, N>(segment(N, sizeof(T), {file, line}));
 }
 
+// The one large array: as many bytes as the launch brought.
+void check_large(int64_t bytes, Site site);
+template <class T, int64_t N>
+Shared<T, N> shared_large(const char* file, int line) {
+  check_large(N * static_cast<int64_t>(sizeof(T)), {file, line});
+  return shared<T, N>(file, line);
+}
+
 // ---- Launches
 // ------------------------------------------------------------------------------------
 
-// Runs body(context) for every thread of every block.
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context);
+// Runs body(call) for every thread of every block; or, while a graph is written down, keeps a copy
+// of the call and its arguments for the graph's replays. `large`: bytes of RV_SHARED_LARGE.
+void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
+            void* (*copy)(const void*), void (*destroy)(void*), int large);
 
 // Where the host can reach what a device address names. For kernels' arguments only.
 void* reach(void* device_address);

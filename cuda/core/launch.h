@@ -1,6 +1,8 @@
 // Starting kernels, reaching arrays from them, and workspace: what every .cu file includes.
 #pragma once
 
+#include <tuple>
+
 #include "core/args.h"
 #include "core/check.h"
 #include "cuda/core/cuda.h"
@@ -28,20 +30,41 @@ inline int64_t element_count(const ArrayRef& r) {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// launch(context, grid, block, kernel, arguments...): the only way to start a kernel.
+// launch(context, grid, block, kernel, arguments...): the only way to start a kernel. launch_large
+// also takes the bytes of its RV_SHARED_LARGE array.
+template <class... Parameters, class... Arguments>
+void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
+                  void (*kernel)(Parameters...), const Arguments&... arguments) {
+#if defined(__CUDACC__)
+  const auto check = [&](cudaError_t code) {
+    RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
+             "the launch failed: ", cudaGetErrorString(code));
+  };
+  if (shared > 48 * 1024)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  kernel<<<grid, block, static_cast<size_t>(shared),
+           static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
+  check(cudaPeekAtLastError());
+#else
+  // By value, as the arguments of a kernel are: a graph keeps them for its replays.
+  using Given = std::tuple<Parameters...>;
+  struct Call {
+    void (*kernel)(Parameters...);
+    Given given;
+  };
+  Call call{kernel, Given(static_cast<Parameters>(arguments)...)};
+  emulation::launch(
+      context.kernel, grid, block, &call,
+      [](void* c) { std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->given); },
+      [](const void* c) -> void* { return new Call(*static_cast<const Call*>(c)); },
+      [](void* c) { delete static_cast<Call*>(c); }, shared);
+#endif
+}
 template <class... Parameters, class... Arguments>
 void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
-#if defined(__CUDACC__)
-  kernel<<<grid, block, 0, static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
-  const cudaError_t code = cudaPeekAtLastError();
-  RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
-           "the launch failed: ", cudaGetErrorString(code));
-#else
-  auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  emulation::run(
-      context.kernel, grid, block, [](void* f) { (*static_cast<decltype(body)*>(f))(); }, &body);
-#endif
+  launch_large(context, grid, block, 0, kernel, arguments...);
 }
 
 // Workspace of one kernel, given back in the order of the stream. Not initialized.

@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kReduceThreads) row_kernel(Problem<T> p) {
     p.losses[at[0]] = ignored ? T(0) : value + wrong;
     p.shares[at[1]] = ignored ? T(0) : wrong + (p.classes && p.w && known ? p.w[target] : T(1));
     if (p.classes && !ignored && !known && atomicCAS(&p.flag->raised, 0, 1) == 0) {
-      p.flag->axis = -1;
+      p.flag->axis = backend::kWrongClass;
       p.flag->value = target;
       p.flag->low = 0;
       p.flag->high = length;

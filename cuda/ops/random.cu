@@ -1,6 +1,7 @@
 #include "ops/random.h"
 
 #include "cuda/core/random.h"
+#include "cuda/ops/sort_impl.h"
 
 namespace ranvier {
 namespace {
@@ -93,6 +94,115 @@ void random(const RandomArgs& a, const Context& c) {
   }
 }
 RV_DEVICE_KERNEL(random, RandomArgs, random);
+
+// ---- Drawing by weights -------------------------------------------------------------------------
+
+struct Choice {
+  int64_t rows, n, k;
+  int64_t weight_row, weight_step, uniform_row, uniform_step, choice_row, choice_step;
+  const double *weights, *uniforms;
+  int64_t* choices;
+};
+
+// A warp per row: running sums in the order of the CPU, so that both choose the same, where `sums`
+// is given; and whether the weights will do.
+__global__ void __launch_bounds__(32)
+    weigh_kernel(Choice a, int64_t least, double* sums, const char* op, backend::IndexFlag* flag) {
+  const int lane = static_cast<int>(threadIdx.x);
+  for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    double total = 0;
+    int64_t positive = 0;
+    for (int64_t first = 0; first < a.n; first += 32) {
+      const int64_t j = first + lane;
+      const double w = j < a.n ? a.weights[row * a.weight_row + j * a.weight_step] : 0.0;
+      if (!(w >= 0 && w < __builtin_huge_val()) && atomicCAS(&flag->raised, 0, 1) == 0) {
+        flag->axis = backend::kWrongWeight;
+        flag->number = w;
+        flag->position = row;
+        flag->op = op;
+      }
+      for (int from = 0; from < 32; ++from) {
+        total += __shfl_sync(0xffffffffu, w, from);
+        if (lane == from && sums && j < a.n) sums[row * a.n + j] = total;
+      }
+      for (uint32_t votes = __ballot_sync(0xffffffffu, w > 0); votes; votes &= votes - 1)
+        ++positive;
+    }
+    const bool enough = positive >= least && total < __builtin_huge_val();
+    if (lane == 0 && !enough && atomicCAS(&flag->raised, 0, 1) == 0) {
+      flag->axis = backend::kFewWeights;
+      flag->low = least;
+      flag->value = positive;
+      flag->position = row;
+      flag->op = op;
+    }
+  }
+}
+
+struct FindSum {  // the first running sum above the uniform's share of the whole
+  Choice a;
+  const double* sums;
+  __device__ void operator()(int64_t e) const {
+    const int64_t row = e / a.k, j = e % a.k;
+    const double* s = sums + row * a.n;
+    const double share = a.uniforms[row * a.uniform_row + j * a.uniform_step] * s[a.n - 1];
+    int64_t low = 0, high = a.n - 1;  // the last one, if need be
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (s[middle] > share)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    a.choices[row * a.choice_row + j * a.choice_step] = low;
+  }
+};
+
+struct WaitingTimes {  // see ChoiceArgs: the first k are drawn
+  Choice a;
+  uint64_t* keys;
+  __device__ void operator()(int64_t e) const {
+    const int64_t row = e / a.n, j = e % a.n;
+    const double w = a.weights[row * a.weight_row + j * a.weight_step];
+    const double u = a.uniforms[row * a.uniform_row + j * a.uniform_step];
+    keys[e] = sorting::key_of(w > 0 ? -log(1 - u) / w : __builtin_huge_val());
+  }
+};
+
+struct TakePlaces {
+  Choice a;
+  sorting::Runs found;
+  __device__ void operator()(int64_t e) const {
+    const int64_t row = e / a.k, j = e % a.k;
+    a.choices[row * a.choice_row + j * a.choice_step] = found.places[row * found.lane + j];
+  }
+};
+
+void multinomial(const ChoiceArgs& args, const Context& c) {
+  const ArrayRef &w = args.weights, &u = args.uniforms, &y = args.choices;
+  const Choice a{w.shape[0],
+                 w.shape[1],
+                 y.shape[1],
+                 w.strides[0],
+                 w.strides[1],
+                 u.strides[0],
+                 u.strides[1],
+                 y.strides[0],
+                 y.strides[1],
+                 device_data<double>(w),
+                 device_data<double>(u),
+                 device_data<int64_t>(y)};
+  const auto grid = static_cast<unsigned>(a.rows < kEachBlocks ? a.rows : kEachBlocks);
+  const Scratch sums(c, args.replacement ? a.rows * a.n * 8 : 0);
+  launch(c, grid, 32, weigh_kernel, a, args.replacement ? int64_t{1} : a.k, sums.as<double>(),
+         "multinomial", backend::index_flag());
+  if (args.replacement) return each_index(c, a.rows * a.k, FindSum{a, sums.as<double>()});
+  sorting::smallest(
+      c, a.rows, a.n, a.k,
+      [&](uint64_t* keys) { each_index(c, a.rows * a.n, WaitingTimes{a, keys}); },
+      [&](const sorting::Runs& found) { each_index(c, a.rows * a.k, TakePlaces{a, found}); });
+}
+RV_DEVICE_KERNEL(multinomial, ChoiceArgs, multinomial);
 
 }  // namespace
 }  // namespace ranvier

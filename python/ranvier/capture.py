@@ -9,6 +9,7 @@ on was replaced (a training flag, a module's parameter), the count starts again.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import traceback
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class _Recording:
 
     def __init__(self, program: Any, inputs: list[Tensor], outputs: Any, guards: list) -> None:
         self.program, self.inputs, self.outputs = program, inputs, outputs
+        self.replayed = False
         seen = {(id(o), a): (o, a, v) for o, a, v in guards}
         self.guards = list(seen.values())
 
@@ -129,7 +131,7 @@ class CapturedStep:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs one step; tensors that come back hold their values until the next replay."""
         tensors: list[Tensor] = []
-        key = _core.matmul_precision(), _flatten((args, kwargs), tensors)
+        key = _core.matmul_precision(), _core.mode(), _flatten((args, kwargs), tensors)
         if key not in self._recordings:
             result = self._function(*args, **kwargs)
             self._recordings[key] = None
@@ -148,6 +150,9 @@ class CapturedStep:
             return self._checked(recording, args, kwargs)
         recording.program.replay()
         clock.now = max(clock.now, _core.mutations())
+        if not recording.replayed:
+            recording.replayed = True
+            _tell_of_graphs(recording.program)
         return recording.outputs
 
     def profile(self, repeats: int = 10) -> str:
@@ -213,12 +218,12 @@ class CapturedStep:
         before = program.snapshot()
         program.replay()
         replayed = program.snapshot()
-        outputs = [t.numpy().copy() for t in _tensors_of(recording.outputs)]
+        outputs = [t.cpu().numpy().copy() for t in _tensors_of(recording.outputs)]
         program.restore(before)
         clock.now = max(clock.now, _core.mutations())
         eager = self._function(*args, **kwargs)
         for i, (a, b) in enumerate(zip(outputs, _tensors_of(eager), strict=True)):
-            if a.tobytes() != np.ascontiguousarray(b.numpy()).tobytes():
+            if a.tobytes() != np.ascontiguousarray(b.cpu().numpy()).tobytes():
                 raise CaptureError(
                     f"[capture] expected a replay to give the bits of the eager step, got another "
                     f"output {i} - something that the step depends on is not in a tensor"
@@ -231,6 +236,15 @@ class CapturedStep:
                     "recorded as a constant"
                 )
         return eager
+
+
+def _tell_of_graphs(program: Any) -> None:
+    """Logs, after the first replay, why a step on a GPU runs call by call."""
+    if program.graph_problem:
+        logging.getLogger("ranvier").warning(
+            "[capture] the step is replayed kernel by kernel, its graph could not be made: %s",
+            program.graph_problem,
+        )
 
 
 def _with_line(error: BaseException) -> str:
@@ -253,6 +267,8 @@ class ProgramView:
         planned_bytes: what they would take if each had its own.
         flops: useful operations of the calls that tell theirs (products, convolutions,
             recurrences), multiplications and additions counted apart.
+        graphs: graphs that a GPU replays; 0 before the first replay, and on the cpu. A step that
+            stays on one GPU is one graph.
         rewrites: how often each rewrite rule applied; empty before the first replay.
     """
 
@@ -278,6 +294,11 @@ class ProgramView:
         return self._program.flops()
 
     @property
+    def graphs(self) -> int:
+        """Graphs that a GPU replays by itself; 0 before the first replay, and on the cpu."""
+        return self._program.graphs
+
+    @property
     def rewrites(self) -> dict[str, int]:
         """How often each rewrite rule applied; empty before the first replay."""
         return dict(self._program.rewrites())
@@ -288,6 +309,8 @@ class ProgramView:
             head += f", {self.flops:.4g} flops"
         if self.arena_bytes:
             head += f"; temporaries of {self.planned_bytes} bytes share {self.arena_bytes}"
+        if self.graphs:
+            head += f"; replayed as {self.graphs} graph" + ("s" if self.graphs > 1 else "")
         return head + "\n" + self._program.text()
 
     __repr__ = __str__

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.kernels
 
 # Kernels that have no CUDA variant yet: an op that uses one raises, and its tests are skipped.
 TO_COME = {
-    "multinomial", "sort",
+    "lstm_norm", "lstm_norm_backward",
 }  # fmt: skip
 
 
@@ -102,6 +102,44 @@ class TestTensors:
 
 
 @needs_cuda
+class TestDraws:
+    @pytest.mark.parametrize("replacement", [False, True])
+    def test_the_same_choices_as_on_the_cpu(self, replacement):
+        weights = np.random.default_rng(0).random((5, 100))
+        weights[:, 7] = 0
+        drawn = []
+        for device in ("cpu", "cuda"):
+            rv.manual_seed(4)
+            x = rv.tensor(weights, device=device)
+            drawn.append(rv.multinomial(x, 40, replacement).tolist())
+        assert drawn[0] == drawn[1]
+        assert not any(7 in row for row in drawn[1])
+
+    @pytest.mark.parametrize(
+        ("weights", "text"),
+        [([0.5, -1.0], r"weights from 0 up, got -1 in row 1"),
+         ([1.0, float("nan")], r"weights from 0 up, got -?nan in row 1"),
+         ([0.0, 3.0], r"at least 2 weights above 0, got 1 in row 1")],
+    )  # fmt: skip
+    def test_bad_weights_are_told_of_when_the_device_is_waited_for(self, weights, text):
+        x = rv.tensor([[1.0, 2.0], weights], device="cuda")
+        with pytest.raises(ValueError, match=rf"\[multinomial\] expected {text}"):
+            rv.multinomial(x, 2).tolist()
+        assert sorted(rv.multinomial(x[:1], 2).tolist()[0]) == [0, 1]
+
+    def test_dropout_moves_with_its_module(self):
+        layer = rv.nn.Dropout(0.25).to("cuda")
+        layer.p = 0.75
+        rv.manual_seed(0)
+        y = layer(rv.ones(1000, device="cuda"))
+        assert set(y.tolist()) == {0.0, 4.0}
+        rv.manual_seed(0)
+        assert (layer.to("cpu")(rv.ones(1000)).numpy() == y.cpu().numpy()).all()
+        with pytest.raises(TypeError, match=r"\[dropout\] expected tensors on one device"):
+            layer(rv.ones(3, device="cuda"))
+
+
+@needs_cuda
 class TestMemory:
     def test_memory_is_counted_and_given_back(self):
         before = rv.cuda.memory_stats()["in_use"]
@@ -123,7 +161,7 @@ class TestMemory:
 @needs_cuda
 class TestErrors:
     def test_two_devices(self):
-        with pytest.raises(TypeError, match="one device, got cuda and cpu"):
+        with pytest.raises(TypeError, match="one device, got cuda:0 and cpu"):
             rv.ones(2, device="cuda") + rv.ones(2)
 
     def test_numpy_needs_the_cpu(self):
@@ -137,8 +175,8 @@ class TestErrors:
 
     @pytest.mark.skipif(not rv.cuda.is_emulated(), reason="of the emulation")
     def test_options(self):
-        for option in (("order", "sideways"), ("copies", "never"), ("speed", "1")):
-            with pytest.raises(RuntimeError, match=r"\[cuda\] expected"):
+        for option in (("order", "sideways"), ("copies", "never"), ("fail", "me"), ("speed", "1")):
+            with pytest.raises(ValueError, match=r"\[emulation\] expected"):
                 rv._core.device_option(*option)
         rv._core.device_option("order", "forward")
 

@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
 FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-SOURCES = ["tests/cuda/planted.cpp", "cuda/core/emulation.cpp", "cuda/core/library.cpp"]
+SOURCES = [
+    "tests/cuda/planted.cpp",
+    *(f"cuda/core/{name}.cpp" for name in ("emulation", "emulated_device", "library")),
+]
 
 RIGHT = [
     "tree",

@@ -65,9 +65,8 @@ def test_lengths_equal_runs_of_each_sample(make):
     for n, length in enumerate(lengths):
         alone, own = layer(x[:length, n : n + 1])
         assert not y.numpy()[length:, n].any()
-        # The composites go through matmul, whose sums depend on the batch.
-        loose = getattr(layer, "layer_norm", False) or not getattr(layer, "reset_after", True)
-        # A norm over five units divides their roundings by a deviation that may be small.
+        # A composite goes through matmul, whose sums depend on the batch.
+        loose = not getattr(layer, "reset_after", True)
         close = {"rtol": 1e-5, "atol": 2e-5} if loose else {"rtol": 0}
         np.testing.assert_allclose(y.numpy()[:length, n], alone.numpy()[:, 0], **close)
         for s, o in zip(states_of((y, state)), states_of((alone, own)), strict=True):
@@ -142,8 +141,19 @@ def test_cells_are_steps_of_layers(cell, layer):
         assert np.array_equal(h.numpy(), y.numpy()[t])
 
 
-def test_lstm_cell_is_a_step_of_lstm():
-    one, whole = nn.LSTMCell(3, 5), nn.LSTM(3, 5)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"proj_size": 2},
+        {"peephole": True},
+        {"layer_norm": True, "peephole": True, "proj_size": 4, "bias": "single"},
+        {"variant": "original", "peephole": True},
+        {"variant": "basic", "layer_norm": True, "bias": False},
+    ],
+)
+def test_lstm_cell_is_a_step_of_lstm(options):
+    one, whole = nn.LSTMCell(3, 5, **options), nn.LSTM(3, 5, **options)
     whole.load_state_dict({f"{k}_l0": v for k, v in one.state_dict().items()})
     x, state = normal(4, 2, 3), None
     y, (_, c) = whole(x)
@@ -151,6 +161,18 @@ def test_lstm_cell_is_a_step_of_lstm():
         state = one(x[t], state)
         assert np.array_equal(state[0].numpy(), y.numpy()[t])
     assert np.array_equal(state[1].numpy(), c.numpy()[0])
+    assert one.mult_adds((x[0],), state) * 4 == whole.mult_adds((x,), y)
+    state[0].sum().backward()
+    assert all(p.grad is not None for p in one.parameters())
+
+
+def test_what_an_lstm_cell_refuses():
+    with pytest.raises(ValueError, match=r"\[LSTMCell\] expected variant full, original or basic"):
+        nn.LSTMCell(3, 5, variant="half")
+    with pytest.raises(ValueError, match=r"\[LSTMCell\] expected no peephole for the basic"):
+        nn.LSTMCell(3, 5, variant="basic", peephole=True)
+    with pytest.raises(ValueError, match=r"\[LSTMCell\] expected proj_size from 0"):
+        nn.LSTMCell(3, 5, proj_size=5)
 
 
 def test_dropout_between_layers_in_training_only():

@@ -167,19 +167,29 @@ def cell_case(args: Sequence[Any], **options: Any) -> Case:
     )  # fmt: skip
 
 
-def normalized_case(args: Sequence[Any], **options: Any) -> Case:
-    """Gains and shifts around 1 and 0; division by deviations makes small errors larger."""
-    units, rows = args[4].shape[0] // GATES[options.get("variant", "full")], args[4].shape[0]
-    norm = [
+def norm_of(args: Sequence[Any], variant: str = "full") -> list[Input]:
+    """Gains and shifts around 1 and 0."""
+    rows = args[4].shape[0]
+    units = rows // GATES[variant]
+    return [
         normal(rows, mean=1.0, scale=0.2),
         normal(rows, mean=1.0, scale=0.2),
         normal(units, mean=1.0, scale=0.2),
         normal(units, scale=0.2),
     ]
+
+
+def normalized_composite(*args: Any, **options: Any) -> Any:
+    *rest, a, b, c, d = args
+    return composite(*rest[:9], (a, b, c, d), *rest[9:], **options)
+
+
+def normalized_case(args: Sequence[Any], op: Any = normalized, **options: Any) -> Case:
+    """Division by deviations makes small errors larger."""
     plain = [*args[:9], *([args[10]] if args[10] is not None else [])]
     return Case(
-        normalized, normalized_reference, *plain, *norm, backward=normalized_backward,
-        options=options, n=1000, grad_n=4000,
+        op, normalized_reference, *plain, *norm_of(args, options.get("variant", "full")),
+        backward=normalized_backward, options=options, n=1000, grad_n=4000,
     )  # fmt: skip
 
 
@@ -187,12 +197,19 @@ class TestLayerNormalizedLstm(OpTests):
     # A product of zeros has no deviation to divide by: states start away from zero.
     cases = [
         normalized_case(given(3, N, 4, 9)),
+        normalized_case(given(1, N, 4, 17), reverse=True),
+        normalized_case(without(given(3, N, 4, 9), 2, 5, 6), reverse=True),
+        normalized_case(given(3, N, 4, 9, lengths=integers(0, 4, N))),
         normalized_case(given(2, N, 4, 20, "original", projected=16, size=2.0), variant="original"),
+        normalized_case(given(3, N, 4, 9, "original", peephole=True), variant="original"),
         normalized_case(given(3, N, 4, 9, peephole=True, lengths=integers(0, 4, N)), reverse=True),
+        normalized_case(
+            given(3, N, 4, 9, projected=17, peephole=True, lengths=integers(0, 4, N)), reverse=True
+        ),
         normalized_case(without(given(2, N, 4, 20, "basic", size=2.0), 5), variant="basic"),
     ]
     errors = [
-        Raises(ValueError, r"\[lstm\] expected the gain of c of shape \(5,\), got \(4,\)",
+        Raises(ValueError, r"\[lstm\] expected the gain of c of shape \(5,\) .*, got \(4,\)",
                normalized, normal(6, 2, 3), None, None, normal(20, 3), normal(20, 5), None, None,
                None, None, normal(20), normal(20), normal(4), normal(5)),
         Raises(ValueError, r"\[lstm\] expected weight_hh of shape \(20, 5\)",
@@ -201,6 +218,12 @@ class TestLayerNormalizedLstm(OpTests):
         Raises(ValueError, r"\[lstm\] expected norm as four tensors",
                call, normal(6, 2, 3), None, None, normal(20, 3), normal(20, 5), None, None,
                None, None, ()),
+        Raises(TypeError, r"\[lstm\] expected norm to be a tensor, got int",
+               call, normal(6, 2, 3), None, None, normal(20, 3), normal(20, 5), None, None,
+               None, None, (1, 2, 3, 4)),
+        Raises(ValueError, r"\[lstm_cell\] expected norm as four tensors .*, got 3 entries",
+               F.lstm_cell, normal(2, 3), None, normal(20, 3), normal(20, 5),
+               options={"norm": (None,) * 3}),
     ]  # fmt: skip
 
 
@@ -210,6 +233,12 @@ class TestComposite(OpTests):
         case(given(4, N, 3, 6, "original", peephole=True), composite, variant="original"),
         case(given(4, N, 3, 6, peephole=True, projected=4), composite, reverse=True),
         case(given(3, N, 3, 6, "basic", size=0.2), composite, variant="basic"),
+        normalized_case(
+            given(3, N, 4, 9, peephole=True, lengths=integers(0, 4, N)), normalized_composite
+        ),
+        normalized_case(
+            given(2, N, 4, 9, "original", projected=8), normalized_composite, variant="original"
+        ),
     ]
 
 
@@ -233,8 +262,37 @@ def test_the_error_carousel():
             assert np.array_equal(host(c0.grad), want)
 
 
+def normalized_cell(x: Any, h: Any, c: Any, *rest: Any, **options: Any) -> Any:
+    """A layer-normalized cell: its four tensors come last."""
+    *weights, peephole = rest[:-4]
+    return F.lstm_cell(x, (h, c), *weights, peephole=peephole, norm=rest[-4:], **options)
+
+
+def normalized_cell_case(args: Sequence[Any], **options: Any) -> Case:
+    """The same as `cell_case`."""
+
+    def reference(x: Any, *rest: Any, **options: Any) -> Any:
+        return normalized_reference(x[None], *rest, **options)[1:]
+
+    def backward(grads: Any, x: Any, *rest: Any, **options: Any) -> Any:
+        dy = np.zeros((1, *grads[0].shape))
+        dx, *others = normalized_backward((dy, *grads), x[None], *rest, **options)
+        return dx[0], *others
+
+    x: Input = args[0]
+    norm = norm_of(args, options.get("variant", "full"))
+    return Case(
+        normalized_cell, reference, normal(*x.shape[1:]), *args[1:9], *norm, options=options,
+        backward=backward, n=1000, grad_n=4000,
+    )  # fmt: skip
+
+
 class TestLstmCell(OpTests):
     cases = [
+        normalized_cell_case(given(1, N, 4, 18)),
+        normalized_cell_case(
+            given(1, N, 4, 7, "original", peephole=True, projected=6), variant="original"
+        ),
         cell_case(given(1, N, 4, 18)),
         cell_case(without(given(1, N, 4, 5), 1, 2, 5, 6)),
         cell_case(given(1, N, 4, 5, "original", peephole=True), variant="original"),
@@ -247,6 +305,9 @@ def test_wide_layers():
     check_wide(case(given(4, 5, 24, 170, size=0.3)))
     check_wide(case(given(9, 40, 24, 70, peephole=True), reverse=True))
     check_wide(case(given(4, 5, 24, 170, projected=160, size=0.3)))
+    check_wide(normalized_case(given(4, 5, 24, 170)))
+    check_wide(normalized_case(given(2, 21, 8, 30)))
+    check_wide(normalized_case(given(5, 40, 24, 70, projected=50, peephole=True), reverse=True))
 
 
 def test_lengths_give_what_each_sample_gives_alone():
@@ -255,6 +316,12 @@ def test_lengths_give_what_each_sample_gives_alone():
         check_alone(F.lstm, [x, h0, c0, *weights], states=2, reverse=reverse)
         args = given(7, 6, 5, 21, projected=19)[:8]
         check_alone(F.lstm, args, states=2, reverse=reverse)
+        check_alone(with_norm, [*args, *norm_of(args)], states=2, reverse=reverse)
+
+
+def with_norm(x: Any, state: Any, *rest: Any, **options: Any) -> Any:
+    """F.lstm with the four tensors of a layer-normalized one last."""
+    return F.lstm(x, state, *rest[:-4], norm=rest[-4:], **options)
 
 
 @drawn(st.data())
@@ -277,7 +344,11 @@ def test_any_shape(data: st.DataObject) -> None:
         steps, batch, inputs, units, variant, projected, data.draw(st.booleans()),
         lengths=integers(0, steps + 1, batch), size=0.5,
     )  # fmt: skip
-    check_wide(case(args, variant=variant, reverse=data.draw(st.booleans())))
+    reverse = data.draw(st.booleans())
+    check_wide(case(args, variant=variant, reverse=reverse))
+    # Few units may have next to no deviation; the length of x or h alone has next to no gradient.
+    if units > 3 and inputs > 1 and projected != 1:
+        check_wide(normalized_case(args, variant=variant, reverse=reverse))
 
 
 def test_memory_is_what_the_header_says():
@@ -289,3 +360,8 @@ def test_memory_is_what_the_header_says():
     kept = sum(a.size for a in y.node.function.saved if a is not None)
     own = sum(a.size for a in arrays[:5])  # without the biases
     assert kept == own + steps * batch * units * (1 + 4 + 1)
+    norm = [rv.ones(4 * units), rv.ones(4 * units), rv.ones(units), rv.zeros(units)]
+    y, _ = F.lstm(x, (h0, c0), *weights, norm=norm)
+    normalized = sum(a.size for a in y.node.function.saved if a is not None)
+    gains = sum(a.size for a in norm)
+    assert normalized == kept + gains + steps * batch * (units * (4 + 4 + 1) + 3)

@@ -56,6 +56,42 @@ def wanted(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
+def test_all_parameters_at_once(name, options):
+    """Shares of work cross parameters; each gets the bits that it gets alone."""
+    rng = np.random.default_rng(1)
+    shapes = [(3,), (129, 200), (), (64, 64, 3), (20000,), *[(i % 7,) for i in range(300)]]
+    values = [rng.standard_normal(s, dtype=np.float32) for s in shapes]
+    grads = [rng.standard_normal(s, dtype=np.float32) for s in shapes]
+
+    def steps(chosen):
+        ps = [rv.tensor(values[i], requires_grad=True) for i in chosen]
+        opt = getattr(optim, name)(ps, **options)
+        for _ in range(2):
+            for p, i in zip(ps, chosen, strict=True):
+                # one gradient lies in memory in another order than its parameter
+                p.grad = rv.tensor(grads[i].T.copy()).T if i == 1 else rv.tensor(grads[i])
+            opt.step()
+        return [p.numpy() for p in ps]
+
+    together = steps(range(len(shapes)))
+    for i in (0, 1, 2, 3, 4, 5, 150, 303):
+        np.testing.assert_array_equal(together[i], steps([i])[0])
+
+
+def test_adam_at_the_edge_of_its_numbers():
+    """Gradients of nothing, of less than their squares can hold, and huge ones."""
+    g = np.array([0.0, -0.0, 1e-30, -1e-22, 1e-12, 1e15, -3e18, np.nan], np.float32)
+    p = rv.tensor(np.zeros(8, np.float32), requires_grad=True)
+    opt = optim.Adam([p], lr=0.5)
+    p.grad = rv.tensor(g)
+    opt.step()
+    m, v = 0.1 * g.astype(np.float64), (0.001 * g * g).astype(np.float64)
+    want = -0.5 * (m / 0.1) / (np.sqrt(v / 0.001) + 1e-8)
+    np.testing.assert_allclose(p.numpy()[:7], want[:7], rtol=1e-5, atol=1e-9)
+    assert np.isnan(p.numpy()[7])
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
 @pytest.mark.parametrize(("dtype", "eps"), [(np.float64, 2.0**-52), (np.float32, 2.0**-23)])
 def test_reference(name, options, dtype, eps):
     start = [p.astype(dtype).astype(np.float64) for p in draw()]

@@ -342,6 +342,8 @@ class Dropout(Module):
     Source: Srivastava et al., "Dropout", JMLR 15 (2014).
     """
 
+    _settings = ("_p",)
+
     def __init__(self, p: float = 0.5) -> None:
         self._p = zeros((), dtype=float64)  # read by the kernel, never baked into a captured step
         self.p = p

@@ -82,6 +82,10 @@ class Module:
 
     forward: Callable[..., Any] = _no_forward
 
+    # Names of tensors that hold a layer's numbers (dropout's p): they follow it to a device, keep
+    # their dtype, and are no state.
+    _settings: tuple[str, ...] = ()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `forward`."""
         if _capture._guards is not None:
@@ -210,6 +214,9 @@ class Module:
                 _move(t, target, dtype)
                 if t.grad is not None:
                     _move(t.grad, target, dtype)
+        for module in self.modules():
+            for name in module._settings:
+                _move(getattr(module, name), target, None)
         return self
 
     # ---- state ----

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ranvier import functional as F
-from ranvier.creation import empty, ones, zeros
+from ranvier.creation import empty, zeros
 from ranvier.nn import init
 from ranvier.nn.linear import positive
 from ranvier.nn.module import Module
@@ -30,10 +30,38 @@ def _biases(layer: str, bias: bool | str) -> tuple[str, ...]:
     return known[bias]
 
 
-def _draw(parameters: Sequence[Parameter], units: int) -> None:
-    """Every number from U(-b, b), b = 1 / sqrt(units), as in PyTorch."""
-    for p in parameters:
-        init.uniform_(p, -(units**-0.5), units**-0.5)
+def _gates(layer: str, variant: str, peephole: bool) -> int:
+    """The gates of a variant of the LSTM."""
+    gates = {"full": 4, "original": 3, "basic": 1}
+    if variant not in gates:
+        raise ValueError(f"[{layer}] expected variant full, original or basic, got {variant!r}")
+    if peephole and variant == "basic":
+        raise ValueError(f"[{layer}] expected no peephole for the basic variant - it has no gates")
+    return gates[variant]
+
+
+def _projected(layer: str, size: Any, units: int) -> int:
+    """The size of a projected state, checked."""
+    if not isinstance(size, int) or not 0 <= size < units:
+        raise ValueError(
+            f"[{layer}] expected proj_size from 0 (none) to hidden_size - 1, got {size!r}"
+        )
+    return size
+
+
+# Gains of W_ih x, W_hh h and c, and the shift of c, of a layer-normalized LSTM.
+_NORM = ("gain_ih", "gain_hh", "gain_c", "shift_c")
+
+
+def _draw(module: Module, units: int) -> None:
+    """Every number from U(-b, b), b = 1 / sqrt(units), as in PyTorch; gains 1 and shifts 0."""
+    for name, p in module.named_parameters():
+        if name.startswith("gain"):
+            init.ones_(p)
+        elif name.startswith("shift"):
+            init.zeros_(p)
+        else:
+            init.uniform_(p, -(units**-0.5), units**-0.5)
 
 
 class _Recurrent(Module):
@@ -60,10 +88,7 @@ class _Recurrent(Module):
         positive(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not 0.0 <= dropout <= 1.0:
             raise ValueError(f"[{name}] expected dropout from 0 to 1, got {dropout}")
-        if not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size:
-            raise ValueError(
-                f"[{name}] expected proj_size from 0 (none) to hidden_size - 1, got {proj_size!r}"
-            )
+        proj_size = _projected(name, proj_size, hidden_size)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, bool(batch_first), float(dropout)
         self.bidirectional, self.proj_size = bool(bidirectional), proj_size
@@ -89,8 +114,8 @@ class _Recurrent(Module):
         """Parameters of a kind of layer that not all have."""
 
     def reset_parameters(self) -> None:
-        """Draws new initial values from U(-b, b), b = 1 / sqrt(hidden_size)."""
-        _draw(list(self.parameters()), self.hidden_size)
+        """Draws new initial values from U(-b, b), b = 1 / sqrt(hidden_size); gains start at 1."""
+        _draw(self, self.hidden_size)
 
     def _weights(self, end: str) -> tuple[Any, ...]:
         """weight_ih, weight_hh, bias_ih, bias_hh of a layer."""
@@ -314,12 +339,7 @@ class LSTM(_Recurrent):
         layer_norm: bool = False,
         variant: str = "full",
     ) -> None:
-        gates = {"full": 4, "original": 3, "basic": 1}
-        if variant not in gates:
-            raise ValueError(f"[LSTM] expected variant full, original or basic, got {variant!r}")
-        if peephole and variant == "basic":
-            raise ValueError("[LSTM] expected no peephole for the basic variant - it has no gates")
-        self.gates, self.variant = gates[variant], variant
+        self.gates, self.variant = _gates("LSTM", variant, peephole), variant
         self.peephole, self.layer_norm = bool(peephole), bool(layer_norm)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
@@ -331,20 +351,8 @@ class LSTM(_Recurrent):
         if self.peephole:
             setattr(self, f"weight_peephole{end}", Parameter(empty(self.gates - 1, units)))
         if self.layer_norm:
-            setattr(self, f"gain_ih{end}", Parameter(ones(rows)))
-            setattr(self, f"gain_hh{end}", Parameter(ones(rows)))
-            setattr(self, f"gain_c{end}", Parameter(ones(units)))
-            setattr(self, f"shift_c{end}", Parameter(zeros(units)))
-
-    def reset_parameters(self) -> None:
-        """Draws new initial values from U(-b, b), b = 1 / sqrt(hidden_size); gains start at 1."""
-        for name, p in self.named_parameters():
-            if name.startswith("gain"):
-                init.ones_(p)
-            elif name.startswith("shift"):
-                init.zeros_(p)
-            else:
-                _draw([p], self.hidden_size)
+            for name in _NORM:
+                setattr(self, name + end, Parameter(empty(rows if name[-1] == "h" else units)))
 
     def forward(
         self, x: Tensor, state: Sequence[Tensor | None] | None = None, lengths: Lengths = None
@@ -369,9 +377,6 @@ class LSTM(_Recurrent):
         return y, (h, c)
 
 
-_NORM = ("gain_ih", "gain_hh", "gain_c", "shift_c")
-
-
 class _Cell(Module):
     """One step of one layer."""
 
@@ -387,15 +392,21 @@ class _Cell(Module):
         names = _biases(name, bias)
         self.bias_ih = Parameter(empty(rows)) if "ih" in names else None
         self.bias_hh = Parameter(empty(rows)) if "hh" in names else None
+        self._more_parameters()
         self.reset_parameters()
 
+    def _more_parameters(self) -> None:
+        """Parameters of a kind of cell that not all have."""
+
     def reset_parameters(self) -> None:
-        """Draws new initial values from U(-b, b), b = 1 / sqrt(hidden_size)."""
-        _draw(list(self.parameters()), self.hidden_size)
+        """Draws new initial values from U(-b, b), b = 1 / sqrt(hidden_size); gains start at 1."""
+        _draw(self, self.hidden_size)
 
     def mult_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
-        """Products with both weight matrices."""
-        return inputs[0].shape[0] * (self.weight_ih.size + self.weight_hh.size)
+        """Products with all weight matrices."""
+        products = ("weight_ih", "weight_hh", "weight_hr")
+        matrices = sum(p.size for n, p in self.named_parameters() if n in products)
+        return inputs[0].shape[0] * matrices
 
     def extra_repr(self) -> str:
         """The sizes."""
@@ -447,21 +458,57 @@ class GRUCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of `LSTM`: x (N, I), (h, c) (N, H) each or None -> (h, c).
+    """One step of `LSTM`: x (N, I), (h (N, R), c (N, H)) each or None -> (h, c).
 
     Args:
         input_size: features of x.
         hidden_size: cells.
         bias: True or "double", "single", or False.
+        proj_size: size R of the projected output state; 0 for no projection, R = H.
+        peephole: the gates see the cell's state.
+        layer_norm: layer normalization of both products and the cell.
+        variant: "full", "original" or "basic".
+
+    Raises:
+        ValueError: sizes or options that do not fit.
     """
 
-    gates = 4
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool | str = True,
+        proj_size: int = 0,
+        peephole: bool = False,
+        layer_norm: bool = False,
+        variant: str = "full",
+    ) -> None:
+        self.gates, self.variant = _gates("LSTMCell", variant, peephole), variant
+        self.proj_size = proj_size
+        self.peephole, self.layer_norm = bool(peephole), bool(layer_norm)
+        super().__init__(input_size, hidden_size, bias)
+
+    def _more_parameters(self) -> None:
+        units, rows = self.hidden_size, self.gates * self.hidden_size
+        if _projected("LSTMCell", self.proj_size, units):
+            self.weight_hh = Parameter(empty(rows, self.proj_size))
+            self.weight_hr = Parameter(empty(self.proj_size, units))
+        if self.peephole:
+            self.weight_peephole = Parameter(empty(self.gates - 1, units))
+        if self.layer_norm:
+            for name in _NORM:
+                setattr(self, name, Parameter(empty(rows if name[-1] == "h" else units)))
 
     def forward(
         self, x: Tensor, state: Sequence[Tensor | None] | None = None
     ) -> tuple[Tensor, Tensor]:
         """The new state."""
-        return F.lstm_cell(x, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        norm = [getattr(self, name) for name in _NORM] if self.layer_norm else None
+        return F.lstm_cell(
+            x, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh,
+            getattr(self, "weight_hr", None), peephole=getattr(self, "weight_peephole", None),
+            norm=norm, variant=self.variant,
+        )  # fmt: skip
 
 
 class ConvLSTM(Module):
@@ -507,7 +554,7 @@ class ConvLSTM(Module):
 
     def reset_parameters(self) -> None:
         """Draws new initial values from U(-b, b), b = 1 / sqrt(taps of the state's kernel)."""
-        _draw(list(self.parameters()), self.hidden_channels * self.kernel_size**2)
+        _draw(self, self.hidden_channels * self.kernel_size**2)
 
     def forward(
         self, x: Tensor, state: Sequence[Tensor] | None = None

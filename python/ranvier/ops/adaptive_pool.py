@@ -16,7 +16,7 @@ from typing import Any
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.ops._resample import Resample, Way
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
 
@@ -52,12 +52,18 @@ def _sizes(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
     if len(sizes) != axes:
         raise ValueError(f"[{op}] expected output_size of {axes} axes, got {output_size}")
-    found = tuple([
-        have if wanted is None else operator.index(wanted)
-        for wanted, have in zip(sizes, x.shape[2:], strict=True)
-    ])  # fmt: skip
+    try:
+        found = tuple([
+            have if wanted is None else operator.index(wanted)
+            for wanted, have in zip(sizes, x.shape[2:], strict=True)
+        ])  # fmt: skip
+    except TypeError:
+        raise TypeError(
+            f"[{op}] expected output_size as whole numbers or None, got {output_size!r}"
+        ) from None
     if min(found) < 1:
         raise ValueError(f"[{op}] expected an output_size of at least 1, got {output_size}")
+    _core.element_count((*x.shape[:2], *found))
     return found
 
 
@@ -72,6 +78,7 @@ def _largest(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_avg_pool1d(x: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` windows that cover x (N, C, L); see `adaptive_avg_pool2d`."""
+    check_tensors(x)
     return _mean("adaptive_avg_pool1d", 1, x, output_size)
 
 
@@ -94,11 +101,13 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
         >>> rv.functional.adaptive_avg_pool2d(x, (1, 4)).tolist()
         [[[[0.5, 1.5, 3.5, 4.5]]]]
     """
+    check_tensors(x)
     return _mean("adaptive_avg_pool2d", 2, x, output_size)
 
 
 def adaptive_avg_pool3d(x: Tensor, output_size: Any) -> Tensor:
     """The means of windows that cover x (N, C, D, H, W); see `adaptive_avg_pool2d`."""
+    check_tensors(x)
     return _mean("adaptive_avg_pool3d", 3, x, output_size)
 
 

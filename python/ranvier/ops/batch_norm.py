@@ -10,13 +10,15 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, clock
+from ranvier.tensor import Tensor, check_tensors, clock
 
 Array = _core.Array
 
 
 class _BatchNorm(Function):
     """By the statistics of x itself; the running ones are advanced in place by the kernel."""
+
+    autocast = "first"
 
     def forward(
         self, x: Array, weight: Any, bias: Any, *, running: Any, momentum: float, eps: float
@@ -46,6 +48,8 @@ class _BatchNorm(Function):
 
 class _FixedBatchNorm(Function):
     """By running statistics, which x does not change."""
+
+    autocast = "first"
 
     def forward(self, x: Array, weight: Any, bias: Any, *, running: Any, eps: float) -> Array:
         mean, variance = running
@@ -110,6 +114,7 @@ def batch_norm(
         >>> rv.functional.batch_norm(x, None, None, training=True, eps=0.0).tolist()
         [[-1.0], [1.0]]
     """
+    check_tensors(*(t for t in (running_mean, running_var) if t is not None))
     kept = [None if t is None else t.data for t in (running_mean, running_var)]
     if training:
         count = None if num_batches_tracked is None else num_batches_tracked.data

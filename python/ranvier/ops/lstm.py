@@ -44,11 +44,14 @@ Array = _core.Array
 State = Sequence[Tensor | None] | None
 Norm = Sequence[Tensor] | None
 
+EPS = 1e-5  # added to the variances of a layer-normalized LSTM
 VARIANTS = ("basic", "original", "full")
 GATES = (1, 3, 4)
 
 
 class _Lstm(Function):
+    autocast = "first"
+
     def forward(
         self,
         x: Array,
@@ -83,14 +86,65 @@ class _Lstm(Function):
         return dx, dh0, dc0, dweight_ih, dweight_hh, dbias, dbias, dweight_hr, dpeephole, None
 
 
-class _LstmCell(_Lstm):
+class _NormLstm(Function):
+    """The same, layer-normalized: the four tensors of the norm come last."""
+
+    def forward(
+        self,
+        x: Array,
+        h0: Array | None,
+        c0: Array | None,
+        weight_ih: Array,
+        weight_hh: Array,
+        bias_ih: Array | None,
+        bias_hh: Array | None,
+        weight_hr: Array | None,
+        peephole: Array | None,
+        lengths: Array | None,
+        *norm: Array,
+        gates: int,
+        reverse: bool,
+    ) -> Any:
+        y, hn, cn, *rest = _core.lstm_norm(
+            x, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, h0, c0, lengths,
+            list(norm), gates, EPS, reverse,
+        )  # fmt: skip
+        given = (x, weight_ih, weight_hh, weight_hr, peephole, h0, c0, lengths, *norm)
+        self.save(*given, y, *rest)
+        self.options = (gates, EPS, reverse)
+        return y, hn, cn
+
+    def backward(self, dy: Array | None, dhn: Array | None, dcn: Array | None) -> Any:
+        x, h0, _, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, _, *norm = self.needs
+        wanted = [x, weight_ih, weight_hh, bias_ih or bias_hh, weight_hr, peephole, h0, *norm]
+        saved: Any = self.saved or ()
+        lists = [*saved[8:12]], [*saved[12:]]
+        given: Any = (dy, dhn, dcn, *saved[:8], *lists, *self.options, wanted)
+        dx, dweight_ih, dweight_hh, dbias, dweight_hr, dpeephole, dh0, dc0, *dnorm = (
+            _core.lstm_norm_backward(*given)
+        )
+        return (
+            dx, dh0, dc0, dweight_ih, dweight_hh, dbias, dbias, dweight_hr, dpeephole, None, *dnorm
+        )  # fmt: skip
+
+
+class _OneStep(Function):
+    """A sequence of one step, without its axis."""
+
     def forward(self, x: Array, *arguments: Any, **options: Any) -> Any:
-        sequence = (as_sequence(x), *arguments, None)  # without lengths
-        return super().forward(*sequence, reverse=False, **options)[1:]
+        return super().forward(as_sequence(x), *arguments, reverse=False, **options)[1:]
 
     def backward(self, *grads: Any) -> Any:
-        dx, *others, _ = super().backward(None, *grads)
+        dx, *others = super().backward(None, *grads)
         return one_input(dx), *others
+
+
+class _LstmCell(_OneStep, _Lstm):
+    pass
+
+
+class _NormLstmCell(_OneStep, _NormLstm):
+    pass
 
 
 def _pair(op: str, state: Any) -> tuple[Tensor | None, Tensor | None]:
@@ -135,7 +189,7 @@ def lstm(
         peephole: (3, H) for i, f, o; (2, H) for i, o of the original variant; or None.
         norm: layer normalization: gains of W_ih x and of W_hh h (G H,), gain and bias of c (H,).
             Each of the three is brought to mean 0 and variance 1 over its features (c inside the
-            tanh only). Such a layer is computed step by step (`lstm_composite`).
+            tanh only). On a GPU such a layer is computed step by step (`lstm_composite`).
         lengths: (N,), how many steps each sample has, from 0 to T, in any order; None for T.
         variant: "full", "original" or "basic".
         reverse: from each sample's last step to its first.
@@ -159,20 +213,21 @@ def lstm(
     tensors("lstm", x=x)
     gates = _check("lstm", variant, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole)
     h0, c0 = _pair("lstm", state)
-    if norm is not None:
-        lengths = as_lengths("lstm", lengths, x)
-        _check_norm(norm, x, weight_ih, gates)
-        given = (x, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, h0, c0, lengths)
-        arrays: Any = [*(None if a is None else a.data for a in given), gates]
-        _core.lstm_check(*arrays)
+    steps = as_lengths("lstm", lengths, x)
+    given = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, steps)
+    if norm is None:
+        y, hn, cn = _Lstm.apply(*given, gates=gates, reverse=bool(reverse))
+        return y, (hn, cn)
+    _check_norm("lstm", norm)
+    if x.device.type == "cuda":
+        arrays: Any = [None if a is None else a.data for a in (x, *given[3:9], h0, c0, steps)]
+        checked: Any = [*arrays, [a.data for a in norm], gates]
+        _core.lstm_check(*checked)
         return lstm_composite(
             x, state, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole=peephole,
-            norm=norm, lengths=lengths, variant=variant, reverse=reverse,
+            norm=norm, lengths=steps, variant=variant, reverse=reverse,
         )  # fmt: skip
-    y, hn, cn = _Lstm.apply(
-        x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole,
-        as_lengths("lstm", lengths, x), gates=gates, reverse=bool(reverse),
-    )  # fmt: skip
+    y, hn, cn = _NormLstm.apply(*given, *norm, gates=gates, reverse=bool(reverse))
     return y, (hn, cn)
 
 
@@ -186,6 +241,7 @@ def lstm_cell(
     weight_hr: Tensor | None = None,
     *,
     peephole: Tensor | None = None,
+    norm: Norm = None,
     variant: str = "full",
 ) -> tuple[Tensor, Tensor]:
     """One step of `lstm`: the new state (h, c) from x (N, I) and the state before it.
@@ -197,9 +253,16 @@ def lstm_cell(
         "lstm_cell", variant, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole
     )
     h, c = _pair("lstm_cell", state)
-    return _LstmCell.apply(
-        x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, gates=gates
-    )
+    given = (x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, None)
+    if norm is None:
+        return _LstmCell.apply(*given, gates=gates)
+    _check_norm("lstm_cell", norm)
+    if x.device.type == "cuda":
+        _, last = lstm(
+            x.unsqueeze(0), (h, c), *given[3:8], peephole=peephole, norm=norm, variant=variant
+        )
+        return last
+    return _NormLstmCell.apply(*given, *norm, gates=gates)
 
 
 def _check(
@@ -212,21 +275,14 @@ def _check(
     return GATES[choice(op, "variant", variant, VARIANTS)]
 
 
-def _check_norm(norm: Sequence[Any], x: Tensor, weight_ih: Tensor, gates: int) -> None:
-    units = weight_ih.shape[0] // gates
-    names = ("gain of W_ih x", "gain of W_hh h", "gain of c", "bias of c")
-    sizes = (weight_ih.shape[0], weight_ih.shape[0], units, units)
+def _check_norm(op: str, norm: Any) -> None:
     if isinstance(norm, Tensor) or len(norm) != 4:
-        raise ValueError(f"[lstm] expected norm as four tensors ({', '.join(names)})")
-    for name, size, value in zip(names, sizes, norm, strict=True):
-        tensors("lstm", **{f"the {name}": value})
-        if value.shape != (size,):
-            raise ValueError(f"[lstm] expected the {name} of shape ({size},), got {value.shape}")
-        if value.dtype != x.dtype or value.device != x.device:
-            raise TypeError(
-                f"[lstm] expected the {name} of {x.dtype} on {x.device}, like x, got {value.dtype} "
-                f"on {value.device}"
-            )
+        raise ValueError(
+            f"[{op}] expected norm as four tensors (gain of W_ih x, gain of W_hh h, gain and bias "
+            f"of c), got {_kind(norm)}"
+        )
+    for value in norm:
+        tensors(op, norm=value)
 
 
 def _normalize(a: Tensor, gain: Tensor, eps: float) -> Tensor:
@@ -248,7 +304,7 @@ def lstm_composite(
     lengths: Lengths = None,
     variant: str = "full",
     reverse: bool = False,
-    eps: float = 1e-5,
+    eps: float = EPS,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """What `lstm` computes, step by step from ordinary ops; arguments as there.
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
 
 class _Softmax(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, dim: int, log: bool) -> Array:
         y = _core.softmax(x, dim, log)
         self.save(y)
@@ -81,4 +83,5 @@ def softmin(x: Tensor, dim: int = -1) -> Tensor:
         x: any shape.
         dim: the axis whose elements compete.
     """
+    check_tensors(x)
     return softmax(-x, dim)

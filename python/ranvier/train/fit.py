@@ -219,6 +219,7 @@ class Run:
     def _step(self, x: Any, y: Any) -> Any:
         """One step, captured where that is possible; the loss, a Tensor."""
         if self._function is None:
+            self.optimizer.zero_grad()
             self._choose_loss(y)
             self._function = rv.capture(self._plain_step) if self._capture else self._plain_step
         try:
@@ -231,11 +232,11 @@ class Run:
             return self._function(x, y)
 
     def _plain_step(self, x: Any, y: Any) -> Any:
-        self.optimizer.zero_grad()
         output = self.model(x)
         loss = self._loss(output, y)
         loss.backward()
         self.optimizer.step()
+        self.optimizer.zero_grad()  # at the end: a captured step then need not keep gradients
         self.meters.add(output, y, loss)
         return loss.detach()
 
