@@ -131,6 +131,17 @@ def avg_pool3d(
     )  # fmt: skip
 
 
+def sum_pool1d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The sum of each window; see `avg_pool1d` and `avg_pool2d`."""
+    return _pool("sum_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
+
+
 def sum_pool2d(
     x: Tensor,
     kernel_size: Sizes,
@@ -140,3 +151,14 @@ def sum_pool2d(
 ) -> Tensor:
     """The sum of each window; see `avg_pool2d`."""
     return _pool("sum_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
+
+
+def sum_pool3d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The sum of each window; see `avg_pool3d` and `avg_pool2d`."""
+    return _pool("sum_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
