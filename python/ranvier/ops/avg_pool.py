@@ -16,7 +16,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._resample import spread
+from ranvier.ops._resample import is_channels_last, spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
 
@@ -25,11 +25,11 @@ Array = _core.Array
 
 class _AvgPool(Function):
     def forward(self, x: Array, *, window: tuple[Any, ...]) -> Array:
-        self.shape, self.window = x.shape, window
+        self.like, self.window = (x.shape, is_channels_last(x)), window
         return _core.avg_pool(x, *window)
 
     def backward(self, dy: Array) -> Array:
-        return spread(dy, self.shape, self.window)
+        return spread(dy, *self.like, self.window)
 
 
 def _pool(
