@@ -88,8 +88,8 @@ void data_gradient(const Conv2dDataArgs& a) {
 template <class T>
 void weight_gradient(const Conv2dWeightArgs& a) {
   T* workspace = data<T>(a.workspace);
-  if (a.dbias.storage && a.shape.groups > 1) run_bias(a, workspace);
   if (conv2d_depthwise(a.shape)) return run_depthwise_weight(a, workspace);
+  if (a.dbias.storage && a.shape.groups > 1) run_bias(a, workspace);
 #if RV_WINOGRAD
   if constexpr (__is_same(T, float)) {
     for (int64_t group = 0; a.winograd && group < a.shape.groups; ++group) {

@@ -183,10 +183,11 @@ void depthwise_near_rows(const Correlation<T>& p, int64_t n, int64_t i, const T*
 // From one tap to the next in the sums of a row: whole pages would be one cache set.
 RV_INLINE int64_t near_stride(int64_t K) { return round_up(K, 16) + 16; }
 
-// sums[tap * near_stride + k] += the products of U rows of dy, from i on, with their windows.
+// sums[tap * near_stride + k] += the products of U rows of dy, from i on, with their windows. With
+// `bias`, row 9 of sums += the sums of dy.
 template <class T, int Step, int U>
 void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const T* dy, T* sums,
-                           const T* zeros) {
+                           const T* zeros, bool bias) {
   const int64_t h = p.row_of(i), K = p.K, stride = near_stride(K);
   const T* image = p.in + (n * p.height + h) * p.width * p.in_pixel;
   const Range rows = inside(h, 1, (U - 1) * Step + 3, p.height);
@@ -204,6 +205,18 @@ void depthwise_near_weight(const Correlation<T>& p, int64_t n, int64_t i, const 
         for (int t = 0; t < kNear; ++t) {
           y[u][t] = Vec<T>::load(t < covered ? zeros + k : from + (u * p.cols + t) * K + k, lanes);
         }
+      }
+      if (bias) {
+        T* sum = sums + 9 * stride + k;
+        Vec<T> total = Vec<T>::load(sum, lanes);
+#pragma GCC unroll 2
+        for (int u = 0; u < U; ++u) {
+          Vec<T> row = y[u][0];
+#pragma GCC unroll 8
+          for (int t = 1; t < kNear; ++t) row += y[u][t];
+          total += row;
+        }
+        total.store(sum, lanes);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < (U - 1) * Step + 3; ++r) {
@@ -391,23 +404,24 @@ void run_depthwise(const Correlation<T>& p, T* packed) {
   });
 }
 
-// sums[(r * S + s) * K + k] = the gradient of one piece.
+// sums[(r * S + s) * K + k] = the gradient of one piece; with `bias`, which only near ones have,
+// also the sums of dy.
 template <class T>
-void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
+void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums, T* bias) {
   if (depthwise_near(p)) {
-    const int64_t stride = near_stride(p.K), size = 9 * stride + p.K;
+    const int64_t stride = near_stride(p.K), size = 10 * stride + p.K;
     T* buffer = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * size));
     __builtin_memset(buffer, 0, sizeof(T) * size);
-    const T* zeros = buffer + 9 * stride;
+    const T* zeros = buffer + 10 * stride;
     const auto one = [&](int64_t n, int64_t i) RV_LAMBDA {
       const T* g = dy + (n * p.rows + i) * p.cols * p.K;
-      if (p.step_w == 1) depthwise_near_weight<T, 1, 1>(p, n, i, g, buffer, zeros);
-      if (p.step_w == 2) depthwise_near_weight<T, 2, 1>(p, n, i, g, buffer, zeros);
+      if (p.step_w == 1) depthwise_near_weight<T, 1, 1>(p, n, i, g, buffer, zeros, bias);
+      if (p.step_w == 2) depthwise_near_weight<T, 2, 1>(p, n, i, g, buffer, zeros, bias);
     };
     const auto two = [&](int64_t n, int64_t i) RV_LAMBDA {
       const T* g = dy + (n * p.rows + i) * p.cols * p.K;
       if (p.step_w == 1) {
-        return depthwise_near_weight<T, 1, kNearRows>(p, n, i, g, buffer, zeros);
+        return depthwise_near_weight<T, 1, kNearRows>(p, n, i, g, buffer, zeros, bias);
       }
       one(n, i), one(n, i + 1);
     };
@@ -415,6 +429,7 @@ void depthwise_piece(const Correlation<T>& p, const T* dy, T* sums) {
     for (int64_t tap = 0; tap < 9; ++tap) {
       __builtin_memcpy(sums + tap * p.K, buffer + tap * stride, sizeof(T) * p.K);
     }
+    if (bias) __builtin_memcpy(bias, buffer + 9 * stride, sizeof(T) * p.K);
     return;
   }
   __builtin_memset(sums, 0, sizeof(T) * p.R * p.S * p.K);
@@ -459,12 +474,17 @@ void run_depthwise_weight(const Conv2dWeightArgs& a, T* workspace) {
   p.K = s.K;  // C stays 1
   const Conv2dPieces pieces = conv2d_pieces(s);
   const int64_t size = p.R * p.S * p.K, count = pieces.images * pieces.rows;
+  const bool with_bias = a.dbias.storage && depthwise_near(p);
+  T* biases = workspace + count * size;
+  if (a.dbias.storage && !with_bias) run_bias(a, workspace);
   parallel_for(count, [&](int64_t piece) {
     int64_t first;
     const Correlation<T> sub = piece_of(p, pieces, piece, &first);
-    depthwise_piece(sub, data<T>(a.dy) + first * s.K, workspace + piece * size);
+    depthwise_piece(sub, data<T>(a.dy) + first * s.K, workspace + piece * size,
+                    with_bias ? biases + piece * s.K : nullptr);
   });
   merge_weights(p, data<T>(a.dweight), workspace, Layout{p.S * p.K, p.K, 0, 1}, count, size);
+  if (with_bias) merge_bias(a, biases, count);
 }
 
 }  // namespace ranvier::RV_ISA::conv
