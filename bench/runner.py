@@ -1,322 +1,244 @@
-"""Runs rows on all peers, interleaved, and writes the table."""
+"""`ranvier bench`: rows on all peers, printed as they come, kept, and written as pages.
+
+ranvier bench                            every row beside PyTorch and NumPy
+ranvier bench conv2d "matmul: 512*"      rooms, or parts of the names of rows
+ranvier bench ops|models|core            folders of rows
+ranvier bench curves|threads|facts       growth over batch, length and size; threads; imports
+ranvier bench --docs docs/benchmarks     all of it, and the pages rewritten
+ranvier bench --docs docs/benchmarks --from docs/benchmarks/cpu.json    the pages alone
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
+import argparse
+import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
 
-import numpy as np
+from ranvier.bench import facts
+from ranvier.bench.curves import curve_rows, curves, speed_up, thread_rows, trace
+from ranvier.bench.machine import describe_machine, measure_peak, one_line
+from ranvier.bench.measure import PEERS, Result, Workers, run
+from ranvier.bench.report import Book, line, markdown, megabytes, scaled, summary
+from ranvier.bench.suite import Row, find_rows
 
-from ranvier.bench.suite import Row
-
-PAUSE = 0.03  # seconds between peers: OpenMP's workers spin for a while after each region
+SECTIONS = ("curves", "threads", "facts")
 
 
-@dataclass
-class Result:
-    """What was measured of one row.
+class Progress:
+    """A bar with the time to come on a terminal's last line; nothing elsewhere."""
 
-    Attributes:
-        seconds: peer -> time of one unit of work, one number a round.
-        ratios: peer -> its time / ours, round by round.
-        memory: peer -> bytes that its first steps added to a fresh process, where asked for.
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.started = time.perf_counter()
+        self.shown = sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        """Prints above the bar."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(text, flush=True)
+
+    def show(self, doing: str) -> None:
+        """Draws the bar."""
+        if not self.shown:
+            return
+        share = self.done / max(self.total, 1)
+        past = time.perf_counter() - self.started
+        left = f", {past / share - past:.0f} s to go" if share > 0.02 else ""
+        width = shutil.get_terminal_size().columns - 1
+        text = f"{'█' * round(24 * share):░<24} {self.done}/{self.total}{left}  {doing}"
+        print(f"\r\033[K{text[:width]}", end="", file=sys.stderr, flush=True)
+
+    def step(self, text: str = "", following: str = "") -> None:
+        """One thing is done: prints about it, moves the bar."""
+        self.done += 1
+        if text:
+            self.say(text)
+        self.show(following)
+
+    def end(self) -> None:
+        """Takes the bar away."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def available(peers: list[str], pythons: dict[str, str]) -> list[str]:
+    """The peers that can run here; says which cannot, and why."""
+    kept = []
+    for peer in peers:
+        if peer == "ranvier":
+            continue
+        library = "torch" if peer == "compile" else peer
+        command = [pythons.get(peer, sys.executable), "-c", f"import {library}"]
+        if subprocess.run(command, capture_output=True).returncode:
+            print(f"{peer}: not installed, left out")
+        elif peer == "compile" and not (shutil.which("g++") or shutil.which("clang++")):
+            print("compile: torch.compile needs a C++ compiler, left out")
+        else:
+            kept.append(peer)
+    return kept
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        ValueError: an unknown peer, or options that exclude each other.
     """
-
-    row: str
-    flops: float
-    bytes: float
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    ratios: dict[str, list[float]] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
-
-    def median(self, peer: str) -> float:
-        """Median time of one unit of work."""
-        return statistics.median(self.seconds[peer])
-
-    def ratio(self, peer: str) -> float:
-        """Median over the rounds of the peer's time over ours: above 1, we are faster."""
-        return statistics.median(self.ratios[peer])
-
-
-class Worker:
-    """A peer's process."""
-
-    def __init__(self, peer: str, threads: int) -> None:
-        environment = dict(
-            os.environ, RANVIER_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads)
-        )
-        self.peer = peer
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ranvier.bench.worker", peer, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-
-    def ask(self, **command: Any) -> dict[str, Any]:
-        """Sends a command and waits for its answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"[bench] the process of {self.peer} ended while running {command}")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+    parser = argparse.ArgumentParser(
+        prog="ranvier bench", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="rooms, folders, or parts of row names")
+    add("--peers", help=f"of {','.join(PEERS)}; default torch,numpy, and all with --docs")
+    add("--rounds", type=int, default=7, help="interleaved rounds, 7 by default")
+    add("--seconds", type=float, default=0.03, help="of each peer in each round, at least")
+    add("--quick", action="store_true", help="three short rounds: orders of magnitude")
+    add("--minutes", type=float, help="for all rows: long ones then take fewer rounds, at least 3")
+    add("--threads", type=int, help="default: all that ranvier uses")
+    add("--memory", action="store_true", help="also what a step adds to a fresh process")
+    add("--python", action="append", default=[], metavar="PEER=PATH",
+        help="run a peer in another environment's interpreter")  # fmt: skip
+    add("--json", metavar="FILE", type=Path, help="write machine and results as JSON")
+    add("--markdown", metavar="FILE", type=Path, help="write the tables as Markdown")
+    add("--docs", metavar="FOLDER", type=Path,
+        help="measure all, or what is named, and write pages, pictures and cpu.json")  # fmt: skip
+    add("--from", dest="source", metavar="FILE", type=Path,
+        help="measure nothing: use this JSON")  # fmt: skip
+    add("--list", action="store_true", help="print the names of all rows and of the curves' points")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.seconds = 3, 0.01
+    if options.rounds < 1 or options.seconds <= 0 or (options.threads or 1) < 1:
+        raise ValueError("[bench] expected --rounds, --seconds and --threads above 0")
+    for pair in options.python:
+        if "=" not in pair:
+            raise ValueError(f"[bench] expected --python PEER=PATH, got {pair!r}")
+    default = ",".join(PEERS) if options.docs else "torch,numpy"
+    options.peers = [p for p in (options.peers or default).split(",") if p]
+    unknown = [p for p in options.peers if p not in (*PEERS, "ranvier")]
+    if unknown:
+        raise ValueError(f"[bench] expected peers of {', '.join(PEERS)}, got {unknown[0]!r}")
+    options.sections = {n for n in options.names if n in SECTIONS}
+    options.names = [n for n in options.names if n not in SECTIONS]
+    if options.docs and not options.names and not options.sections:
+        options.sections, options.names = set(SECTIONS), ["core", "ops", "models"]
+    return options
 
 
-def compare(row: Row, peer: str, ours: str, theirs: str) -> None:
-    """Raises when the peer's result is not ours."""
-    if row.tolerance is None:
-        return
-    with np.load(ours) as a, np.load(theirs) as b:
-        if len(a.files) != len(b.files):
-            raise RuntimeError(f"[bench] {row.full_name}: {peer} returns another number of arrays")
-        for name in a.files:
-            x, y = a[name].astype(np.float64), b[name].astype(np.float64)
-            if x.shape != y.shape:
-                raise RuntimeError(
-                    f"[bench] {row.full_name}: shape {x.shape}, {peer} has {y.shape}"
-                )
-            error = np.linalg.norm(x - y) / max(np.linalg.norm(y), 1e-30)
-            if not error <= row.tolerance:
-                raise RuntimeError(
-                    f"[bench] {row.full_name}: relative difference {error:.2e} from {peer}, "
-                    f"allowed {row.tolerance:.0e}"
-                )
+def measure_all(
+    options: argparse.Namespace, book: Book, workers: Workers, keep: Path | None
+) -> None:
+    """Fills the book with what was asked for; `keep` is written now and then, where given."""
+    rows: list[Row] = []
+    if options.names or not options.sections:
+        rows = find_rows(options.names)
+    some_curves = curves() if "curves" in options.sections else []
+    some_threads = thread_rows() if "threads" in options.sections else []
+    if book.machine["threads"] == 1:
+        some_threads = []
+    progress = Progress(len(rows) + len(some_curves) + len(some_threads))
+    saved = time.perf_counter()
 
+    def save() -> None:
+        nonlocal saved
+        if keep and time.perf_counter() - saved > 10:
+            book.save(keep)
+            saved = time.perf_counter()
 
-def step_memory(row: Row, peer: str, threads: int) -> int:
-    """Bytes that three steps add to a fresh process which has the model and the data already."""
-    worker = Worker(peer, threads)
+    def one(result: Result) -> None:
+        book.results.append(result)
+        progress.step(line(result, book.machine))
+        save()
+
+    def fact(found: facts.Fact) -> None:
+        form = scaled if found.unit == "s" else megabytes
+        values = ", ".join(f"{k} {form(v)}" for k, v in found.values.items())
+        progress.say(f"{found.name}: {values or found.note}")
+        book.facts.append(found)
+
     try:
-        return int(worker.ask(row=row.full_name).get("memory", 0))
+        if "facts" in options.sections:
+            progress.show("imports and bindings")
+            facts.gather(fact)
+        progress.show("starting the peers")
+        few = [r for r in rows if r.group == "models"] if options.docs else []
+        many = [r for r in rows if r not in few]
+        rounds, seconds = options.rounds, options.seconds
+        minutes = options.minutes or float("inf")
+        share = len(many) / max(len(rows), 1)
+        run(many, options.peers, workers, one, rounds, seconds, minutes * share, options.memory)
+        run(few, options.peers, workers, one, rounds, seconds, minutes * (1 - share), True)
+        for curve in some_curves:
+            progress.show(curve.name)
+            book.lines.append(trace(curve, options.peers, workers, min(rounds, 5), seconds))
+            progress.step(f"curve: {curve.name}: {len(curve.points)} points")
+            save()
+        for row in some_threads:
+            progress.show(f"threads: {row.full_name}")
+            most = book.machine["threads"]
+            result = speed_up(row, options.peers, workers, most, min(rounds, 5), seconds)
+            book.threads.append(result)
+            progress.step(f"one thread and {most}: " + line(result, book.machine))
+            save()
+        book.machine["peak_gflops"] = max(book.machine["peak_gflops"], measure_peak())
     finally:
-        worker.close()
+        progress.end()
 
 
-def run(
-    rows: list[Row],
-    peers: list[str],
-    rounds: int = 7,
-    threads: int = 2,
-    seconds: float = 0.05,
-    memory: bool = False,
-) -> list[Result]:
-    """Checks, then times every row on "ranvier" and on each peer that has it."""
-    wanted = ["ranvier"] + [p for p in peers if p != "ranvier"]
-    variants = sorted(
-        {p for r in rows for p in r.peers if p.split("-")[0] in wanted}, key=wanted_order(wanted)
-    )
-    workers = {p: Worker(p, threads) for p in variants}
-    results = []
-    try:
-        for row in rows:
-            result = Result(row.full_name, row.flops, row.bytes)
-            ready: dict[str, Worker] = {}
-            paths: dict[str, str] = {}
-            for peer in [p for p in variants if p in row.peers]:
-                answer = workers[peer].ask(row=row.full_name)
-                if "skip" in answer:
-                    result.skipped[peer] = answer["skip"]
-                    continue
-                ready[peer] = workers[peer]
-                paths[peer] = answer["result"]
-            for peer in ready:
-                if peer != "ranvier" and "ranvier" in paths:
-                    compare(row, peer, paths["ranvier"], paths[peer])
-            for _ in range(rounds):
-                for peer, worker in ready.items():
-                    time.sleep(PAUSE)
-                    taken = worker.ask(time=seconds)["seconds"] / row.per
-                    result.seconds.setdefault(peer, []).append(taken)
-            for peer in ready:
-                if peer != "ranvier" and "ranvier" in ready:
-                    result.ratios[peer] = [
-                        b / a
-                        for a, b in zip(
-                            result.seconds["ranvier"], result.seconds[peer], strict=True
-                        )
-                    ]
-            if memory:
-                result.memory = {p: step_memory(row, p, threads) for p in ready}
-            results.append(result)
-            print(line(result), flush=True)
-    finally:
-        for worker in workers.values():
-            worker.close()
-    return results
+def write(options: argparse.Namespace, book: Book) -> None:
+    """Files that were asked for."""
+    if options.markdown:
+        options.markdown.write_text(markdown(book))
+    if options.docs:
+        from ranvier.bench.pages import write as write_pages
 
-
-def wanted_order(wanted: list[str]) -> Any:
-    """Sort key: the order in which peers were asked for, variants after their base."""
-    return lambda p: (wanted.index(p.split("-")[0]), p)
-
-
-def scaled(seconds: float) -> str:
-    """A time with the unit that suits it."""
-    for limit, factor, unit in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "us"), (1.0, 1e3, "ms")):
-        if seconds < limit:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def line(result: Result) -> str:
-    """One line for the terminal."""
-    text = f"{result.row:<52}"
-    for peer in result.seconds:
-        text += f"  {peer} {scaled(result.median(peer)):>8}"
-        if peer == "ranvier" and result.flops:
-            text += f" {result.flops / result.median(peer) / 1e9:6.0f} GF/s"
-        if peer in result.ratios:
-            text += f" ({result.ratio(peer):.2f}x)"
-        if result.memory.get(peer):
-            text += f" {result.memory[peer] / 1e6:.0f} MB"
-    for peer, reason in result.skipped.items():
-        text += f"  {peer} SKIPPED ({reason})"
-    return text
-
-
-def geometric_mean(values: list[float]) -> float:
-    """exp(mean(log))."""
-    return float(np.exp(np.mean(np.log(values)))) if values else float("nan")
-
-
-def markdown(results: list[Result], machine: dict[str, Any]) -> str:
-    """The table that is committed under docs/benchmarks."""
-    peers = sorted({p for r in results for p in r.ratios})
-    out = [
-        "| row | ranvier | GFLOP/s | of peak | GB/s |" + "".join(f" {p} | ratio |" for p in peers)
-    ]
-    out.append("| --- | ---: | ---: | ---: | ---: |" + " ---: | :--- |" * len(peers))
-    for r in results:
-        if "ranvier" not in r.seconds:
-            continue
-        t = r.median("ranvier")
-        flops = r.flops / t / 1e9 if r.flops else 0.0
-        cells = [
-            r.row,
-            scaled(t),
-            f"{flops:.0f}" if flops else "",
-            f"{100 * flops / machine['peak_gflops']:.0f} %" if flops else "",
-            f"{r.bytes / t / 1e9:.1f}" if r.bytes else "",
-        ]
-        for p in peers:
-            if p in r.ratios:
-                ratio = r.ratio(p)
-                cells += [scaled(r.median(p)), f"{'█' * min(20, round(4 * ratio))} {ratio:.2f}"]
-            else:
-                cells += ["", ""]
-        out.append("| " + " | ".join(cells) + " |")
-    if any(r.memory for r in results):
-        out += ["", "| row | memory that a step adds |", "| --- | :--- |"]
-        for r in results:
-            used = ", ".join(f"{p} {n / 1e6:.0f} MB" for p, n in r.memory.items() if n)
-            out.append(f"| {r.row} | {used} |")
-    for p in peers:
-        mean = geometric_mean([r.ratio(p) for r in results if p in r.ratios])
-        out.append(f"\nGeometric mean of the ratios against {p}: **{mean:.2f}**")
-    return "\n".join(out) + "\n"
-
-
-def describe_machine(threads: int) -> dict[str, Any]:
-    """Processor, versions, and the floating-point peak and bandwidth measured now."""
-    import ranvier as rv
-    from ranvier import _core
-
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as info:
-            for text in info:
-                if text.startswith("model name"):
-                    model = text.split(":", 1)[1].strip()
-                    break
-    _core.set_num_threads(threads)
-    versions = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "ranvier": rv.__version__,
-    }
-    for name in ("torch", "jax"):
-        try:
-            from importlib import metadata
-
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "processor": model,
-        "level": _core.cpu_level(),
-        "threads": threads,
-        "peak_gflops": max(_core.measure_flops() for _ in range(5)) / 1e9,
-        "copy_gbs": max(_core.measure_copy() for _ in range(3)) / 1e9,
-        "versions": versions,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+        print("wrote", ", ".join(write_pages(book, options.docs)), "to", options.docs)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line of `ranvier bench`."""
-    import argparse
-
-    from ranvier.bench.suite import find_rows
-
-    parser = argparse.ArgumentParser(prog="ranvier bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="rooms or parts of row names")
-    parser.add_argument(
-        "--peers", default="torch,numpy", help="comma-separated; default torch,numpy"
-    )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=None, help="default: all that ranvier uses")
-    parser.add_argument(
-        "--memory", action="store_true", help="also measure what a step adds to a fresh process"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write machine and results as JSON")
-    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
-    parser.add_argument("--list", action="store_true", help="print the names of all rows")
-    options = parser.parse_args(arguments)
-    rows = find_rows(options.names)
+    """Command line of `ranvier bench`; 1 when a row failed, 130 after Ctrl-C."""
+    options = parse(arguments)
     if options.list:
+        rows = find_rows(options.names) + ([] if options.names else curve_rows())
         print("\n".join(r.full_name for r in rows))
         return 0
+    if options.source:
+        book = Book.load(options.source)
+        print("\n".join(summary(book)))
+        write(options, book)
+        return 0
+    find_rows(options.names)  # a wrong name is said before anything starts
     from ranvier import _core
 
     threads = options.threads or _core.num_threads()
-    machine = describe_machine(threads)
-    print(
-        f"{machine['processor']}, {machine['level']}, {threads} threads, "
-        f"FMA peak {machine['peak_gflops']:.0f} GFLOP/s, copy {machine['copy_gbs']:.0f} GB/s, "
-        + ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-    )
-    chosen = [p for p in options.peers.split(",") if p]
-    results = run(rows, chosen, options.rounds, threads, memory=options.memory)
-    if options.json:
-        with open(options.json, "w") as f:
-            json.dump({"machine": machine, "results": [asdict(r) for r in results]}, f, indent=1)
-    if options.markdown:
-        with open(options.markdown, "w") as f:
-            f.write(markdown(results, machine))
-    for peer in sorted({p for r in results for p in r.ratios}):
-        ratios = [r.ratio(peer) for r in results if peer in r.ratios]
-        print(
-            f"geometric mean against {peer}: {geometric_mean(ratios):.2f} over {len(ratios)} rows"
-        )
-    return 0
+    pythons = dict(pair.split("=", 1) for pair in options.python)
+    book = Book(describe_machine(threads))
+    print(one_line(book.machine), flush=True)
+    options.peers = available(options.peers, pythons)
+    scratch = options.json or (options.docs / "cpu.json" if options.docs else None)
+    interrupted = False
+    earlier = None
+    if options.docs and scratch.exists() and set(options.names) != {"core", "ops", "models"}:
+        earlier = Book.load(scratch)  # a part is measured anew, the rest stays
+    try:
+        with Workers(threads, pythons) as workers:
+            measure_all(options, book, workers, scratch)
+    except KeyboardInterrupt:
+        interrupted = True
+        print("interrupted: what was measured is kept", file=sys.stderr)
+    print("\n".join(summary(book)))
+    if earlier:
+        earlier.merge(book)
+        book = earlier
+    if scratch:
+        book.save(scratch)
+    write(options, book)
+    return 130 if interrupted else int(any(r.failed for r in book.results))
 
 
 if __name__ == "__main__":

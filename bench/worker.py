@@ -1,8 +1,9 @@
 """One peer in a process of its own: builds steps and times them on command.
 
 Reads one JSON object a line on standard input, answers with one a line:
-    {"row": name}             -> {"ok": true, "result": path, "memory": bytes} or {"skip": reason}
-    {"time": seconds}         -> {"seconds": time of one step, "steps": how many were averaged}
+    {"row": name}       -> {"ok": true, "result": path, "memory": bytes, "first": [seconds]}
+                           or {"skip": reason} or {"error": text}
+    {"time": seconds}   -> {"seconds": time of one step, "steps": how many were averaged}
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
+import warnings
 import zlib
 from typing import Any
 
 import numpy as np
 
-from ranvier.bench.suite import find_rows
+from ranvier.bench.curves import curve_rows
+from ranvier.bench.suite import Row, all_rows
+
+FIRST = 3  # calls before anything is timed: a captured step is recorded on the second
+BATCH = 0.01  # seconds that one reading of the clock spans at least
 
 
 def resident(field: str) -> int:
@@ -52,11 +57,17 @@ def as_arrays(result: Any) -> list[np.ndarray]:
     return [np.ascontiguousarray(np.asarray(result))]
 
 
-def main(peer: str, threads: int) -> None:
-    """Serves commands until standard input closes."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    if peer.startswith("torch"):
+def timed(step: Any) -> tuple[float, Any]:
+    """Seconds of one call, and what it returned."""
+    started = time.perf_counter()
+    result = step()
+    return time.perf_counter() - started, result
+
+
+def prepare(peer: str, threads: int) -> None:
+    """Threads of the peer's library, and its quirks."""
+    warnings.simplefilter("ignore")  # a peer's advice is no news here
+    if peer in ("torch", "compile") or peer.startswith("torch-"):
         try:
             import torch
 
@@ -67,43 +78,77 @@ def main(peer: str, threads: int) -> None:
         import ranvier as rv
 
         rv.set_num_threads(threads)
-    folder = tempfile.mkdtemp()
-    rows = {r.full_name: r for r in find_rows()}
-    step: Any = None
-    steps = 1
+    if peer == "jax" and hasattr(os, "sched_setaffinity"):  # XLA goes by the processors it sees
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+class Server:
+    """The step that is being timed, and how often it runs between two looks at the clock."""
+
+    def __init__(self, peer: str, rows: dict[str, Row], path: str) -> None:
+        self.peer, self.rows, self.path = peer, rows, path
+        self.step: Any = None
+        self.steps = 1
+
+    def load(self, name: str) -> dict[str, Any]:
+        """Builds the row's step, runs it a few times and keeps its result for the comparison."""
+        self.step = None  # the last row's memory goes first
+        row = self.rows[name]
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        if self.peer == "compile":
+            try:
+                import torch
+
+                torch._dynamo.reset()  # rows share code; each is compiled as if it were alone
+            except ImportError as error:
+                return {"skip": str(error)}
+        try:
+            step = row.builders()[self.peer](row.data(rng))
+            forget_peak()
+            before = resident("VmRSS")
+            first = []
+            for _ in range(FIRST):
+                taken, result = timed(step)
+                first.append(taken)
+        except ImportError as error:
+            return {"skip": str(error)}
+        except Exception as error:  # one row that fails must not end the others
+            return {"error": f"{type(error).__name__}: {str(error).strip()[:300]}"}
+        memory = resident("VmHWM") - before if before else 0
+        np.savez(self.path, *as_arrays(result))
+        del result
+        once, _ = timed(step)
+        self.step, self.steps = step, max(1, int(BATCH / max(once, 1e-7)))
+        return {"ok": True, "result": self.path, "memory": memory, "first": first}
+
+    def time(self, budget: float) -> dict[str, Any]:
+        """Mean time of one step over at least `budget` seconds."""
+        total, count = 0.0, 0
+        step, steps = self.step, self.steps
+        while total < budget:
+            started = time.perf_counter()
+            for _ in range(steps):
+                step()
+            total += time.perf_counter() - started
+            count += steps
+        return {"seconds": total / count, "steps": count}
+
+
+def main(peer: str, threads: int, path: str) -> None:
+    """Serves commands until standard input closes."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not look like an answer
+    prepare(peer, threads)
+    rows = {r.full_name: r for r in [*all_rows(), *curve_rows()]}
+    server = Server(peer, rows, f"{path}.npz")
     for line in sys.stdin:
         command = json.loads(line)
         if "row" in command:
-            row = rows[command["row"]]
-            rng = np.random.default_rng(zlib.crc32(row.full_name.encode()))
-            try:
-                step = row.peers[peer](row.data(rng))
-                forget_peak()
-                before = resident("VmRSS")
-                for _ in range(3):  # a captured step is recorded on its second call
-                    result = step()
-            except ImportError as error:
-                print(json.dumps({"skip": str(error)}), file=answers)
-                continue
-            memory = resident("VmHWM") - before if before else 0
-            path = os.path.join(folder, "result.npz")
-            np.savez(path, *as_arrays(result))
-            started = time.perf_counter()
-            step()
-            once = time.perf_counter() - started
-            steps = max(1, int(0.01 / max(once, 1e-7)))
-            print(json.dumps({"ok": True, "result": path, "memory": memory}), file=answers)
+            answer = server.load(command["row"])
         else:
-            budget = command["time"]
-            total, count = 0.0, 0
-            while total < budget:
-                started = time.perf_counter()
-                for _ in range(steps):
-                    step()
-                total += time.perf_counter() - started
-                count += steps
-            print(json.dumps({"seconds": total / count, "steps": count}), file=answers)
+            answer = server.time(command["time"])
+        print(json.dumps(answer), file=answers)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -17,6 +17,59 @@ def image(rows):
     return rv.tensor(np.array(rows, np.float32)[None, None])
 
 
+def test_g1_perceptron():
+    """w changes by eta (target - output) times the input, the bias with it."""
+    w = rv.tensor([0.5, 0.0, -1.0])
+    after = []
+    for x, target in [((1, 1), 1.0), ((0, 0), 0.0), ((0, 0), 0.0)]:
+        given = rv.tensor([1.0, *x])
+        output = F.heaviside((w * given).sum())
+        w = w + (target - output) * given
+        after.append((output.item(), w.tolist()))
+    assert after == [(0.0, [1.5, 1, 0]), (1.0, [0.5, 1, 0]), (1.0, [-0.5, 1, 0])]
+
+
+@pytest.mark.parametrize(
+    ("weights", "threshold", "truth"),
+    [
+        ((1.0, 2.0), 2.0, [0, 1, 0, 1]),
+        ((1.0, 1.0), 2.0, [0, 0, 0, 1]),
+        ((1.0, 1.0), 1.0, [0, 1, 1, 1]),
+    ],
+    ids=["w = (1, 2), theta = 2", "AND", "OR"],
+)
+def test_g1_weights_set_by_hand(weights, threshold, truth):
+    x = rv.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    assert F.heaviside(x @ rv.tensor(weights) - threshold).tolist() == truth
+
+
+def test_g2_gradient_learning():
+    """A linear unit on half the squared error, from (0.5, 0, -1)."""
+    x = rv.tensor(np.array([[1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]], np.float64))
+    t = rv.tensor(np.array([0.2, 0.1, 0.9, 1.1]))
+
+    def learn(eta, steps):
+        w = rv.tensor(np.array([0.5, 0.0, -1.0]), requires_grad=True)
+        after = []
+        for chosen in steps:
+            w.grad = None
+            F.half_squared_error(x[chosen] @ w, t[chosen], reduction="sum").backward()
+            with rv.no_grad():
+                w -= eta * w.grad
+            after.append([round(v, 10) for v in w.tolist()])
+        return after
+
+    last, first, batch = [3], [0], [0, 1, 2, 3]
+    assert learn(1.0, [last]) == [[2.1, 1.6, 0.6]]
+    assert learn(0.25, [last, first]) == [[0.9, 0.4, -0.6], [0.725, 0.4, -0.6]]
+    assert learn(0.25, [batch] * 3) == [
+        [1.075, 0.5, -0.45],
+        [0.55, 0.325, -0.5875],
+        [0.70625, 0.534375, -0.35],
+    ]
+    assert learn(0.25, [batch] * 300)[-1] == [0.125, 0.85, 0.05]
+
+
 def test_g3_backpropagation_on_a_graph():
     w1, w2 = (rv.tensor(float(v), requires_grad=True) for v in (2, 3))
     cube = w1**3

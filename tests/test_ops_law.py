@@ -16,6 +16,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 import ranvier as rv
@@ -165,3 +166,55 @@ def test_its_room_has_error_cases(path: Path) -> None:
     """Every test file of a room states errors: in `errors`, or by pytest.raises."""
     text = path.read_text()
     assert "Raises(" in text or "pytest.raises(" in text, f"{path.name} refuses nothing"
+
+
+# Calls that are refused in what the function shares with others, or is made of. Tensors are given
+# by their shapes: tuples of numbers above 0.
+BAD_CALLS: dict[str, tuple[Any, ...]] = {
+    "avg_pool2d": ((1, 1, 3, 3), 9),
+    "bmm": ((2, 3, 4), (2, 3, 4)),
+    "cosine_similarity": ((2, 3), (2, 4)),
+    "fliplr": ((3,),),
+    "gru_cell": ((2, 3), None, (7, 3), (7, 2)),
+    "inner": ((2, 3), (7,)),
+    "lstm_cell": ((2, 3), None, (7, 3), (7, 2)),
+    "masked_fill": ((2, 3), 1, 0.0),
+    "max_pool1d": ((1, 1, 3), 2, 0),
+    "mv": ((2, 3), (7,)),
+    "normalize": ((3,), 2, 4),
+    "pairwise_distance": ((2, 3), (2, 4)),
+    "rnn_cell": ((2, 3), None, (7, 3), (7, 2)),
+    "scatter_add": ((3,), 4, (3,), (3,)),
+    "softmin": ((3,), 4),
+    "std": ((3,), 4),
+    "sum_pool2d": ((1, 1, 3, 3), 9),
+    "tile": ((2, 3), (1, -3)),
+    "upsample": ((1, 2, 3), None),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_CALLS))
+def test_it_raises_under_its_own_name(name: str) -> None:
+    arguments = [rv.ones(*a) if isinstance(a, tuple) and min(a) > 0 else a for a in BAD_CALLS[name]]
+    with pytest.raises((ValueError, TypeError, IndexError), match=rf"^\[{name}\] expected "):
+        functions()[name](*arguments)
+
+
+# Rooms whose functions copy nothing: there even a check would be felt.
+VIEWS = {"shape"}
+OTHERS = [name for name, f in functions().items() if room_of(f) not in VIEWS]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("wrong", [np.ones((2, 3), np.float32), None], ids=["array", "None"])
+def test_what_is_no_tensor_is_refused(name: str, wrong: Any) -> None:
+    """NumPy arrays are not refused in Python's or the binding's words."""
+    function = functions()[name]
+    parameters = inspect.signature(function).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    refusal = ""
+    try:
+        function(wrong, *[rv.ones(2, 3)] * (len(needed) - 1))
+    except (TypeError, ValueError, AttributeError) as error:
+        refusal = f"{error}"
+    assert not refusal or refusal.startswith(f"[{function.__name__}] expected "), refusal

@@ -148,7 +148,9 @@ class TestProductRelu:
             lambda: rv.nn.Conv2d(16, 24, (5, 2), stride=2, padding=3),  # channels in the lanes
             lambda: rv.nn.Conv2d(16, 40, 1),
             lambda: rv.nn.Conv2d(16, 3, 3),  # pixels in the lanes
+            lambda: rv.nn.Conv2d(16, 12, 5),  # one vector of outputs
             lambda: rv.nn.Conv2d(16, 16, 3, groups=16),  # depthwise
+            lambda: rv.nn.Conv2d(16, 16, 3, stride=2, groups=16),
             lambda: rv.nn.Conv2d(16, 8, 3, groups=4),
             lambda: rv.nn.Conv2d(16, 600, 32, padding=15),  # several cuts of the reduction
             lambda: rv.nn.Linear(32, 10),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ranvier.bench.models._pairs import training_row
+from ranvier.bench.suite import Row
 
 
 def our_model() -> Any:
@@ -32,10 +34,14 @@ def torch_model() -> Any:
     return CharLSTM()
 
 
-def data(rng: np.random.Generator) -> dict[str, Any]:
+def data(batch: int) -> Callable[..., dict[str, Any]]:
     """Characters and the ones that follow them."""
-    text = rng.integers(0, 64, (65, 32))
-    return {"x": text[:-1], "y": text[1:], "seed": int(rng.integers(1 << 30))}
+
+    def make(rng: np.random.Generator) -> dict[str, Any]:
+        text = rng.integers(0, 64, (65, batch))
+        return {"x": text[:-1], "y": text[1:], "seed": int(rng.integers(1 << 30))}
+
+    return make
 
 
 def loss_of(functional: Any, model: Any, x: Any, y: Any) -> Any:
@@ -44,4 +50,9 @@ def loss_of(functional: Any, model: Any, x: Any, y: Any) -> Any:
     return functional.cross_entropy(scores.reshape(-1, 64), y.reshape(-1))
 
 
-ROWS = [training_row("V64 E64 H256, T64, batch 32", data, our_model, torch_model, loss_of)]
+def row(n: int) -> Row:
+    """A step at batch n."""
+    return training_row(f"V64 E64 H256, T64, batch {n}", data(n), our_model, torch_model, loss_of)
+
+
+ROWS = [row(32)]

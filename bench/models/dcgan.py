@@ -92,7 +92,7 @@ def torch_nets() -> tuple[Any, Any]:
     return generator, discriminator
 
 
-def theirs(channels_last: bool) -> Callable[[dict[str, Any]], Any]:
+def theirs(channels_last: bool, compiled: bool = False) -> Callable[[dict[str, Any]], Any]:
     """PyTorch's step."""
 
     def make(d: dict[str, Any]) -> Any:
@@ -109,6 +109,8 @@ def theirs(channels_last: bool) -> Callable[[dict[str, Any]], Any]:
             if channels_last:
                 net.to(memory_format=torch.channels_last)
             optimizers.append(torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999), fused=True))
+        if compiled:
+            nets = torch.compile(nets[0]), torch.compile(nets[1])
         step = adversarial_step(
             torch.nn.functional, torch.no_grad, nets, (optimizers[0], optimizers[1])
         )
@@ -129,6 +131,7 @@ ROWS = [
             "ranvier-eager": ours(False),
             "torch": theirs(False),
             "torch-channels_last": theirs(True),
+            "compile": theirs(False, compiled=True),
         },
         tolerance=1e-3,
     )

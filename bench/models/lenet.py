@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ranvier.bench.models._pairs import classification, training_row
+from ranvier.bench.suite import Row
 
 
 def our_model(activation: str) -> Any:
@@ -24,12 +25,15 @@ def torch_model(activation: str) -> Any:
     )  # fmt: skip
 
 
-ROWS = [
-    training_row(
-        f"LeNet-5 {a}, 32x32, batch 64",
-        classification((64, 1, 32, 32)),
-        lambda a=a: our_model(a),
-        lambda a=a: torch_model(a),
+def row(activation: str, n: int) -> Row:
+    """A step at batch n."""
+    return training_row(
+        f"LeNet-5 {activation}, 32x32, batch {n}",
+        classification((n, 1, 32, 32)),
+        lambda: our_model(activation),
+        lambda: torch_model(activation),
+        images=True,
     )
-    for a in ("relu", "tanh")
-]
+
+
+ROWS = [row(activation, 64) for activation in ("relu", "tanh")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ranvier.bench.models._pairs import classification, training_row
+from ranvier.bench.suite import Row
 
 
 def our_model(name: str) -> Any:
@@ -55,14 +56,19 @@ def torch_model(widths: tuple[int, ...], blocks: int, imagenet: bool, classes: i
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
-ROWS = [
-    training_row(
-        "ResNet-20, 32x32, batch 32",
-        classification((32, 3, 32, 32)),
+def small(n: int) -> Row:
+    """A step of ResNet-20 at batch n."""
+    return training_row(
+        f"ResNet-20, 32x32, batch {n}",
+        classification((n, 3, 32, 32)),
         lambda: our_model("resnet20"),
         lambda: torch_model((16, 32, 64), 3, False, 10),
         images=True,
-    ),
+    )
+
+
+ROWS = [
+    small(32),
     training_row(
         "ResNet-18, 224x224, batch 8",
         classification((8, 3, 224, 224), 1000),

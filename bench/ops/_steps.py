@@ -55,6 +55,7 @@ def rows(peers: dict[str, Callable[[list[Any]], Any]], streams: int) -> list[Row
             {peer: stepper(make, peer.split("-")[0]) for peer, make in peers.items()},
             bytes=4.0 * streams * sum(int(np.prod(s)) for s in shapes),
             tolerance=1e-4,
+            pattern="update",
         )
         for name, shapes in NETS.items()
     ]

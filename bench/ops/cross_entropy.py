@@ -52,6 +52,7 @@ ROWS = [
         data(shape),
         {"ranvier": ours, "torch": torchs},
         bytes=8.0 * np.prod(shape),
+        compiles=True,
     )
     for shape in SHAPES
 ]

@@ -72,12 +72,14 @@ def rows(shape: tuple[int, int]) -> list[Row]:
             data(shape),
             {"ranvier": forward_ours, "torch": forward_torch},
             bytes=2 * size,
+            compiles=True,
         ),
         Row(
             f"{name} forward and backward",
             data(shape),
             {"ranvier": both_ours, "torch": both_torch},
             bytes=5 * size,
+            compiles=True,
         ),
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops._jax import compiled
 from ranvier.bench.suite import Row
 
 # samples, inputs, outputs, where from
@@ -86,7 +87,11 @@ def row(samples: int, inputs: int, outputs: int, where: str, train: bool) -> Row
     return Row(
         f"{samples}x{inputs}->{outputs} ({where}) {'training' if train else 'forward'}",
         lambda rng: {k: rng.standard_normal(s, np.float32) for k, s in shapes.items()},
-        {"ranvier": build(ours), "torch": build(torchs)},
+        {
+            "ranvier": build(ours),
+            "torch": build(torchs),
+            "jax": compiled(lambda _: lambda x, w, b: x @ w.T + b, *"xwb", gradients=train),
+        },
         flops=2.0 * samples * inputs * outputs * (3 if train else 1),
         bytes=4.0 * sum(np.prod(s) for s in shapes.values()),
     )

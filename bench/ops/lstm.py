@@ -97,23 +97,23 @@ def torchs(kind: str, train: bool) -> Callable[[dict[str, Any]], Any]:
     return build
 
 
+def row_of(
+    kind: str, steps: int, samples: int, inputs: int, units: int, where: str, train: bool
+) -> Row:
+    """One layer, forward or training."""
+    work = 2.0 * steps * samples * KINDS[kind] * units * (inputs + units)
+    return Row(
+        f"T{steps} B{samples} I{inputs} H{units} ({where}) {'training' if train else 'forward'}",
+        numbers(steps, samples, inputs, units, kind),
+        {"ranvier": ours(kind, train), "torch": torchs(kind, train)},
+        flops=work * (3 if train else 1),
+        tolerance=1e-4,
+    )
+
+
 def rows_of(kind: str) -> list[Row]:
     """Forward and training of every shape."""
-    rows = []
-    for steps, samples, inputs, units, where in SHAPES:
-        for train in (False, True):
-            rows.append(
-                Row(
-                    f"T{steps} B{samples} I{inputs} H{units} ({where}) "
-                    + ("training" if train else "forward"),
-                    numbers(steps, samples, inputs, units, kind),
-                    {"ranvier": ours(kind, train), "torch": torchs(kind, train)},
-                    flops=2.0 * steps * samples * KINDS[kind] * units * (inputs + units)
-                    * (3 if train else 1),
-                    tolerance=1e-4,
-                )
-            )  # fmt: skip
-    return rows
+    return [row_of(kind, *shape, train) for shape in SHAPES for train in (False, True)]
 
 
 ROWS = rows_of("lstm")

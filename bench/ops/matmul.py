@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops._jax import compiled
 from ranvier.bench.suite import Row
 
 # M, N, K
@@ -91,7 +92,12 @@ def row(name: str, a: tuple[int, ...], b: tuple[int, ...], left: bool, right: bo
     return Row(
         name,
         data,
-        {"ranvier": product(ours), "torch": product(torchs), "numpy": product(numpys)},
+        {
+            "ranvier": product(ours),
+            "torch": product(torchs),
+            "numpy": product(numpys),
+            "jax": compiled(lambda _: lambda a, b: a @ b, "a", "b"),
+        },
         flops=2.0 * np.prod(c) * a[-1],
         bytes=4.0 * (np.prod(a) + np.prod(b) + np.prod(c)),
     )

@@ -49,6 +49,7 @@ def row(name: str, shape: tuple[int, ...]) -> Row:
         data(shape),
         {"ranvier": lambda d: ours(d, name), "torch": lambda d: torchs(d, name)},
         bytes=4.0 * np.prod(shape) * 6,
+        compiles=shape == SHAPES[1],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops._jax import compiled
 from ranvier.bench.suite import Row
 
 # name, shape, axes, where from
@@ -44,8 +45,14 @@ def row(name: str, shape: tuple[int, ...], dim: Any, where: str) -> Row:
     return Row(
         f"{name} {'x'.join(map(str, shape))} ({where})",
         lambda rng: {"x": rng.standard_normal(shape, np.float32)},
-        {"ranvier": lambda d: ours(d, name, dim), "torch": lambda d: torchs(d, name, dim)},
+        {
+            "ranvier": lambda d: ours(d, name, dim),
+            "torch": lambda d: torchs(d, name, dim),
+            "numpy": lambda d: lambda: getattr(np, name)(d["x"], axis=dim),
+            "jax": compiled(lambda jax: lambda x: getattr(jax.numpy, name)(x, axis=dim), "x"),
+        },
         bytes=4.0 * np.prod(shape),
+        pattern="read",
     )
 
 

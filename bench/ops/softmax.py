@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops._jax import compiled
 from ranvier.bench.suite import Row
 
 # shape, axis
@@ -46,6 +47,18 @@ def torchs(d: dict[str, Any], name: str, dim: int, backward: bool) -> Any:
     return step
 
 
+def jaxs(name: str, dim: int, backward: bool) -> Any:
+    """JAX's; the gradient of x by the upstream one."""
+
+    def make(jax: Any) -> Any:
+        function = getattr(jax.nn, name)
+        if not backward:
+            return lambda x, g: function(x, dim)
+        return lambda x, g: jax.vjp(lambda v: function(v, dim), x)[1](g)[0]
+
+    return compiled(make, "x", "g")
+
+
 def row(name: str, shape: tuple[int, ...], dim: int, backward: bool) -> Row:
     return Row(
         f"{name} {'x'.join(map(str, shape))} {'forward + backward' if backward else 'forward'}",
@@ -53,8 +66,10 @@ def row(name: str, shape: tuple[int, ...], dim: int, backward: bool) -> Row:
         {
             "ranvier": lambda d: ours(d, name, dim, backward),
             "torch": lambda d: torchs(d, name, dim, backward),
+            "jax": jaxs(name, dim, backward),
         },
         bytes=(20.0 if backward else 8.0) * np.prod(shape),
+        compiles=name == "softmax" and shape[0] != 64,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops._jax import compiled
 from ranvier.bench.suite import Row
 
 NAMES = ("relu", "sigmoid", "tanh", "exp", "log", "gelu")
@@ -26,6 +27,31 @@ def torchs(d: dict[str, Any], name: str, train: bool) -> Any:
     x = torch.from_numpy(d["x"]).requires_grad_(train)
     functions = torch.nn.functional if name == "gelu" else torch
     return step(x, getattr(functions, name), torch.from_numpy(d["seed"]) if train else None)
+
+
+def numpys(name: str) -> Callable[[dict[str, Any]], Any]:
+    """NumPy's functions, and those of one line over them."""
+    functions = {
+        "relu": lambda x: np.maximum(x, 0),
+        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "tanh": np.tanh,
+        "exp": np.exp,
+        "log": np.log,
+    }
+    return lambda d: lambda: functions[name](d["x"])
+
+
+def jaxs(name: str, train: bool) -> Callable[[dict[str, Any]], Any]:
+    """JAX's functions."""
+
+    def make(jax: Any) -> Callable[[Any], Any]:
+        if name in ("exp", "log"):
+            return getattr(jax.numpy, name)
+        if name == "gelu":
+            return lambda x: jax.nn.gelu(x, approximate=False)
+        return getattr(jax.nn, name)
+
+    return compiled(make, "x", gradients=train)
 
 
 def step(x: Any, function: Callable[[Any], Any], seed: Any) -> Callable[[], Any]:
@@ -53,8 +79,11 @@ def row(name: str, shape: tuple[int, ...], train: bool) -> Row:
         {
             "ranvier": lambda d: ours(d, name, train),
             "torch": lambda d: torchs(d, name, train),
+            "jax": jaxs(name, train),
+            **({} if train or name == "gelu" else {"numpy": numpys(name)}),
         },
         bytes=4.0 * np.prod(shape) * (5 if train else 2),
+        compiles=shape == SHAPES[0],
     )
 
 

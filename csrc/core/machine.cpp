@@ -1,14 +1,18 @@
 #include "core/machine.h"
 
+#include <algorithm>
 #include <chrono>
+#include <string>
 
 #include "core/bind.h"
+#include "core/check.h"
 #include "core/kernel.h"
 #include "core/threads.h"
 
 namespace ranvier {
 
 RV_KERNEL(fma_peak, PeakArgs);
+RV_KERNEL(stream_memory, StreamArgs);
 
 namespace {
 
@@ -45,11 +49,39 @@ double measure_copy() {
   return 8.0 * static_cast<double>(n) / seconds_since(start);
 }
 
+// Bytes per second, read plus written, of passes over arrays of which one pass moves about `bytes`:
+// the best of passes that take about 20 ms together.
+double measure_stream(const std::string& pattern, int64_t bytes) {
+  Stream kind = pattern == "read"     ? Stream::Read
+                : pattern == "copy"   ? Stream::Copy
+                : pattern == "update" ? Stream::Update
+                                      : Stream::Add;
+  RV_CHECK(kind != Stream::Add || pattern == "add", "measure_stream", Value,
+           "expected read, copy, update or add, got ", pattern);
+  RV_CHECK(bytes > 0, "measure_stream", Value, "expected a number of bytes above 0, got ", bytes);
+  int64_t streams = kind == Stream::Read ? 1 : kind == Stream::Add ? 3 : 2;
+  int64_t chunks = std::max<int64_t>(1, bytes / (4 * streams * kStreamChunk));
+  Array x = Array::empty({chunks * kStreamChunk}, DType::Float32);
+  Array y = kind == Stream::Add ? Array::empty_like(x) : x;
+  Array z = kind == Stream::Read ? Array::empty({chunks}, DType::Float32) : Array::empty_like(x);
+  for (const Array& a : {x, y, z}) copy_into(a, Array::scalar(1, DType::Float32, Device{}));
+  double best = 1e30, total = 0;
+  for (int pass = 0; total < 0.02 || pass < 4; ++pass) {
+    auto start = std::chrono::steady_clock::now();
+    stream_memory({inout(x), inout(y), inout(z), chunks, kind});
+    double taken = seconds_since(start);
+    total += taken;
+    if (pass > 0) best = std::min(best, taken);
+  }
+  return 4.0 * static_cast<double>(streams * chunks * kStreamChunk) / std::max(best, 1e-9);
+}
+
 }  // namespace
 
 RV_BIND(m) {
   m.def("measure_flops", &measure_flops, RV_NOGIL);
   m.def("measure_copy", &measure_copy, RV_NOGIL);
+  m.def("measure_stream", &measure_stream, nb::arg("pattern"), nb::arg("bytes"), RV_NOGIL);
 }
 
 }  // namespace ranvier

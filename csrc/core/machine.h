@@ -12,4 +12,17 @@ struct PeakArgs {
 };
 RV_DECLARE_KERNEL(fma_peak, PeakArgs)
 
+// How a pass over memory goes: benchmarks are held against a pass of the same pattern and size.
+enum class Stream : int64_t { Read, Copy, Update, Add };
+
+struct StreamArgs {
+  InOut x, y, z;  // Read: x to one number per chunk of z; Copy: x to z; Update: z in place;
+                  // Add: x + y to z
+  int64_t chunks;
+  Stream pattern;
+  static constexpr int kArrays = 3, kSpans = 0;
+};
+constexpr int64_t kStreamChunk = 4096;  // floats
+RV_DECLARE_KERNEL(stream_memory, StreamArgs)
+
 }  // namespace ranvier

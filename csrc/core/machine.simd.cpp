@@ -24,4 +24,27 @@ void fma_peak(const PeakArgs& args) {
   });
 }
 
+void stream_memory(const StreamArgs& args) {
+  float *x = data<float>(args.x), *y = data<float>(args.y), *z = data<float>(args.z);
+  Stream pattern = args.pattern;
+  parallel_for(args.chunks, [&](int64_t chunk) {
+    using V = Vec<float>;
+    int64_t begin = chunk * kStreamChunk, end = begin + kStreamChunk;
+    if (pattern == Stream::Read) {
+      V sum[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
+      for (int64_t i = begin; i < end; i += 4 * V::N) {
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; ++k) sum[k] += V::load(x + i + k * V::N);
+      }
+      z[chunk] = reduce_add(sum[0] + sum[1] + sum[2] + sum[3]);
+    } else if (pattern == Stream::Copy) {
+      for (int64_t i = begin; i < end; i += V::N) V::load(x + i).store(z + i);
+    } else if (pattern == Stream::Update) {
+      for (int64_t i = begin; i < end; i += V::N) (V::load(z + i) + V(1.0f)).store(z + i);
+    } else {
+      for (int64_t i = begin; i < end; i += V::N) (V::load(x + i) + V::load(y + i)).store(z + i);
+    }
+  });
+}
+
 }  // namespace ranvier::RV_ISA

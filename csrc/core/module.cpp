@@ -25,6 +25,41 @@ PyObject* g_capture_error = nullptr;
 // tenth of reading Python's.
 thread_local int t_mode = 1;
 
+// The public op that the user called: the outermost function of ranvier.ops on Python's stack. An
+// op that is made of others, or shares the kernel of another, raises under its own name so, at no
+// cost to calls that succeed. Empty outside of ops.
+std::string op_name() {
+  std::string name;
+  PyFrameObject* frame = PyEval_GetFrame();
+  Py_XINCREF(frame);
+  while (frame) {
+    const auto globals = nb::steal(PyFrame_GetGlobals(frame));
+    const auto code = nb::steal(reinterpret_cast<PyObject*>(PyFrame_GetCode(frame)));
+    const auto module = nb::cast<std::string>(nb::str(globals["__name__"]));
+    const auto function = nb::cast<std::string>(nb::str(code.attr("co_qualname")));
+    const bool of_ops = module.starts_with("ranvier.ops.");
+    if (of_ops && module[12] != '_' && function[0] != '_' &&
+        function.find('.') == std::string::npos) {
+      name = function;
+    } else if (!of_ops && module != "ranvier.autograd" && !name.empty()) {
+      Py_DECREF(frame);
+      break;
+    }
+    PyFrameObject* const caller = PyFrame_GetBack(frame);
+    Py_DECREF(frame);
+    frame = caller;
+  }
+  return name;
+}
+
+// An error's text under the name of the op in charge.
+std::string in_charge(const char* text) {
+  const std::string given = text, op = op_name();
+  const size_t end = given.find(']');
+  if (op.empty() || given[0] != '[' || end == std::string::npos) return given;
+  return "[" + op + given.substr(end);
+}
+
 PyObject* python_exception(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::Value:
@@ -284,7 +319,7 @@ NB_MODULE(_core, m) {
     try {
       std::rethrow_exception(p);
     } catch (const Error& e) {
-      PyErr_SetString(python_exception(e.kind()), e.what());
+      PyErr_SetString(python_exception(e.kind()), in_charge(e.what()).c_str());
     }
   });
   choose_level();
@@ -381,6 +416,7 @@ NB_MODULE(_core, m) {
       .def("abandon", &Recorder::abandon);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
   m.def("set_mode", [](int mode) { t_mode = mode; });
+  m.def("op_name", &op_name, "The op that an error should name, or an empty string.");
   m.def("is_capturing", [] { return Recorder::current() != nullptr; });
   m.def("check_host_read", &check_host_read);
 

@@ -16,6 +16,10 @@ void correlate(const Correlation<T>& p, T* workspace) {
     fill_bias(p);
   } else if (prefers_few(p)) {
     run_few(p, workspace);
+#if RV_SLIDE
+  } else if (prefers_slide(p)) {
+    if constexpr (__is_same(T, float)) run_slide(p, workspace);
+#endif
   } else {
     run_channels(p, workspace);
   }
@@ -47,6 +51,7 @@ void data_gradient(const Conv2dDataArgs& a) {
   const Conv2dShape& s = a.shape;
   T* workspace = data<T>(a.workspace);
   const bool depthwise = conv2d_depthwise(s);
+  if (depthwise && depthwise_near_data(s)) return run_depthwise_near_data(a, workspace);
   for (int64_t group = 0; group < (depthwise ? 1 : s.groups); ++group) {
     if (!depthwise && s.P == 1 && s.Q == 1) {
       for (int64_t i = 0; i < s.H * s.W; ++i) {
@@ -55,7 +60,7 @@ void data_gradient(const Conv2dDataArgs& a) {
       continue;
     }
     if (!depthwise && !a.winograd && prefers_runs<T>(s)) {
-      run_runs(a, group, workspace);
+      prefers_taps<T>(s) ? run_taps(a, workspace) : run_runs(a, group, workspace);
       continue;
     }
     for (int64_t h = 0; h < s.stride_h; ++h) {

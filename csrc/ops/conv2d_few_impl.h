@@ -7,6 +7,9 @@
 //   runs: data gradient with the run (s, c) in the lanes: for one row of dx and every column q of
 //         dy, the sums over r and k of dy * weight are a run of S*C numbers; neighbouring runs
 //         overlap and are added up, in a fixed order. Works at any stride.
+//   taps: the same with all taps (r, s, c) in the lanes, where that fills them better: each pixel
+//   of
+//         dy is multiplied once, and a pixel of dx adds up what its taps have left.
 #pragma once
 
 #include "ops/conv2d_impl.h"
@@ -425,6 +428,125 @@ void run_runs(const Conv2dDataArgs& a, int64_t group, T* packed) {
         }
       }
       fold_runs(s, sums, width, bias, dx + row * s.W * s.C);
+    }
+  });
+}
+
+// ---- All taps in the lanes ---------------------------------------------------------------
+
+// Given that runs fit: a load and an addition for each tap of a pixel, against fewer vectors.
+template <class T>
+RV_INLINE bool prefers_taps(const Conv2dShape& s) {
+  const int64_t by_rows = s.R * ceil_div(s.S * s.C, Vec<T>::N);
+  return (by_rows - ceil_div(s.R * s.S * s.C, Vec<T>::N)) * s.K > 2 * s.R * s.S;
+}
+
+// Rows of dy times the weights, a row of (r, s, c) for every pixel. The rows that one row of dx
+// meets are kept, the oldest making room for the next, between columns of zeros.
+template <class T>
+struct TapRows {
+  int64_t width, before, columns, slots, size;  // of a pixel; zeros; of a row; rows; of a row
+
+  RV_ALWAYS_INLINE explicit TapRows(const Conv2dShape& s)
+      : width(round_up(s.R * s.S * s.C, Vec<T>::N)),
+        before(0),
+        columns(s.Q),
+        slots((s.R - 1) * s.dilation_h / s.stride_h + 1) {
+    int64_t after = 0;
+    for (int64_t w = 0; w < s.stride_w; ++w) {
+      const Residue v = residue(w, s.W, s.pad_left, s.stride_w, s.dilation_w, s.S);
+      if (v.taps == 0) continue;
+      before = max(before, -v.from);
+      after = max(after, v.count + v.from + (v.taps - 1) * v.apart - s.Q);
+    }
+    columns += before + after;
+    size = columns * width;
+  }
+};
+
+// dx[h, w] = bias + sum over the taps (r, s) that meet dy[p, q] there of rows[p][q][r, s].
+template <class T>
+void fold_taps(const Conv2dShape& s, const TapRows<T>& rows, const T* sums, int64_t h,
+               const T* bias, const T** source, T* out) {
+  constexpr int U = 4;
+  const int64_t at = h + s.pad_top, C = s.C;
+  const Vec<T> start = bias ? Vec<T>::load(bias, C) : Vec<T>::zero();
+  for (int64_t w = 0; w < s.stride_w; ++w) {
+    const Residue v = residue(w, s.W, s.pad_left, s.stride_w, s.dilation_w, s.S);
+    int64_t count = 0;
+    for (int64_t r = 0; r < s.R; ++r) {
+      const int64_t up = at - r * s.dilation_h, p = up / s.stride_h;
+      if (up < 0 || up % s.stride_h != 0 || p >= s.P) continue;
+      const T* row = sums + p % rows.slots * rows.size + (rows.before + v.from) * rows.width;
+      for (int64_t t = 0; t < v.taps; ++t) {
+        source[count++] = row + t * v.apart * rows.width + (r * s.S + v.tap + t * v.tap_step) * C;
+      }
+    }
+    T* to = out + v.first * C;
+    const int64_t step = s.stride_w * C;
+    int64_t from = 0, j = 0;
+    for (; j + U <= v.count; j += U, from += U * rows.width) {
+      Vec<T> y[U] = {start, start, start, start};
+      for (int64_t u = 0; u < count; ++u) {
+        const T* x = source[u] + from;
+#pragma GCC unroll 4
+        for (int i = 0; i < U; ++i) y[i] += Vec<T>::load(x + i * rows.width);
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < U; ++i, to += step) y[i].store(to, C);
+    }
+    for (; j < v.count; ++j, from += rows.width, to += step) {
+      Vec<T> y = start;
+      for (int64_t u = 0; u < count; ++u) y += Vec<T>::load(source[u] + from);
+      y.store(to, C);
+    }
+  }
+}
+
+// packed: K * round_up(R * S * C, N) elements. One group.
+template <class T>
+void run_taps(const Conv2dDataArgs& a, T* packed) {
+  const Conv2dShape& s = a.shape;
+  const int64_t* strides = a.weight.strides;
+  const int64_t lanes = s.R * s.S * s.C, K = s.K;
+  const TapRows<T> rows(s);
+  __builtin_memset(packed, 0, sizeof(T) * K * rows.width);
+  int64_t v = 0, panel = gemm::panel_vectors<T>(lanes) * Vec<T>::N;
+  for (int64_t l = 0; l < lanes; ++l) {
+    if (l == v + panel) v = l, panel = gemm::panel_vectors<T>(lanes - v) * Vec<T>::N;
+    const int64_t tap = l / s.C;
+    const T* w =
+        data<T>(a.weight) + l % s.C * strides[1] + tap / s.S * strides[2] + tap % s.S * strides[3];
+    T* to = packed + v * K + l - v;
+    for (int64_t k = 0; k < K; ++k) to[k * panel] = w[k * strides[0]];
+  }
+
+  // Rows of dy at the border of two chunks are multiplied twice: few of them.
+  const int64_t shared = rows.slots - 1;
+  const int64_t chunks = ceil_div(s.H, max(8, 20 * shared) * s.stride_h);
+  const int64_t per_chunk = ceil_div(s.H, chunks), per_image = ceil_div(s.H, per_chunk);
+  const T* bias = a.bias.storage ? data<T>(a.bias) : nullptr;
+  parallel_for(s.N * per_image, [&](int64_t chunk) {
+    const int64_t n = chunk / per_image, h0 = chunk % per_image * per_chunk;
+    const int64_t elements = rows.slots * rows.size + Vec<T>::N;  // loads are of whole vectors
+    T* sums = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * elements + 8 * s.R * s.S));
+    auto** source = reinterpret_cast<const T**>(sums + elements);
+    __builtin_memset(sums, 0, sizeof(T) * elements);
+    int64_t p = h0 + s.pad_top - (s.R - 1) * s.dilation_h;
+    p = p <= 0 ? 0 : ceil_div(p, s.stride_h);
+    for (int64_t h = h0; h < min(s.H, h0 + per_chunk); ++h) {
+      for (; p < s.P && p * s.stride_h <= h + s.pad_top; ++p) {
+        const gemm::Rows<T> left{data<T>(a.dy) + (n * s.P + p) * s.Q * K, K};
+        const gemm::Output<T> sink{sums + p % rows.slots * rows.size + rows.before * rows.width,
+                                   rows.width};
+        for (int64_t from = 0; from < rows.width;) {
+          const int64_t vectors = gemm::panel_vectors<T>(lanes - from), size = vectors * Vec<T>::N;
+          gemm::run_panel_of(vectors, left, packed + from * K, size, sink,
+                             gemm::Block{0, s.Q, from, size, 0, K, true, true});
+          from += size;
+        }
+      }
+      fold_taps(s, rows, sums, h, bias, source, data<T>(a.dx) + (n * s.H + h) * s.W * s.C);
     }
   });
 }

@@ -526,6 +526,109 @@ void run_channels(const Correlation<T>& p, T* packed) {
   });
 }
 
+// ---- One vector of outputs, pixels side by side ------------------------------------------
+//
+// With outputs for a single vector, a tile of 10 pixels loads 11 numbers for 10 multiply-adds. But
+// the windows of neighbouring pixels overlap: J outputs of a row share J + S - 1 pixels of the
+// image, which meet S taps each. With the taps of a channel in registers, J S multiply-adds need
+// J + 2 S - 1 loads.
+
+#if defined(__AVX512F__)
+#define RV_SLIDE 1
+
+// y[j] += sum over r, c and s < S of x[r * row + (j + s) * pixel + c] * w[(r * S + s) * C + c].
+template <class T, int S, int J>
+RV_INLINE void slide(const T* x, int64_t row, int64_t pixel, int64_t R, int64_t C, const T* w,
+                     Vec<T> (&y)[J]) {
+  constexpr int64_t kN = Vec<T>::N;
+  for (int64_t r = 0; r < R; ++r, x += row, w += S * C * kN) {
+    for (int64_t c = 0; c < C; ++c) {
+      Vec<T> tap[S];
+#pragma GCC unroll 5
+      for (int s = 0; s < S; ++s) tap[s] = Vec<T>::load(w + (s * C + c) * kN);
+#pragma GCC unroll 16
+      for (int i = 0; i < J + S - 1; ++i) {
+        const Vec<T> a = Vec<T>::broadcast(x[i * pixel + c]);
+#pragma GCC unroll 5
+        for (int s = S - 1; s >= 0; --s) {
+          if (i - s >= 0 && i - s < J) y[i - s] = fma(a, tap[s], y[i - s]);
+        }
+      }
+    }
+  }
+}
+
+// The outputs j0 <= j < j1 of a row, J at a time; the last may be computed twice.
+template <class T, int S, int J>
+RV_ONE_COPY void slide_row(const Correlation<T>& p, const T* x, int64_t row, int64_t pixel,
+                           const T* w, T* out, int64_t j1) {
+  const Vec<T> bias = p.bias ? Vec<T>::load(p.bias, p.K) : Vec<T>::zero();
+  for (int64_t next = 0; next < j1; next += J) {
+    const int64_t j = min(next, j1 - J);
+    Vec<T> y[J];
+#pragma GCC unroll 16
+    for (int i = 0; i < J; ++i) y[i] = Vec<T>::zero();
+    slide<T, S, J>(x + j * pixel, row, pixel, p.R, p.C, w, y);
+    T* to = out + j * p.out_pixel;
+#pragma GCC unroll 16
+    for (int i = 0; i < J; ++i) {
+      y[i] += bias;
+      (p.relu ? max(Vec<T>::zero(), y[i]) : y[i]).store(to + i * p.out_pixel, p.K);
+    }
+  }
+}
+
+// The J that computes the fewest outputs of a row of `cols` twice.
+RV_INLINE int64_t slide_width(int64_t cols) {
+  const int64_t widths[] = {10, 8, 7};
+  int64_t best = 1, least = 4 * cols;
+  for (const int64_t width : widths) {
+    const int64_t computed = ceil_div(cols, width) * width;
+    if (cols >= width && computed < least) best = width, least = computed;
+  }
+  return best;
+}
+template <class T>
+bool prefers_slide(const Correlation<T>& p) {
+  if (sizeof(T) != 4 || p.K > Vec<T>::N || (p.S != 3 && p.S != 5)) return false;
+  if (p.step_w != 1 || p.tap_w != 1 || p.cols < 7) return false;
+  const int64_t width = slide_width(p.cols);
+  return 20 * p.cols >= 17 * ceil_div(p.cols, width) * width;
+}
+
+// packed: N * depth elements.
+template <class T>
+void run_slide(const Correlation<T>& p, T* packed) {
+  pack_lanes(p, 0, packed, Vec<T>::N);
+  const Boxes boxes = cut(p, max(64, min(512, 65536 / (p.C * p.step_h))));
+  parallel_for(boxes.count(), [&](int64_t chunk) {
+    const Box b = box_at(p, boxes, chunk);
+    const bool copy = needs_copy(p, b);
+    const int64_t size = copy ? window_elements(p, boxes) : 0;
+    const Window<T> x =
+        open_window(p, b, copy, static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * size)));
+    const int64_t width = slide_width(b.cols()), row = p.tap_h * x.row;
+    for (int64_t n = 0; n < b.images(); ++n) {
+      for (int64_t i = 0; i < b.rows(); ++i) {
+        const T* from = x.data + n * x.image + i * p.step_h * x.row;
+        T* to = p.out + (b.n0 + n) * p.out_image + (b.i0 + i) * p.out_row + b.j0 * p.out_pixel;
+#define RV_SLIDE_ROW(s, j) \
+  if (p.S == s && width == j) slide_row<T, s, j>(p, from, row, x.pixel, packed, to, b.cols());
+        RV_SLIDE_ROW(3, 10)
+        RV_SLIDE_ROW(3, 8)
+        RV_SLIDE_ROW(3, 7)
+        RV_SLIDE_ROW(3, 1)
+        RV_SLIDE_ROW(5, 10)
+        RV_SLIDE_ROW(5, 8)
+        RV_SLIDE_ROW(5, 7)
+        RV_SLIDE_ROW(5, 1)
+#undef RV_SLIDE_ROW
+      }
+    }
+  });
+}
+#endif
+
 // Outputs that no tap reaches.
 template <class T>
 void fill_bias(const Correlation<T>& p) {

@@ -398,6 +398,122 @@ RV_INLINE bool prefers_few_weights(const Correlation<T>& p) {
   return p.K <= few_most<T>() && 2 * o.length <= Vec<T>::N && p.depth() <= 256;
 }
 
+// ---- Blocks of patches -------------------------------------------------------------------
+//
+// With many weights one pass over the pixels for each of them is too many. A block of weights,
+// rows of (r, s, c) by outputs k, is then a product like any other: some hundred pixels at a time,
+// their patches turned into rows and dy into panels, both small enough for L2. Blocks share
+// nothing, so there are no private gradients.
+
+constexpr int64_t kPatchRows = 192, kPatchPixels = 384;
+
+struct PatchBlocks {
+  int64_t down, rows;      // blocks of rows, of whole vectors
+  int64_t across, panels;  // blocks of outputs, of whole panels
+  int64_t cuts, pixels;    // of the sum
+};
+template <class T>
+PatchBlocks patch_blocks(const Correlation<T>& p) {
+  constexpr int64_t kN = Vec<T>::N;
+  const int64_t depth = p.depth(), all = p.images * p.rows * p.cols;
+  const int64_t panels = ceil_div(p.K, gemm::kVectors * kN);
+  PatchBlocks b;
+  b.across = min(panels, ceil_div(8, ceil_div(depth, kPatchRows)));
+  b.panels = ceil_div(panels, b.across);
+  b.across = ceil_div(panels, b.panels);
+  b.down = max(ceil_div(depth, kPatchRows), min(ceil_div(8, b.across), ceil_div(depth, 64)));
+  b.rows = round_up(ceil_div(depth, b.down), kN);
+  b.down = ceil_div(depth, b.rows);
+  b.cuts = max(1, ceil_div(all, kPatchPixels));
+  b.pixels = round_up(ceil_div(all, b.cuts), kN);
+  return b;
+}
+
+// to[(m - m0) * pitch + t - t0] = what weight m, an (r, s, c), meets under output pixel t: for the
+// rows m0 <= m < m1 and the pixels t0 <= t < t1, and zeros up to whole vectors of them. zeros: C.
+template <class T>
+void pack_patches(const Correlation<T>& p, int64_t m0, int64_t m1, int64_t t0, int64_t t1,
+                  const T* zeros, T* to, int64_t pitch) {
+  constexpr int64_t kN = Vec<T>::N;
+  int64_t j = t0 % p.cols, i = t0 / p.cols % p.rows, n = t0 / (p.rows * p.cols);
+  for (int64_t t = t0; t < t1; t += kN, to += kN) {
+    const T* image[kN];
+    int64_t h[kN], w[kN];
+    for (int64_t l = 0; l < kN; ++l) {
+      image[l] = p.in + n * p.height * p.width * p.in_pixel;
+      h[l] = t + l < t1 ? p.row_of(i) : p.height;
+      w[l] = p.col_of(j);
+      if (++j == p.cols) {
+        j = 0;
+        if (++i == p.rows) i = 0, ++n;
+      }
+    }
+    T* row = to;
+    for (int64_t m = m0; m < m1;) {
+      const int64_t tap = m / p.C, r = tap / p.S * p.tap_h, s = tap % p.S * p.tap_w;
+      const int64_t c0 = m % p.C, c1 = min(p.C, c0 + m1 - m);
+      const T* at[kN];
+      for (int64_t l = 0; l < kN; ++l) {
+        const int64_t y = h[l] + r, x = w[l] + s;
+        const bool inside = y >= 0 && y < p.height && x >= 0 && x < p.width;
+        at[l] = inside ? image[l] + (y * p.width + x) * p.in_pixel : zeros;
+      }
+      for (int64_t c = c0; c < c1; c += kN) {
+        const int64_t lanes = min(kN, c1 - c);
+        Vec<T> x[kN];
+#pragma GCC unroll 16
+        for (int l = 0; l < kN; ++l) x[l] = Vec<T>::load(at[l] + c, lanes);
+        gemm::transpose(x);
+        if (lanes == kN) {
+#pragma GCC unroll 16
+          for (int l = 0; l < kN; ++l) x[l].store(row + l * pitch);
+        } else {
+          for (int64_t l = 0; l < lanes; ++l) x[l].store(row + l * pitch);
+        }
+        row += lanes * pitch;
+      }
+      m += c1 - c0;
+    }
+  }
+}
+
+// sums[m * K + k] = the whole gradient of one group. dy: its outputs, dy_pixel apart; N > 0.
+template <class T>
+void run_patches(const Correlation<T>& p, const T* dy, int64_t dy_pixel, T* sums) {
+  constexpr int64_t kN = Vec<T>::N, kPanel = gemm::kVectors * kN;
+  const PatchBlocks b = patch_blocks(p);
+  const int64_t pitch = round_up(b.pixels, 32) + 16;  // never a multiple of 4 KB
+  const int64_t all = p.images * p.rows * p.cols;
+  parallel_for(b.down * b.across, [&](int64_t chunk) {
+    const int64_t m0 = chunk / b.across * b.rows, m1 = min(p.depth(), m0 + b.rows);
+    const int64_t k0 = chunk % b.across * b.panels * kPanel;
+    const int64_t k1 = min(p.K, k0 + b.panels * kPanel), zero = round_up(p.C, kN);
+    T* zeros = static_cast<T*>(
+        scratch(static_cast<int64_t>(sizeof(T)) * (zero + b.rows * pitch + b.pixels * kPanel)));
+    T *rows = zeros + zero, *panel = rows + b.rows * pitch;
+    __builtin_memset(zeros, 0, sizeof(T) * zero);
+    for (int64_t t0 = 0; t0 < all; t0 += b.pixels) {
+      const int64_t t1 = min(all, t0 + b.pixels);
+      pack_patches(p, m0, m1, t0, t1, zeros, rows, pitch);
+      const gemm::Rows<T> left{rows - m0 * pitch, pitch};
+      for (int64_t k = k0; k < k1;) {
+        const int64_t vectors = gemm::panel_vectors<T>(k1 - k), columns = min(vectors * kN, k1 - k);
+        gemm::pack_panel(panel, gemm::Matrix<T>{dy + t0 * dy_pixel + k, dy_pixel, 1}, vectors,
+                         t1 - t0, columns);
+        gemm::run_panel_of(vectors, left, panel, vectors * kN, gemm::Output<T>{sums, p.K, t0 > 0},
+                           gemm::Block{m0, m1 - m0, k, columns, 0, t1 - t0, true, true});
+        k += vectors * kN;
+      }
+    }
+  });
+}
+
+// Where the gradient is too large for private ones, and both sides are worth packing.
+template <class T>
+RV_INLINE bool prefers_patches(const Correlation<T>& p) {
+  return p.K >= 128 && p.depth() >= 128 && p.K * p.depth() > kConv2dPrivate;
+}
+
 // ---- The pass ----------------------------------------------------------------------------
 
 template <class T>
@@ -467,6 +583,12 @@ void run_weight(const Conv2dWeightArgs& a, int64_t group, T* workspace) {
   const Conv2dShape& s = a.shape;
   const Conv2dPieces pieces = conv2d_pieces(s);
   const int64_t size = p.depth() * p.K, count = pieces.images * pieces.rows;
+  T* dw = data<T>(a.dweight) + group * p.K * a.dweight.strides[0];
+  if (s.N > 0 && prefers_patches(p)) {
+    if (a.dbias.storage && s.groups == 1) run_bias(a, workspace);
+    run_patches(p, data<T>(a.dy) + group * p.K, s.K, workspace);
+    return merge_weights(p, dw, workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1}, 1, size);
+  }
   const bool few = prefers_few_weights(p);
   const Outer o = outer_plan(p);
   const int64_t panel = gemm::kVectors * Vec<T>::N, panels = ceil_div(p.K, panel);
@@ -493,7 +615,6 @@ void run_weight(const Conv2dWeightArgs& a, int64_t group, T* workspace) {
     });
   }
   const Layout at = few ? Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1} : outer_layout(p, o);
-  T* dw = data<T>(a.dweight) + group * p.K * a.dweight.strides[0];
   merge_weights(p, dw, workspace, at, count, size);
   if (with_bias) merge_bias(a, biases, count);
 }

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "core/bind.h"
+#include "core/device.h"
 #include "core/kernel.h"
+#include "core/program.h"
 #include "ops/lanes_impl.h"
 
 namespace ranvier {
@@ -104,9 +106,26 @@ Array choices(const Array& weights, int64_t k, bool replacement, const Array& st
   return weights.ndim() == 2 ? y : y.reshape({k});
 }
 
+// Probabilities of `bernoulli`. They are looked at where they can be: not on "meta", and not while
+// a step is captured, whose first call was eager.
+void check_probabilities(const Array& p) {
+  RV_CHECK(is_floating(p.dtype()), "bernoulli", Type,
+           "expected probabilities of a floating dtype, got ", p.dtype(),
+           " - convert them with .to(rv.float32)");
+  if (p.is_meta() || Recorder::current()) return;
+  const Array host = to_host(p.cast(DType::Float64).contiguous());
+  const auto* values = host.data<double>();
+  for (int64_t i = 0; i < host.size(); ++i) {
+    RV_CHECK(values[i] >= 0 && values[i] <= 1, "bernoulli", Value,
+             "expected probabilities from 0 to 1, got ", values[i],
+             " - a sigmoid or a clip keeps them there");
+  }
+}
+
 }  // namespace
 
 RV_BIND(m) {
+  m.def("check_probabilities", &check_probabilities, RV_NOGIL, "p"_a);
   m.def("multinomial", &choices, RV_NOGIL, "weights"_a, "k"_a, "replacement"_a, "state"_a);
   m.def(
       "random_uniform",

@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from ranvier import _core
-from ranvier.tensor import Tensor, clock
+from ranvier.tensor import Tensor, clock, not_a_tensor
 
 Array = _core.Array
 
@@ -134,7 +134,11 @@ class Function:
         else:
             node.needs = (False,) * len(edges)
             wanted = False
-        return node._finish(node.forward(*arrays, **options), edges if wanted else None, mode)
+        try:
+            out = node.forward(*arrays, **options)
+        except (TypeError, AttributeError) as error:
+            raise _named(error, args) from None
+        return node._finish(out, edges if wanted else None, mode)
 
     @classmethod
     def apply2(cls, a: Any, b: Any) -> Any:
@@ -150,20 +154,23 @@ class Function:
                 edge_b = b.node or b
             b = b.data
         mode = _core.mode()
-        if mode == _GRAD and not (edge_a is edge_b is None):
-            node.needs = (edge_a is not None, edge_b is not None)
-            result = Tensor(node.forward(a, b))
-            node.edges = (edge_a, edge_b)
-            node.sequence = _sequence()
-            result.node = node
-            result._requires_grad = True
-            return result
-        if mode & _ANOMALY:
-            tracked = mode & _GRAD and not (edge_a is edge_b is None)
-            node.needs = (edge_a is not None, edge_b is not None)
-            return node._finish(node.forward(a, b), (edge_a, edge_b) if tracked else None, mode)
-        node.needs = (False, False)
-        return Tensor(node.forward(a, b))
+        try:
+            if mode == _GRAD and not (edge_a is edge_b is None):
+                node.needs = (edge_a is not None, edge_b is not None)
+                result = Tensor(node.forward(a, b))
+                node.edges = (edge_a, edge_b)
+                node.sequence = _sequence()
+                result.node = node
+                result._requires_grad = True
+                return result
+            if mode & _ANOMALY:
+                tracked = mode & _GRAD and not (edge_a is edge_b is None)
+                node.needs = (edge_a is not None, edge_b is not None)
+                return node._finish(node.forward(a, b), (edge_a, edge_b) if tracked else None, mode)
+            node.needs = (False, False)
+            return Tensor(node.forward(a, b))
+        except (TypeError, AttributeError) as error:
+            raise _named(error, (a, b)) from None
 
     def _finish(self, out: Any, edges: Sequence[Any] | None, mode: int) -> Any:
         """Wraps forward's result; with `edges`, this node becomes part of the graph."""
@@ -189,6 +196,22 @@ def _output(node: Function, index: int, array: Array) -> Tensor:
         result.node = Output(node, index)
         result._requires_grad = True
     return result
+
+
+def _named(error: Exception, args: Sequence[Any]) -> Exception:
+    """What Python or the binding says about arguments of a wrong type, in the op's words."""
+    binding = "incompatible function arguments" in str(error)
+    if not binding and "has no attribute" not in str(error):
+        return error
+    fitting = Tensor | _core.Array | tuple | None
+    wrong = [a for a in args if not isinstance(a, fitting)]
+    if not wrong and len(args) < 3:  # longer lists have optional tensors
+        wrong = [a for a in args if a is None]
+    if wrong:
+        return not_a_tensor(wrong[0])
+    if binding:
+        return TypeError(f"[{_core.op_name() or 'autograd'}] expected arguments of other types")
+    return error
 
 
 def _name(node: Function) -> str:

@@ -257,7 +257,13 @@ def categorical(p: Tensor) -> Tensor:
 
 
 def bernoulli(p: Tensor) -> Tensor:
-    """1 with the given probability, else 0, for each element; in the dtype of p, no gradient."""
+    """1 with the given probability, else 0, for each element; in the dtype of p, no gradient.
+
+    Raises:
+        ValueError: a probability outside of [0, 1], or NaN.
+        TypeError: p is not floating.
+    """
+    _core.check_probabilities(p.data)
     drawn = _core.random_uniform(p.data.shape, p.data.dtype, *on(p.data.device))
     return Tensor(_core.less(drawn, p.data).cast(p.data.dtype))
 

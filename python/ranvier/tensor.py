@@ -433,6 +433,19 @@ def attach(*names: str) -> Callable[[F], F]:
     return decorate
 
 
+def not_a_tensor(x: Any) -> TypeError:
+    """The error of the op that the user called, about an argument that must be a tensor."""
+    name, kind = _core.op_name() or "tensor", "None" if x is None else type(x).__name__
+    return TypeError(f"[{name}] expected a tensor, got {kind} - wrap it in rv.tensor")
+
+
+def check_tensors(*arguments: Any) -> None:
+    """Checks what must be tensors, in functions whose first line would say it worse."""
+    for x in arguments:
+        if not isinstance(x, Tensor):
+            raise not_a_tensor(x)
+
+
 def shape_of(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
     """Reads `f(2, 3)` and `f((2, 3))` alike."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):

@@ -46,6 +46,16 @@ class TestConv2d(OpTests):
         case(normal(N, 6, 9, 9), normal(16, 6, 5, 5), normal(16)),
         case(normal(N, 3, 15, 13), normal(20, 3, 7, 7), stride=2, padding=3),
         case(normal(N, 3, 14, 15), normal(18, 3, 3, 7), stride=2, padding=4, dilation=(3, 2)),
+        # one vector of outputs: 10, 8 and 7 neighbours at a time, some of them twice
+        case(normal(N, 6, 14, 14), normal(16, 6, 5, 5), normal(16)),
+        case(normal(N, 2, 13, 12), normal(12, 2, 3, 5), stride=(2, 1), padding=((0, 3), (1, 2))),
+        case(normal(N, 3, 6, 27), normal(9, 3, 2, 3), normal(9), padding=1, dilation=(2, 1)),
+        case(normal(N, 4, 7, 17), normal(20, 2, 3, 3), groups=2, padding=(0, 1)),
+        # all taps in the lanes
+        case(normal(N, 3, 9, 12), normal(32, 3, 3, 3), padding=1),
+        case(normal(N, 3, 50, 6), normal(40, 3, 3, 3), padding=((0, 2), (1, 0))),
+        case(normal(N, 3, 17, 19), normal(72, 3, 7, 7), stride=2, padding=3),
+        case(normal(N, 2, 16, 15), normal(48, 2, 5, 5), stride=(2, 3), dilation=(3, 2), padding=4),
         # residue classes, some without taps
         case(normal(N, 18, 8, 9), normal(17, 18, 3, 3), normal(17), stride=2, padding=1),
         case(normal(N, 16, 7, 7), normal(16, 16, 1, 1), stride=3),
@@ -56,6 +66,10 @@ class TestConv2d(OpTests):
         case(normal(N, 6, 7, 8), normal(12, 1, 3, 3), groups=6, padding=1),
         case(normal(N, 5, 7, 9), normal(5, 1, 3, 3), normal(5), groups=5, padding=1),
         case(normal(N, 35, 7, 6), normal(35, 1, 3, 2), groups=35, stride=2, dilation=2, padding=2),
+        case(normal(N, 20, 9, 16), normal(20, 1, 3, 3), normal(20), groups=20, stride=2, padding=1),
+        case(normal(N, 5, 6, 17), normal(5, 1, 3, 3), groups=5, stride=2, padding=(0, 1)),
+        case(normal(N, 17, 8, 31), normal(17, 1, 3, 3), groups=17, stride=2),
+        case(normal(N, 3, 7, 23), normal(3, 1, 3, 3), groups=3, stride=2, padding=((1, 0), (0, 1))),
         # one output pixel, as in LeNet's third layer, and padding that no window needs
         case(normal(N, 16, 5, 5), normal(24, 16, 5, 5), normal(24)),
         case(normal(N, 2, 6, 6), normal(4, 2, 3, 3), padding=((5, 0), (0, 4)), stride=3),
@@ -311,6 +325,38 @@ def test_wide_image_is_cut() -> None:
     """An image whose rows do not fit the window: boxes of columns."""
     check(case(normal(1, 40, 3, 2100), normal(17, 40, 3, 3), padding=1))
     check(case(normal(1, 2, 3, 20000), normal(2, 2, 3, 3), padding=1))
+
+
+def test_narrow_last_box() -> None:
+    """Boxes of 64 columns and one of a single column, in the kernel that wants 7 of them."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((1, 1024, 1, 4099)).astype("float32")
+    w = rng.standard_normal((9, 1024, 1, 3)).astype("float32")
+    parts = [w[:, :, 0, s].astype(float) @ x[0, :, 0, s : s + 4097] for s in range(3)]
+    np.testing.assert_allclose(conv(x, w)[0, :, 0], sum(parts), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "options"),
+    [
+        ((3, 230, 9, 7), (264, 230, 3, 3), {"stride": 2, "padding": 1}),
+        ((3, 180, 8, 9), (130, 180, 5, 5), {"padding": ((1, 0), (2, 1)), "dilation": (1, 2)}),
+        ((5, 720, 13, 10), (730, 720, 1, 1), {}),
+    ],
+)
+def test_large_weight_gradient(x: Any, weight: Any, options: dict[str, Any]) -> None:
+    """Gradients that are too large for private ones: blocks of patches."""
+    with precision("exact"):
+        rng = np.random.default_rng(6)
+        values = [rng.integers(-4, 5, shape).astype("float32") for shape in (x, weight)]
+        tensors = [rv.tensor(a, requires_grad=True) for a in values]
+        y = F.conv2d(*tensors, rv.zeros(weight[0], requires_grad=True), **options)
+        dy = rng.integers(-4, 5, y.shape).astype("float32")
+        y.backward(rv.tensor(dy))
+        expected = ref.conv2d_backward(
+            dy.astype(float), *(a.astype(float) for a in values), np.zeros(weight[0]), **options
+        )
+        np.testing.assert_array_equal(host(tensors[1].grad), expected[1])
 
 
 def test_one_dimensional() -> None:

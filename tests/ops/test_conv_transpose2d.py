@@ -1,5 +1,6 @@
 """Transposed convolution: the adjoint of convolution, for every geometry."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ class TestConvTranspose2d(OpTests):
         case(normal(N, 3, 6), normal(3, 4, 3), normal(4), stride=2, padding=1, output_padding=1),
         case(normal(N, 4, 5), normal(4, 2, 4), groups=2, dilation=2),
         case(normal(4, 16, 20, 20), normal(16, 8, 4, 4), normal(8), stride=2, padding=1),
+        case(normal(N, 48, 5, 6), normal(48, 3, 4, 4), normal(3), stride=2, padding=1),
+        case(normal(N, 9, 5, 9), normal(9, 1, 3, 3), normal(9), stride=2, padding=1,
+             output_padding=1, groups=9),
     ]  # fmt: skip
     errors = [
         Raises(ValueError, r"\[conv_transpose2d\] expected 4 input channels \(weight of shape "
@@ -145,6 +149,31 @@ def test_adjoint(problem: dict[str, Any]) -> None:
     forward = forward[common].astype(float)
     assert forward.shape == y.shape
     assert (forward * y).sum() == (x * back).sum()
+
+
+GRID = list(itertools.product(range(1, 5), range(1, 5), range(1, 4)))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), GRID)
+def test_adjoint_over_the_whole_grid(kernel: int, stride: int, dilation: int) -> None:
+    """Every padding and output_padding: A' has the size that A takes, and <A x, y> = <x, A' y>."""
+    rng = np.random.default_rng(0)
+    w = rv.tensor(rng.integers(-8, 9, (3, 2, kernel)).astype("float32"))
+    reach, tried = dilation * (kernel - 1) + 1, 0
+    for size, left, right in itertools.product((1, 2, 5, 9), range(4), range(4)):
+        if size + left + right < reach:
+            continue
+        options = {"stride": stride, "padding": ((left, right),), "dilation": dilation}
+        x = rng.integers(-8, 9, (2, 2, size)).astype("float32")
+        forward = host(F.conv1d(rv.tensor(x), w, **options)).astype(float)
+        assert forward.shape[2] == (size + left + right - reach) // stride + 1
+        y = rng.integers(-8, 9, forward.shape).astype("float32")
+        forgotten = (size + left + right - reach) % stride
+        back = F.conv_transpose1d(rv.tensor(y), w, output_padding=forgotten, **options)
+        assert back.shape == x.shape
+        assert (forward * y).sum() == (x * host(back).astype(float)).sum()
+        tried += 1
+    assert tried >= 18
 
 
 def test_gradients_swap_roles() -> None:

@@ -117,7 +117,7 @@ class TestEinsum(OpTests):
                normal(2, 3), options={"dims": ([0, 0], [0, 1])}),
         Raises(ValueError, r"\[outer\] expected two vectors", F.outer, normal(2, 3), normal(3)),
         Raises(ValueError, r"\[dot\] expected two vectors", F.dot, normal(2, 3), normal(3)),
-        Raises(ValueError, r"\[matmul\] expected as many", F.dot, normal(2), normal(3)),
+        Raises(ValueError, r"\[dot\] expected as many", F.dot, normal(2), normal(3)),
         Raises(ValueError, r"\[bmm\] expected 3 and 3 axes and as many pairs", F.bmm,
                normal(1, 2, 3), normal(2, 3, 4)),
         Raises(ValueError, r"\[mm\] expected 2 and 2 axes", F.mm, normal(3), normal(3, 4)),

@@ -48,7 +48,7 @@ class TestNorm(OpTests):
         Raises(ValueError, r"expected at least one element", F.norm, normal(3, 0), inf, 1),
         Raises(IndexError, r"expected an axis", F.norm, normal(3), 2, 1),
         Raises(IndexError, r"expected an axis", F.normalize, normal(3)),
-        Raises(ValueError, r"\[broadcast\] expected", F.cosine_similarity, normal(2, 3),
+        Raises(ValueError, r"\[cosine_similarity\] expected", F.cosine_similarity, normal(2, 3),
                normal(2, 4)),
         Raises(ValueError, r"\[cdist\] expected shapes", F.cdist, normal(2, 3), normal(2, 4)),
         Raises(ValueError, r"\[cdist\] expected shapes", F.cdist, normal(3), normal(2, 3)),

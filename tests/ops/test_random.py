@@ -5,7 +5,7 @@ import pytest
 
 import ranvier as rv
 from ranvier.reference import random as ref
-from tests.harness import host, threads
+from tests.harness import devices, host, threads
 
 pytestmark = pytest.mark.kernels
 
@@ -134,6 +134,18 @@ def test_bernoulli():
     assert abs(host(y).mean() - 0.3) < 4 * np.sqrt(0.21 / 1e5)
     assert host(rv.bernoulli(rv.zeros(9))).sum() == 0
     assert host(rv.bernoulli(rv.ones(9))).sum() == 9
+    assert rv.bernoulli(rv.full((2, 3), 2.0, device="meta")).shape == (2, 3)
+    assert rv.bernoulli(rv.ones(0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("device", devices())
+@pytest.mark.parametrize("p", [-0.1, 1.0001, np.nan])
+def test_bernoulli_takes_probabilities(p, device):
+    x = rv.tensor(np.array([[0.5, p], [0.5, 1.0]]), device=device)
+    with pytest.raises(ValueError, match=r"\[bernoulli\] expected probabilities from 0 to 1, got "):
+        rv.bernoulli(x.T)
+    with pytest.raises(TypeError, match=r"\[bernoulli\] expected .* floating dtype, got int64"):
+        rv.bernoulli(rv.tensor([1], device=device))
 
 
 @pytest.mark.parametrize("replacement", [True, False])

@@ -16,7 +16,7 @@ from typing import Any
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.ops._resample import Resample, Way
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
 
@@ -72,6 +72,7 @@ def _largest(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_avg_pool1d(x: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` windows that cover x (N, C, L); see `adaptive_avg_pool2d`."""
+    check_tensors(x)
     return _mean("adaptive_avg_pool1d", 1, x, output_size)
 
 
@@ -94,11 +95,13 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
         >>> rv.functional.adaptive_avg_pool2d(x, (1, 4)).tolist()
         [[[[0.5, 1.5, 3.5, 4.5]]]]
     """
+    check_tensors(x)
     return _mean("adaptive_avg_pool2d", 2, x, output_size)
 
 
 def adaptive_avg_pool3d(x: Tensor, output_size: Any) -> Tensor:
     """The means of windows that cover x (N, C, D, H, W); see `adaptive_avg_pool2d`."""
+    check_tensors(x)
     return _mean("adaptive_avg_pool3d", 3, x, output_size)
 
 

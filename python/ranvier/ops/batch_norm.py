@@ -10,7 +10,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, clock
+from ranvier.tensor import Tensor, check_tensors, clock
 
 Array = _core.Array
 
@@ -110,6 +110,7 @@ def batch_norm(
         >>> rv.functional.batch_norm(x, None, None, training=True, eps=0.0).tolist()
         [[-1.0], [1.0]]
     """
+    check_tensors(*(t for t in (running_mean, running_var) if t is not None))
     kept = [None if t is None else t.data for t in (running_mean, running_var)]
     if training:
         count = None if num_batches_tracked is None else num_batches_tracked.data

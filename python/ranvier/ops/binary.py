@@ -7,11 +7,12 @@ TypeError what is no tensor or number, or lives on another device.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function, is_grad_enabled, unbroadcast
-from ranvier.tensor import Tensor, attach, clock
+from ranvier.tensor import Tensor, attach, check_tensors, clock, not_a_tensor
 
 Array = _core.Array
 
@@ -202,12 +203,15 @@ def log_base(x: Any, base: Any) -> Tensor:
         [0.0, 1.0, 2.0]
     """
     if not isinstance(base, Tensor):
+        check_tensors(x)
         if not (base > 0 and base != 1):
             raise ValueError(f"[log_base] expected a base above 0 other than 1, got {base}")
         if base in (2, 10):
             return x.log2() if base == 2 else x.log10()
         return x.log() / _log(base)
-    return divide(x.log() if isinstance(x, Tensor) else _log(x), base.log())
+    if not isinstance(x, Tensor | numbers.Real):
+        raise not_a_tensor(x)
+    return divide(x.log() if isinstance(x, Tensor) else _log(float(x)), base.log())
 
 
 class _Root(Function):
@@ -248,6 +252,7 @@ def root(x: Tensor, degree: int) -> Tensor:
         >>> rv.functional.root(rv.tensor([-32.0, 243.0]), 5).tolist()
         [-2.0, 3.0]
     """
+    check_tensors(x)
     if isinstance(degree, bool) or not isinstance(degree, int):
         raise TypeError(
             f"[root] expected a whole number as degree, got {degree!r} - write x ** (1 / n) for "

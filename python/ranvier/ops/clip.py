@@ -42,7 +42,9 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
         [0.0, 0.5, 1.0]
     """
     if min is None and max is None:
-        raise ValueError("[clip] expected min, max or both, got neither - give at least one limit")
+        raise ValueError(
+            f"[{_core.op_name()}] expected min, max or both, got neither - give at least one limit"
+        )
     if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         x = Tensor(x.data.cast(0))
     low = -math.inf if min is None else float(min)

@@ -15,12 +15,15 @@ from __future__ import annotations
 from typing import Any
 
 from ranvier import _core
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 
 def _plain(x: Any) -> Any:
     if x is None:
-        raise TypeError("[compare] expected a tensor or a number, got None - write `x is None`")
+        raise TypeError(
+            f"[{_core.op_name() or 'compare'}] expected a tensor or a number, got None - write "
+            "`x is None`"
+        )
     return x.data if isinstance(x, Tensor) else x
 
 
@@ -81,18 +84,21 @@ def logical_xor(a: Any, b: Any) -> Tensor:
 @attach("logical_not")
 def logical_not(x: Tensor) -> Tensor:
     """Whether x is false (zero), elementwise."""
+    check_tensors(x)
     return Tensor(_core.logical_not(x.data))
 
 
 @attach("isnan")
 def isnan(x: Tensor) -> Tensor:
     """Whether x is not a number, elementwise."""
+    check_tensors(x)
     return Tensor(_core.isnan(x.data))
 
 
 @attach("isfinite")
 def isfinite(x: Tensor) -> Tensor:
     """Whether x is neither infinite nor NaN, elementwise."""
+    check_tensors(x)
     return Tensor(_core.isfinite(x.data))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -58,10 +58,17 @@ class _Split(Function):
 
 
 def _tensors(op: str, tensors: Any) -> tuple[Tensor, ...]:
-    out = tuple(tensors)
+    try:
+        out = tuple(tensors)
+    except TypeError:
+        raise TypeError(
+            f"[{_core.op_name()}] expected a sequence of tensors, got {type(tensors).__name__}"
+        ) from None
     for t in out:
         if not isinstance(t, Tensor):
-            raise TypeError(f"[{op}] expected a sequence of tensors, got {type(t).__name__} in it")
+            raise TypeError(
+                f"[{_core.op_name()}] expected a sequence of tensors, got {type(t).__name__} in it"
+            )
     return out
 
 
@@ -109,9 +116,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def _axis(op: str, x: Tensor, dim: int) -> int:
     n = max(x.ndim, 1)
     if not -n <= dim < n:
-        raise IndexError(f"[{op}] expected an axis from {-n} to {n - 1}, got {dim}")
+        raise IndexError(f"[{_core.op_name()}] expected an axis from {-n} to {n - 1}, got {dim}")
     if not x.ndim:
-        raise ValueError(f"[{op}] expected at least 1 dimension, got a scalar")
+        raise ValueError(f"[{_core.op_name()}] expected at least 1 dimension, got a scalar")
     return dim % n
 
 
@@ -127,6 +134,7 @@ def split(x: Tensor, sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, 
     Raises:
         ValueError: the sizes do not add up to the size of the axis.
     """
+    check_tensors(x)
     axis = _axis("split", x, dim)
     total = x.shape[axis]
     if isinstance(sizes, Sequence):
@@ -152,6 +160,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     Raises:
         ValueError: chunks is below 1.
     """
+    check_tensors(x)
     if chunks < 1:
         raise ValueError(f"[chunk] expected at least 1 chunk, got {chunks}")
     size = -(-x.shape[_axis("chunk", x, dim)] // chunks)
@@ -161,6 +170,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 @attach("unbind")
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices of a tensor along `dim`, each without that axis."""
+    check_tensors(x)
     axis = _axis("unbind", x, dim)
     key = (*[slice(None)] * axis, 0)
     return tuple([part[key] for part in split(x, 1, axis)]) if x.shape[axis] else ()

@@ -7,7 +7,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -100,6 +100,7 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
     Raises:
         ValueError: a scalar, or the same axis twice.
     """
+    check_tensors(x)
     n = x.ndim + 1
     if not x.ndim:
         raise ValueError("[diag_embed] expected at least one axis, got a scalar")
@@ -120,6 +121,7 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         ValueError: neither a matrix nor a vector.
     """
+    check_tensors(x)
     if x.ndim == 1:
         return diag_embed(x, diagonal)
     if x.ndim != 2:
@@ -134,6 +136,7 @@ def trace(x: Tensor) -> Tensor:
     Raises:
         ValueError: not a matrix.
     """
+    check_tensors(x)
     if x.ndim != 2:
         raise ValueError(f"[trace] expected a matrix, got shape {x.shape}")
     return diagonal(x).sum()
@@ -161,6 +164,7 @@ def tril(x: Tensor, diagonal: int = 0) -> Tensor:
         >>> rv.functional.tril(rv.ones(2, 3)).tolist()
         [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
     """
+    check_tensors(x)
     return _triangle("tril", x, diagonal, True)
 
 
@@ -175,4 +179,5 @@ def triu(x: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         ValueError: fewer than two axes.
     """
+    check_tensors(x)
     return _triangle("triu", x, diagonal, False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ranvier import _core, random
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
 _FLOAT64 = 1
@@ -49,6 +49,7 @@ def dropout(x: Tensor, p: float | Tensor = 0.5, training: bool = True) -> Tensor
         >>> rv.functional.dropout(rv.ones(3), 0.5, training=False).tolist()
         [1.0, 1.0, 1.0]
     """
+    check_tensors(x)
     if isinstance(p, Tensor):
         array = p.data.cast(_FLOAT64)
     elif 0 <= p <= 1:

@@ -20,6 +20,7 @@ from itertools import combinations
 from math import prod
 from typing import Any, NamedTuple
 
+from ranvier import _core
 from ranvier.tensor import Tensor, attach
 
 
@@ -239,7 +240,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
             raise ValueError(
-                f"[tensordot] expected dims from 0 to {min(a.ndim, b.ndim)}, got {dims}"
+                f"[{_core.op_name()}] expected dims from 0 to {min(a.ndim, b.ndim)}, got {dims}"
             )
         left = list(range(a.ndim - dims, a.ndim))
         right = list(range(dims))
@@ -247,11 +248,13 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
         left = [d % max(a.ndim, 1) for d in dims[0]]
         right = [d % max(b.ndim, 1) for d in dims[1]]
     if len(left) != len(right) or len({*left}) != len(left) or len({*right}) != len(right):
-        raise ValueError(f"[tensordot] expected as many axes of a as of b, each once, got {dims}")
+        raise ValueError(
+            f"[{_core.op_name()}] expected as many axes of a as of b, each once, got {dims}"
+        )
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ValueError(
-            f"[tensordot] expected equal sizes along the axes {left} and {right}, got shapes "
-            f"{a.shape} and {b.shape}"
+            f"[{_core.op_name()}] expected equal sizes along the axes {left} and {right}, got "
+            f"shapes {a.shape} and {b.shape}"
         )
     names = [chr(ord("A") + i) for i in range(a.ndim)]
     others = [chr(ord("a") + i) for i in range(b.ndim)]

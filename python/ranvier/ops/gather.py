@@ -15,7 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -116,6 +116,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
 
     What `argmax(keepdim=True)`, `argsort` and their kin return can be fed to it.
     """
+    check_tensors(x)
     index = _index("take_along_dim", indices)
     if dim is None:
         return gather(x.flatten(), 0, index.flatten())
@@ -308,6 +309,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
         IndexError: an index outside the axis.
         ValueError: the index is not a list.
     """
+    check_tensors(x)
     index = _index("index_select", index)
     n = x.ndim
     if index.ndim != 1 or not n:
@@ -333,6 +335,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit.
     """
+    check_tensors(x)
     index, n = _index("index_add", index), x.ndim
     if index.ndim != 1 or not n or not -n <= dim < n:
         raise ValueError(
@@ -377,6 +380,7 @@ def nonzero(x: Tensor) -> Tensor:
         >>> rv.functional.nonzero(rv.tensor([[1.0, 0.0], [0.0, 2.0]])).tolist()
         [[0, 0], [1, 1]]
     """
+    check_tensors(x)
     return Tensor(_core.nonzero(x.data))
 
 
@@ -418,6 +422,7 @@ def bincount(x: Tensor, minlength: int = 0) -> Tensor:
     Raises:
         ValueError: x has another shape than (n,), or holds a negative number.
     """
+    check_tensors(x)
     if x.ndim != 1 or x.dtype.is_floating_point:
         raise ValueError(f"[bincount] expected integers (n,), got {x.dtype.name} {x.shape}")
     index = x.long()

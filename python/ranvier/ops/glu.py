@@ -6,7 +6,7 @@ Source: Dauphin, Fan, Auli and Grangier, "Language modeling with gated convoluti
 
 from __future__ import annotations
 
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 
 @attach()
@@ -29,6 +29,7 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
         >>> rv.functional.glu(rv.tensor([4.0, 6.0, 0.0, 100.0])).tolist()
         [2.0, 6.0]
     """
+    check_tensors(x)
     if not -x.ndim <= dim < x.ndim:
         raise IndexError(f"[glu] expected an axis from {-x.ndim} to {x.ndim - 1}, got {dim}")
     size = x.shape[dim]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ranvier import _core
 from ranvier.ops._im2col import Col2Im, Im2Col
 from ranvier.ops._taps import Window
 from ranvier.ops._windows import Sizes, per_axis
@@ -25,7 +26,9 @@ def _window(
 ) -> Window:
     if isinstance(padding, (tuple, list)) and any(isinstance(p, (tuple, list)) for p in padding):
         if len(padding) != axes:
-            raise ValueError(f"[{op}] expected {axes} pairs of padding, got {padding!r}")
+            raise ValueError(
+                f"[{_core.op_name()}] expected {axes} pairs of padding, got {padding!r}"
+            )
         sides = [per_axis(op, "padding", p, 2) for p in padding]
     else:
         sides = [(p, p) for p in per_axis(op, "padding", padding, axes)]
@@ -63,11 +66,11 @@ def im2col(
     """
     if not isinstance(x, Tensor):
         raise TypeError(
-            f"[im2col] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor"
+            f"[{_core.op_name()}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor"
         )
     axes = x.ndim - 2
     if axes not in (1, 2, 3):
-        raise ValueError(f"[im2col] expected x of shape (N, C, H, W), got {x.shape}")
+        raise ValueError(f"[{_core.op_name()}] expected x of shape (N, C, H, W), got {x.shape}")
     window = _window("im2col", axes, kernel_size, dilation, padding, stride)
     outputs = window.outputs("im2col", x.shape[2:])
     return Im2Col.apply(x, window=window, outputs=outputs)
@@ -107,19 +110,22 @@ def col2im(
     """
     if not isinstance(cols, Tensor):
         raise TypeError(
-            f"[col2im] expected a tensor, got {type(cols).__name__} - wrap it in rv.tensor"
+            f"[{_core.op_name()}] expected a tensor, got {type(cols).__name__} - wrap it in "
+            "rv.tensor"
         )
     axes = len(output_size) if isinstance(output_size, (tuple, list)) else 2
     if axes not in (1, 2, 3):
-        raise ValueError(f"[col2im] expected output_size of 1 to 3 axes, got {output_size}")
+        raise ValueError(
+            f"[{_core.op_name()}] expected output_size of 1 to 3 axes, got {output_size}"
+        )
     sizes = per_axis("col2im", "output_size", output_size, axes)
     window = _window("col2im", axes, kernel_size, dilation, padding, stride)
     outputs = window.outputs("col2im", sizes)
     taps, count = math.prod(window.kernel), math.prod(outputs)
     if cols.ndim != 3 or cols.shape[1] % taps or cols.shape[2] != count:
         raise ValueError(
-            f"[col2im] expected cols of shape (N, C * {taps}, {count}) for {taps} taps and windows "
-            f"{outputs} over {sizes}, got {cols.shape}"
+            f"[{_core.op_name()}] expected cols of shape (N, C * {taps}, {count}) for {taps} taps "
+            f"and windows {outputs} over {sizes}, got {cols.shape}"
         )
     return Col2Im.apply(cols, sizes=sizes, window=window, outputs=outputs)
 

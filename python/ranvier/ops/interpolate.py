@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ranvier import _core
 from ranvier.ops._resample import Resample, Way, places
 from ranvier.ops._taps import ReadAxis
 from ranvier.ops._windows import per_axis
@@ -34,7 +35,9 @@ def _sizes(
     """Output sizes, and the distance of outputs in units of samples."""
     op, n = "interpolate", len(axes)
     if (size is None) == (scale_factor is None):
-        raise ValueError(f"[{op}] expected either size or scale_factor, got {size}, {scale_factor}")
+        raise ValueError(
+            f"[{_core.op_name()}] expected either size or scale_factor, got {size}, {scale_factor}"
+        )
     if size is not None:
         outputs = per_axis(op, "size", size, n)
         scales = [a / o if o > 0 else 0.0 for a, o in zip(axes, outputs, strict=True)]
@@ -43,14 +46,15 @@ def _sizes(
         factors = [float(f) for f in (scale_factor if each else [scale_factor] * n)]
         if len(factors) != n or not all(0 < f < math.inf for f in factors):
             raise ValueError(
-                f"[{op}] expected scale_factor as a number above 0 or {n} of them, got "
-                f"{scale_factor!r}"
+                f"[{_core.op_name()}] expected scale_factor as a number above 0 or {n} of them, "
+                f"got {scale_factor!r}"
             )
         outputs = tuple([math.floor(a * f) for a, f in zip(axes, factors, strict=True)])
         scales = [1.0 / f for f in factors]
     if min(outputs) < 1 or min(axes) < 1:
         raise ValueError(
-            f"[{op}] expected at least 1 sample along each axis, got {axes} to {outputs}"
+            f"[{_core.op_name()}] expected at least 1 sample along each axis, got {axes} to "
+            f"{outputs}"
         )
     return outputs, scales
 
@@ -85,22 +89,25 @@ def interpolate(
         >>> rv.functional.interpolate(x, 4, mode="linear", align_corners=True).tolist()
         [[[0.0, 1.0, 2.0, 3.0]]]
     """
-    op = "interpolate"
     if not isinstance(x, Tensor):
-        raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
+        raise TypeError(
+            f"[{_core.op_name()}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor"
+        )
     n = x.ndim - 2
     if n not in (1, 2, 3):
-        raise ValueError(f"[{op}] expected x of shape (N, C, H, W), got {x.shape}")
+        raise ValueError(f"[{_core.op_name()}] expected x of shape (N, C, H, W), got {x.shape}")
     linear = mode in ("linear", LINEAR[n])
     if not linear and mode not in ("nearest", "nearest-exact"):
         raise ValueError(
-            f"[{op}] expected mode 'nearest', 'nearest-exact' or {LINEAR[n]!r} for x of shape "
-            f"{x.shape}, got {mode!r}"
+            f"[{_core.op_name()}] expected mode 'nearest', 'nearest-exact' or {LINEAR[n]!r} for x "
+            f"of shape {x.shape}, got {mode!r}"
         )
     if align_corners and not linear:
-        raise ValueError(f"[{op}] expected align_corners with a linear mode, got {mode!r}")
+        raise ValueError(
+            f"[{_core.op_name()}] expected align_corners with a linear mode, got {mode!r}"
+        )
     if linear and not x.dtype.is_floating_point:
-        raise TypeError(f"[{op}] expected x of a floating dtype, got {x.dtype.name}")
+        raise TypeError(f"[{_core.op_name()}] expected x of a floating dtype, got {x.dtype.name}")
     outputs, scales = _sizes(x.shape[2:], size, scale_factor)
     ways = []
     for size_in, out, scale in zip(x.shape[2:], outputs, scales, strict=True):

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from ranvier import _core
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 
 @lru_cache(maxsize=32)
@@ -59,6 +59,7 @@ def local_contrast_norm(
         >>> bool((y.abs() < 1e-3).all().item())
         True
     """
+    check_tensors(x)
     if x.ndim != 4:
         raise ValueError(f"[local_contrast_norm] expected x of shape (N, C, H, W), got {x.shape}")
     if kernel_size < 1 or kernel_size % 2 == 0:

@@ -15,7 +15,7 @@ from typing import Any
 from ranvier.ops._im2col import Im2Col
 from ranvier.ops._taps import Window
 from ranvier.ops._windows import Sizes, per_axis
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 
 def locally_connected2d(
@@ -48,6 +48,7 @@ def locally_connected2d(
         >>> rv.functional.locally_connected2d(rv.ones(1, 1, 1, 3), weight).tolist()
         [[[[1.0, 10.0, 100.0]]]]
     """
+    check_tensors(x, weight)
     op = "locally_connected2d"
     if x.ndim != 4:
         raise ValueError(f"[{op}] expected x of shape (N, C, H, W), got {x.shape}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 Dim = int | tuple[int, ...] | list[int] | None
@@ -54,6 +54,7 @@ def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
         >>> round(rv.functional.logsumexp(rv.tensor([1000.0, 1000.0]), 0).item(), 3)
         1000.693
     """
+    check_tensors(x)
     if not x.dtype.is_floating_point:
         raise TypeError(f"[logsumexp] expected a floating dtype, got {x.dtype.name}")
     y = _LogSumExp.apply(x, dim=dim)

@@ -17,7 +17,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 Dim = int | tuple[int, ...] | list[int] | None
@@ -70,7 +70,7 @@ def _power(x: Array, p: float) -> Array:
 def _norm(op: str, x: Tensor, p: Any, dim: Dim, keepdim: bool) -> Tensor:
     if not isinstance(x, Tensor) or x.dtype.name not in ("float32", "float64"):
         what = x.dtype.name if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"[{op}] expected a float32 or float64 tensor, got {what}")
+        raise TypeError(f"[{_core.op_name()}] expected a float32 or float64 tensor, got {what}")
     order = 2.0 if p == "fro" else p
     if not isinstance(order, (int, float)) or math.isnan(order):
         raise ValueError(f"[{op}] expected a number or 'fro' as p, got {p!r}")
@@ -148,6 +148,7 @@ def pairwise_distance(
         eps: added to each difference, as in PyTorch, so that equal vectors have a gradient.
         keepdim: keep the last axis with size 1.
     """
+    check_tensors(x1, x2)
     return _norm("pairwise_distance", x1 - x2 + eps, p, -1, keepdim)
 
 
@@ -168,6 +169,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     Raises:
         ValueError: fewer than two axes, or vectors of different lengths.
     """
+    check_tensors(x1, x2)
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
         raise ValueError(
             f"[cdist] expected shapes (..., P, D) and (..., R, D), got {x1.shape} and {x2.shape}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach, from_host, shape_of
+from ranvier.tensor import Tensor, attach, check_tensors, from_host, shape_of
 
 Array = _core.Array
 
@@ -25,10 +25,10 @@ def _axes(op: str, dims: Any, n: int) -> list[int]:
     axes = [operator.index(d) for d in given]
     for d in axes:
         if not -n <= d < n:
-            raise IndexError(f"[{op}] expected an axis from {-n} to {n - 1}, got {d}")
+            raise IndexError(f"[{_core.op_name()}] expected an axis from {-n} to {n - 1}, got {d}")
     axes = [d % n for d in axes]
     if len(set(axes)) != len(axes):
-        raise ValueError(f"[{op}] expected each axis once, got {dims}")
+        raise ValueError(f"[{_core.op_name()}] expected each axis once, got {dims}")
     return axes
 
 
@@ -49,6 +49,7 @@ def flip(x: Tensor, *dims: Any) -> Tensor:
         >>> rv.functional.flip(rv.tensor([1, 2, 3]), 0).tolist()
         [3, 2, 1]
     """
+    check_tensors(x)
     axes = _axes("flip", shape_of("flip", dims), x.ndim)
     return x[tuple([slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)])]
 
@@ -72,6 +73,7 @@ def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     Raises:
         ValueError: not two different axes.
     """
+    check_tensors(x)
     a, b = _axes("rot90", tuple(dims), x.ndim)
     if k % 4 == 0:
         return x
@@ -125,6 +127,7 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: Any = None) -> Tensor:
         >>> rv.functional.roll(rv.tensor([1, 2, 3]), 1, 0).tolist()
         [3, 1, 2]
     """
+    check_tensors(x)
     if dims is None:
         return roll(x.flatten(), shifts, 0).reshape(x.shape)
     given: list[Any] = list(shifts) if isinstance(shifts, (tuple, list)) else [shifts]
@@ -153,10 +156,12 @@ def repeat(x: Tensor, *sizes: Any) -> Tensor:
         >>> rv.functional.repeat(rv.tensor([1, 2]), 2, 2).tolist()
         [[1, 2, 1, 2], [1, 2, 1, 2]]
     """
+    check_tensors(x)
     counts = shape_of("repeat", sizes)
     if len(counts) < x.ndim or min(counts, default=0) < 0:
         raise ValueError(
-            f"[repeat] expected a number from 0 up for each of {x.ndim} axes, got {counts}"
+            f"[{_core.op_name()}] expected a number from 0 up for each of {x.ndim} axes, got "
+            f"{counts}"
         )
     x = x.reshape(*[1] * (len(counts) - x.ndim), *x.shape)
     for axis, count in enumerate(counts):
@@ -169,6 +174,7 @@ def repeat(x: Tensor, *sizes: Any) -> Tensor:
 @attach("tile")
 def tile(x: Tensor, *dims: Any) -> Tensor:
     """`repeat` in which missing sizes count as 1, as in NumPy."""
+    check_tensors(x)
     counts = shape_of("tile", dims)
     return repeat(x, *[1] * (x.ndim - len(counts)), *counts)
 
@@ -190,6 +196,7 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
         >>> rv.functional.repeat_interleave(rv.tensor([7, 8]), rv.tensor([1, 2])).tolist()
         [7, 8, 8]
     """
+    check_tensors(x)
     if dim is None:
         return repeat_interleave(x.flatten(), repeats, 0)
     (axis,) = _axes("repeat_interleave", dim, x.ndim)
@@ -250,6 +257,7 @@ def diff(x: Tensor, n: int = 1, dim: int = -1) -> Tensor:
         IndexError: no such axis.
         ValueError: n is negative.
     """
+    check_tensors(x)
     (axis,) = _axes("diff", dim, x.ndim)
     if n < 0:
         raise ValueError(f"[diff] expected n from 0 up, got {n}")

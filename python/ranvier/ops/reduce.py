@@ -16,7 +16,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 Dim = int | tuple[int, ...] | list[int] | None
@@ -193,6 +193,7 @@ def min(x: Tensor, dim: Dim = None, keepdim: bool = False, return_indices: bool 
 
 
 def _position(kernel: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    check_tensors(x)
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"[{name}] expected one axis or None, got {dim} - reshape x first")
     return Tensor(kernel(x.data, dim, bool(keepdim)))
@@ -219,10 +220,12 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 @attach("any")
 def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether some element along `dim` is not zero; False for no elements."""
+    check_tensors(x)
     return Tensor(_core.any(x.data, dim, bool(keepdim)))
 
 
 @attach("all")
 def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether every element along `dim` is not zero; True for no elements."""
+    check_tensors(x)
     return Tensor(_core.all(x.data, dim, bool(keepdim)))

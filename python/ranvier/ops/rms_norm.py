@@ -10,7 +10,7 @@ from typing import Any
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.dtypes import float64
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
 
@@ -52,6 +52,7 @@ def rms_norm(
         >>> rv.functional.rms_norm(rv.tensor([[1.0, 7.0]]), 2, eps=0.0).tolist()
         [[0.20000000298023224, 1.399999976158142]]
     """
+    check_tensors(x)
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if eps is None:
         eps = 2.0**-52 if x.dtype == float64 else 2.0**-23

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -81,4 +81,5 @@ def softmin(x: Tensor, dim: int = -1) -> Tensor:
         x: any shape.
         dim: the axis whose elements compete.
     """
+    check_tensors(x)
     return softmax(-x, dim)

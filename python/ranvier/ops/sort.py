@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -66,12 +66,14 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
         >>> values.tolist(), indices.tolist()
         ([1, 2, 3], [1, 2, 0])
     """
+    check_tensors(x)
     return Ordered(*_Sort.apply(x, k=-1, dim=dim, descending=bool(descending)))
 
 
 @attach("argsort")
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The positions that sort x along an axis, int64: `sort(x, ...).indices`."""
+    check_tensors(x)
     return Tensor(_core.sort(x.data, -1, dim, bool(descending))[1])
 
 
@@ -95,6 +97,7 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
         >>> rv.functional.topk(rv.tensor([0.1, 0.7, 0.2]), 2).indices.tolist()
         [1, 2]
     """
+    check_tensors(x)
     if k < 0:
         raise ValueError(f"[topk] expected k from 0 up, got {k}")
     return Ordered(*_Sort.apply(x, k=k, dim=dim, descending=bool(largest)))
@@ -115,6 +118,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered
     Raises:
         ValueError: k is not from 1 to the size of the axis.
     """
+    check_tensors(x)
     n = max(x.ndim, 1)
     if -n <= dim < n and not 1 <= k <= (x.shape[dim] if x.ndim else 1):
         raise ValueError(f"[kthvalue] expected k from 1 to the size of axis {dim}, got {k}")
@@ -150,6 +154,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         >>> rv.functional.median(rv.tensor([4.0, 1.0, 3.0, 2.0])).item()
         2.0
     """
+    check_tensors(x)
     if dim is None:
         return median(x.flatten(), 0)[0]
     n = max(x.ndim, 1)
@@ -199,6 +204,7 @@ def unique(
         >>> [t.tolist() for t in rv.functional.unique(rv.tensor([3, 1, 3]), return_counts=True)]
         [[1, 3], [1, 2]]
     """
+    check_tensors(x)
     if dim is None:
         rows = x.detach().reshape(-1, 1)
     else:

@@ -62,8 +62,8 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     """
     if not isinstance(condition, Tensor):
         raise TypeError(
-            f"[where] expected a tensor as condition, got {type(condition).__name__} - write "
-            "`a if condition else b` for a single truth value"
+            f"[{_core.op_name()}] expected a tensor as condition, got {type(condition).__name__} - "
+            "write `a if condition else b` for a single truth value"
         )
     return _Where.apply(condition, a, b)
 

@@ -1,0 +1,12 @@
+"""Arithmetic of two tensors: equal shapes, and a row that is broadcast over them."""
+
+from __future__ import annotations
+
+from ranvier.bench.ops._calls import row
+
+LARGE, ROW = (256, 64, 14, 14), (64, 1, 1)
+ROWS = [
+    row("add 256x64x14x14", {"x": LARGE, "y": LARGE}, lambda f, t: t["x"] + t["y"], moved=3),
+    row("multiply by a channel", {"x": LARGE, "y": ROW}, lambda f, t: t["x"] * t["y"], moved=2),
+    row("divide 256x64x14x14", {"x": LARGE, "y": LARGE}, lambda f, t: t["x"] / t["y"], moved=3),
+]

@@ -1,0 +1,16 @@
+"""Instance normalization of images."""
+
+from __future__ import annotations
+
+from ranvier.bench.ops._calls import row
+
+ROWS = [
+    row(
+        "8x64x56x56",
+        {"x": (8, 64, 56, 56), "w": (64,), "b": (64,)},
+        lambda f, t: f.instance_norm(t["x"], None, None, t["w"], t["b"]),
+        lambda torch, t: torch.nn.functional.instance_norm(t["x"], None, None, t["w"], t["b"]),
+        moved=2,
+        tolerance=1e-4,
+    )
+]

@@ -1,0 +1,181 @@
+"""The pages of `docs/benchmarks`, from what a run measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ranvier.bench import musts
+from ranvier.bench.measure import Result
+from ranvier.bench.plots import draw
+from ranvier.bench.report import Book, Verdict, bar, megabytes, scaled, table, tables
+
+PICTURES = {
+    "ratios.png": "Every row of single operations: PyTorch's best mode over ours.",
+    "gemm.png": "Square products, odd sizes among them, beside the peak of the same run.",
+    "batch.png": "Time per sample of whole training steps: flat or falling is right.",
+    "length.png": "An LSTM layer, forward and gradients: the time is linear in the length.",
+    "threads.png": "What a second thread brings: arithmetic above, memory and overhead below.",
+}
+METHOD = """\
+Each peer runs in a process of its own, rounds are interleaved, data is random, precision is the
+same, and every result is compared before it is timed. Quoted are medians over the rounds, half the
+distance between the quartiles (±), and the median of the ratios round by round. A ratio above 1
+means that ranvier is faster. "Of limit" is the share of the multiply-adds that this processor does
+in registers, or of the bandwidth of a pass over as many bytes in the same pattern (reading,
+copying, in place), both measured in the same run; floating-point operations are those of the plain
+formula, so Winograd's convolutions can exceed the peak. PyTorch's best is the fastest of eager in
+both layouts, the fused optimizers, and `torch.compile` where memory is the limit and for whole
+steps."""
+
+
+def write(book: Book, folder: Path) -> list[str]:
+    """Writes pages and pictures; the names of the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        pictures = draw(book, folder)
+    except ImportError:
+        pictures = []
+    pages = {
+        "index.md": _index(book, pictures),
+        "ops.md": _operations(book),
+        "musts.md": _musts(book),
+    }
+    for name, text in pages.items():
+        (folder / name).write_text(text)
+    return [*pages, *pictures]
+
+
+def _measured_on(book: Book) -> str:
+    m = book.machine
+    streams = ", ".join(f"{p} {m['streams'][p][-1]:.0f}" for p in m["streams"])
+    versions = ", ".join(f"{k} {v}" for k, v in m["versions"].items())
+    return (
+        f"Measured {m['date']} on {m['processor']} ({m['level']}), {m['threads']} threads: FMA "
+        f"peak {m['peak_gflops']:.0f} GFLOP/s; passes over 268 MB, GB/s: {streams}. {versions}."
+    )
+
+
+def _index(book: Book, pictures: list[str]) -> str:
+    out = ["# Benchmarks", "", _measured_on(book), "", METHOD, ""]
+    out += ["```bash", "pip install '.[bench]' && ranvier bench --docs docs/benchmarks", "```", "",
+            "measures everything anew and rewrites these pages; `ranvier bench conv2d` measures "
+            "one room.", ""]  # fmt: skip
+    out += ["## In short", "", "| what | rows | geometric mean | | must | goal |",
+            "| --- | ---: | ---: | :--- | ---: | ---: |"]  # fmt: skip
+    names = {
+        "ops": "single operations over PyTorch's best mode",
+        "captured": "captured training steps over PyTorch's best mode",
+        "eager": "eager training steps over PyTorch eager",
+    }
+    for group, (mean, count) in book.means().items():
+        if count:
+            must, goal = musts.MEANS[group]
+            wish = f"{goal:g}" if goal else ""
+            out.append(f"| {names[group]} | {count} | **{mean:.2f}** | {bar(mean)} | {must:g} "
+                       f"| {wish} |")  # fmt: skip
+    verdicts = book.verdicts()
+    held = sum(v.holds for v in verdicts)
+    out += ["", f"{held} of {len(verdicts)} musts hold: [all of them](musts.md).", ""]
+    missed = sorted((v for v in verdicts if not v.holds), key=lambda v: v.share)
+    if missed:
+        out += ["Missed, the farthest first:", "", *_verdict_table(missed), ""]
+    out += _slow(book)
+    steps = book.of_group("models")
+    if steps:
+        out += ["## Whole training steps", "",
+                "Gradients to none, forward, loss, backward, Adam (PyTorch's fused form), from the "
+                "same weights. \"ranvier\" is captured.", "",
+                *_steps(steps), "", *_memory(steps)]  # fmt: skip
+    for picture in pictures:
+        out += [f"![{PICTURES[picture]}]({picture})", "", PICTURES[picture], ""]
+    out += _core(book) + _facts(book)
+    out += ["## All rows", "", "```{toctree}", ":maxdepth: 1", "", "ops", "musts", "```", ""]
+    return "\n".join(out)
+
+
+def _slow(book: Book) -> list[str]:
+    slow = book.slow()
+    if not slow:
+        return [f"No row is slower than {musts.FLOOR} of PyTorch's best mode.", ""]
+    out = [f"## Slower than {musts.FLOOR} of PyTorch's best mode", "",
+           "| row | ratio | mode |", "| --- | ---: | --- |"]  # fmt: skip
+    out += [f"| {r.row} | {book.best_ratio(r):.2f} | {r.best()} |" for r in slow]
+    return [*out, ""]
+
+
+def _steps(steps: list[Result]) -> list[str]:
+    peers = [p for p in ("ranvier-eager", "torch", "torch-channels_last", "compile", "jax")
+             if any(p in r.ratios for r in steps)]  # fmt: skip
+    out = ["| step | ranvier | | " + " | ".join(peers) + " | best of PyTorch / ours |",
+           "| --- | ---: | ---: |" + " ---: |" * len(peers) + " :--- |"]  # fmt: skip
+    for r in steps:
+        if "ranvier" not in r.seconds:
+            continue
+        mode = r.best()
+        cells = [r.row, scaled(r.median("ranvier")), f"±{100 * r.spread('ranvier'):.0f} %"]
+        cells += [f"{scaled(r.median(p))} ({r.ratio(p):.2f})" if p in r.ratios else ""
+                  for p in peers]  # fmt: skip
+        cells.append(f"{bar(r.ratio(mode))} {r.ratio(mode):.2f}" if mode else "")
+        out.append("| " + " | ".join(cells) + " |")
+    return out
+
+
+def _memory(steps: list[Result]) -> list[str]:
+    if not any(r.memory for r in steps):
+        return []
+    peers = list(dict.fromkeys(p for r in steps for p in r.memory))
+    out = ["Memory that three steps add to a fresh process, which has the model and the data, and "
+           "the time of its first calls (a captured step is recorded in the second and planned in "
+           "the third):", "",
+           "| step | " + " | ".join(peers) + " | first captured calls | first eager calls |",
+           "| --- |" + " ---: |" * len(peers) + " ---: | ---: |"]  # fmt: skip
+    for r in steps:
+        if not r.memory:
+            continue
+        cells = [r.row, *(f"{r.memory[p] / 1e6:.0f} MB" if p in r.memory else "" for p in peers)]
+        for label in ("ranvier", "ranvier-eager"):
+            cells.append(", ".join(scaled(t) for t in r.first.get(label, [])))
+        out.append("| " + " | ".join(cells) + " |")
+    return [*out, ""]
+
+
+def _core(book: Book) -> list[str]:
+    results = book.of_group("core")
+    if not results:
+        return []
+    return ["## Overhead", "", *table(results, book.machine), ""]
+
+
+def _facts(book: Book) -> list[str]:
+    if not book.facts:
+        return []
+    out = ["## Beside the kernels", "", "| what | measured | how |", "| --- | --- | --- |"]
+    for fact in book.facts:
+        form = scaled if fact.unit == "s" else megabytes
+        values = ", ".join(f"{name} {form(v)}" for name, v in fact.values.items())
+        out.append(f"| {fact.name} | {values} | {fact.note} |")
+    return [*out, ""]
+
+
+def _operations(book: Book) -> str:
+    out = ["# Single operations", "", _measured_on(book), "",
+           "The method is on the [first page](index.md). Ratios in parentheses.", ""]  # fmt: skip
+    failed = [r for r in book.results if r.failed]
+    out += [f"Failed: {r.row}: {p}: {text}" for r in failed for p, text in r.failed.items()]
+    return "\n".join([*out, *tables(book.of_group("ops"), book.machine)])
+
+
+def _verdict_table(verdicts: list[Verdict]) -> list[str]:
+    out = ["| what | must (goal) | measured | |", "| --- | ---: | ---: | --- |"]
+    return out + [
+        f"| {v.what} | {v.wanted} | {v.measured} | {'' if v.holds else 'missed'} |"
+        for v in verdicts
+    ]
+
+
+def _musts(book: Book) -> str:
+    head = ["# What must hold", "", _measured_on(book), "",
+            "Set before the kernels were written, from what the algorithms and such machines "
+            "allow. A ratio is the time of PyTorch's best mode over ours unless the line says "
+            "otherwise; \"both gradients\" is the sum of their times.", ""]  # fmt: skip
+    return "\n".join([*head, *_verdict_table(book.verdicts()), ""])
