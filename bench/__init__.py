@@ -21,6 +21,10 @@ A file in `bench/ops` or `bench/models` defines `ROWS`, a list of `Row`:
         return lambda: torch.relu(x)
 
     ROWS = [Row("relu 64x128", data, {"ranvier": ours, "torch": torch}, bytes=2 * 64 * 128 * 4)]
+
+`bench/rows.txt` lists every row: `ranvier bench --list > bench/rows.txt` after one was added; none
+is ever dropped. `musts.py` says which ratios rows must reach, `curves.py` how cost is to grow;
+`report.py` judges; `pages.py` and `plots.py` write what `docs/benchmarks` shows from one JSON file.
 """
 
 from ranvier.bench.suite import Row, find_rows

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROUNDS = 7
+ROUNDS = 5
 LIBRARIES = ("ranvier", "numpy", "torch", "jax")
 
 

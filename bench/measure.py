@@ -20,7 +20,7 @@ import numpy as np
 from ranvier.bench.suite import WARM, Row
 
 ENTRY = ("-m", "ranvier.bench.worker")
-PAUSE = 0.03  # seconds between peers: OpenMP's workers spin for a while after each region
+PAUSE = 0.02  # seconds between peers: OpenMP's workers spin for a while after each region
 PEERS = ("torch", "compile", "numpy", "jax")
 TORCH = ("torch", "compile")  # libraries whose modes compete for "PyTorch's best"
 _serial = itertools.count()
@@ -98,7 +98,7 @@ class Worker:
         )
         if peer_of(label) == WARM:  # nothing is mapped apart, nothing given back
             environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-        self.label = label
+        self.label, self.asked = label, dict[str, Any]()
         self.results = os.path.join(folder, f"{label}-{next(_serial)}")
         self.log = open(f"{self.results}.log", "w+")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
@@ -113,19 +113,26 @@ class Worker:
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Sends a command and waits for its answer."""
+        self.send(**command)
+        return self.receive()
+
+    def send(self, **command: Any) -> None:
+        """Sends a command: the process works on it while we go on."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
+        self.asked = command
+        with contextlib.suppress(BrokenPipeError):  # the missing answer will say so
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def receive(self) -> dict[str, Any]:
+        """Waits for the answer."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
         if not line:
             self.log.seek(0)
             said = "".join(self.log.readlines()[-3:]).strip()
             raise RuntimeError(
-                f"[bench] expected an answer of {self.label} to {command}, but its process ended"
+                f"[bench] expected an answer of {self.label} to {self.asked}, but its process ended"
                 + (f" - it said: {said}" if said else "")
             )
         return dict(json.loads(line))
@@ -219,7 +226,7 @@ def measure(
     labels: list[str],
     workers: Workers,
     rounds: int = 7,
-    seconds: float = 0.03,
+    seconds: float = 0.02,
     limit: float = float("inf"),
 ) -> Result:
     """Checks, then times one row under each label; ends early, after three rounds, at the limit.
@@ -236,9 +243,11 @@ def measure(
     result = Result.of(row)
     ready: dict[str, Worker] = {}
     reference = ""
+    for label in labels:  # they build their steps side by side, before anything is timed
+        workers[label].send(row=row.full_name)
     for label in labels:
         try:
-            answer = workers[label].ask(row=row.full_name)
+            answer = workers[label].receive()
         except RuntimeError as error:
             answer = {"error": str(error)}
             workers.drop(label)
@@ -293,9 +302,10 @@ def run(
     rows: list[Row],
     peers: list[str],
     workers: Workers,
+    begin: Callable[[Row], None],
     report: Callable[[Result], None],
     rounds: int = 7,
-    seconds: float = 0.03,
+    seconds: float = 0.02,
     minutes: float = float("inf"),
     memory: bool = False,
 ) -> None:
@@ -305,6 +315,7 @@ def run(
         rows: what is measured.
         peers: libraries beside ours.
         workers: their processes.
+        begin: is told which row comes next.
         report: takes each result.
         rounds: how often each peer is timed, in turns.
         seconds: time of each in a round, at least.
@@ -315,6 +326,7 @@ def run(
     deadline = time.perf_counter() + 60 * minutes
     for done, row in enumerate(rows):
         share = (deadline - time.perf_counter()) / (len(rows) - done)
+        begin(row)
         labels = labels_of(row, peers)
         result = measure(row, labels, workers, rounds, seconds, 3 * share)
         if memory:

@@ -24,8 +24,10 @@ means that ranvier is faster. "Of limit" is the share of the multiply-adds that 
 in registers, or of the bandwidth of a pass over as many bytes in the same pattern (reading,
 copying, in place), both measured in the same run; floating-point operations are those of the plain
 formula, so Winograd's convolutions can exceed the peak. PyTorch's best is the fastest of eager in
-both layouts, the fused optimizers, and `torch.compile` where memory is the limit and for whole
-steps."""
+both layouts, the fused optimizers, and `torch.compile` for whole steps and where several passes
+over memory can become one. "torch-warm" is no mode of PyTorch: the C library hands arrays above
+32 MB back to the system at once and gets them anew, cleared, at every step, and the environment
+variables MALLOC_MMAP_MAX_ and MALLOC_TRIM_THRESHOLD_ were set so that it does not."""
 
 
 def write(book: Book, folder: Path) -> list[str]:
@@ -161,7 +163,8 @@ def _operations(book: Book) -> str:
     out = ["# Single operations", "", _measured_on(book), "",
            "The method is on the [first page](index.md). Ratios in parentheses.", ""]  # fmt: skip
     failed = [r for r in book.results if r.failed]
-    out += [f"Failed: {r.row}: {p}: {text}" for r in failed for p, text in r.failed.items()]
+    out += [f"* Failed: {r.row}: {p}: {text}" for r in failed for p, text in r.failed.items()]
+    out += [""] if failed else []
     return "\n".join([*out, *tables(book.of_group("ops"), book.machine)])
 
 

@@ -38,7 +38,9 @@ def draw(book: Book, folder: Path) -> list[str]:
         if figure is None:
             continue
         figure.tight_layout()
-        figure.savefig(folder / f"{name}.png", dpi=90, metadata={"Software": None})
+        figure.savefig(
+            folder / f"{name}.png", dpi=90, bbox_inches="tight", metadata={"Software": None}
+        )
         pyplot.close(figure)
         written.append(f"{name}.png")
     return written
@@ -118,7 +120,8 @@ def _threads(book: Book, pyplot: Any) -> Any:
     axes.set_yticks(range(len(rows)), [r.row for r in rows], fontsize=7)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set(title=f"one thread to {most}", xlabel="times as fast")
+    axes.set_title(f"one thread to {most}", loc="left")
+    axes.set(xlabel="times as fast")
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
 
@@ -131,7 +134,8 @@ def _ratios(book: Book, pyplot: Any) -> Any:
     colours = [COLOURS["ranvier"] if r >= 1 else COLOURS["torch"] for r in ratios]
     axes.bar(range(len(ratios)), [r - 1 for r in ratios], bottom=1, width=1, color=colours)
     axes.set_yscale("log", base=2)
-    axes.set_yticks([0.5, 1, 2, 4, 8, 16], ["0.5", "1", "2", "4", "8", "16"])
+    ticks = [0.25, 0.5, 1, 2, 4, 8, 16, 32]
+    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(title=f"{len(ratios)} rows of single operations: PyTorch's best time over ours",

@@ -32,10 +32,14 @@ class Book:
     threads: list[Result] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
 
+    def to_json(self) -> str:
+        """JSON, a line per row."""
+        return json.dumps(asdict(self), separators=(",", ":")).replace("},{", "},\n{")
+
     def save(self, path: Path) -> None:
         """Writes JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), separators=(",", ":")).replace("},{", "},\n{"))
+        path.write_text(self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Book:

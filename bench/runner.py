@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from ranvier.bench import facts
 from ranvier.bench.curves import curve_rows, curves, speed_up, thread_rows, trace
@@ -25,21 +26,23 @@ from ranvier.bench.report import Book, line, markdown, megabytes, scaled, summar
 from ranvier.bench.suite import Row, find_rows
 
 SECTIONS = ("curves", "threads", "facts")
+STEP_WEIGHT = 8  # how much more time a whole training step gets than an operation
 
 
 class Progress:
     """A bar with the time to come on a terminal's last line; nothing elsewhere."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, out: TextIO | None = None) -> None:
         self.total, self.done = total, 0
         self.started = time.perf_counter()
         self.shown = sys.stderr.isatty()
+        self.out = sys.stdout if out is None else out
 
     def say(self, text: str) -> None:
         """Prints above the bar."""
         if self.shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-        print(text, flush=True)
+        print(text, flush=True, file=self.out)
 
     def show(self, doing: str) -> None:
         """Draws the bar."""
@@ -52,12 +55,11 @@ class Progress:
         text = f"{'█' * round(24 * share):░<24} {self.done}/{self.total}{left}  {doing}"
         print(f"\r\033[K{text[:width]}", end="", file=sys.stderr, flush=True)
 
-    def step(self, text: str = "", following: str = "") -> None:
+    def step(self, text: str) -> None:
         """One thing is done: prints about it, moves the bar."""
         self.done += 1
-        if text:
-            self.say(text)
-        self.show(following)
+        self.say(text)
+        self.show("")
 
     def end(self) -> None:
         """Takes the bar away."""
@@ -65,7 +67,7 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def available(peers: list[str], pythons: dict[str, str]) -> list[str]:
+def available(peers: list[str], pythons: dict[str, str], out: TextIO | None = None) -> list[str]:
     """The peers that can run here; says which cannot, and why."""
     kept = []
     for peer in peers:
@@ -74,9 +76,9 @@ def available(peers: list[str], pythons: dict[str, str]) -> list[str]:
         library = "torch" if peer == "compile" else peer
         command = [pythons.get(peer, sys.executable), "-c", f"import {library}"]
         if subprocess.run(command, capture_output=True).returncode:
-            print(f"{peer}: not installed, left out")
+            print(f"{peer}: not installed, left out", file=out)
         elif peer == "compile" and not (shutil.which("g++") or shutil.which("clang++")):
-            print("compile: torch.compile needs a C++ compiler, left out")
+            print("compile: torch.compile needs a C++ compiler, left out", file=out)
         else:
             kept.append(peer)
     return kept
@@ -96,14 +98,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("names", nargs="*", metavar="NAME", help="rooms, folders, or parts of row names")
     add("--peers", help=f"of {','.join(PEERS)}; default torch,numpy, and all with --docs")
     add("--rounds", type=int, default=7, help="interleaved rounds, 7 by default")
-    add("--seconds", type=float, default=0.03, help="of each peer in each round, at least")
+    add("--seconds", type=float, default=0.02, help="of each peer in each round, at least")
     add("--quick", action="store_true", help="three short rounds: orders of magnitude")
     add("--minutes", type=float, help="for all rows: long ones then take fewer rounds, at least 3")
     add("--threads", type=int, help="default: all that ranvier uses")
     add("--memory", action="store_true", help="also what a step adds to a fresh process")
     add("--python", action="append", default=[], metavar="PEER=PATH",
         help="run a peer in another environment's interpreter")  # fmt: skip
-    add("--json", metavar="FILE", type=Path, help="write machine and results as JSON")
+    add("--json", metavar="FILE", type=Path, nargs="?", const=Path("-"),
+        help="write machine and results as JSON; without FILE to standard output")  # fmt: skip
     add("--markdown", metavar="FILE", type=Path, help="write the tables as Markdown")
     add("--docs", metavar="FOLDER", type=Path,
         help="measure all, or what is named, and write pages, pictures and cpu.json")  # fmt: skip
@@ -118,6 +121,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for pair in options.python:
         if "=" not in pair:
             raise ValueError(f"[bench] expected --python PEER=PATH, got {pair!r}")
+    if options.json and options.json != Path("-") and options.json.suffix != ".json":
+        raise ValueError(
+            f"[bench] expected --json FILE.json, got {str(options.json)!r} - names stand before it"
+        )
     default = ",".join(PEERS) if options.docs else "torch,numpy"
     options.peers = [p for p in (options.peers or default).split(",") if p]
     unknown = [p for p in options.peers if p not in (*PEERS, "ranvier")]
@@ -125,6 +132,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         raise ValueError(f"[bench] expected peers of {', '.join(PEERS)}, got {unknown[0]!r}")
     options.sections = {n for n in options.names if n in SECTIONS}
     options.names = [n for n in options.names if n not in SECTIONS]
+    if options.docs and options.minutes is None:
+        options.minutes = 15.0  # of twenty for all
     if options.docs and not options.names and not options.sections:
         options.sections, options.names = set(SECTIONS), ["core", "ops", "models"]
     return options
@@ -141,7 +150,7 @@ def measure_all(
     some_threads = thread_rows() if "threads" in options.sections else []
     if book.machine["threads"] == 1:
         some_threads = []
-    progress = Progress(len(rows) + len(some_curves) + len(some_threads))
+    progress = Progress(len(rows) + len(some_curves) + len(some_threads), options.out)
     saved = time.perf_counter()
 
     def save() -> None:
@@ -155,6 +164,9 @@ def measure_all(
         progress.step(line(result, book.machine))
         save()
 
+    def begin(row: Row) -> None:
+        progress.show(row.full_name)
+
     def fact(found: facts.Fact) -> None:
         form = scaled if found.unit == "s" else megabytes
         values = ", ".join(f"{k} {form(v)}" for k, v in found.values.items())
@@ -166,13 +178,15 @@ def measure_all(
             progress.show("imports and bindings")
             facts.gather(fact)
         progress.show("starting the peers")
-        few = [r for r in rows if r.group == "models"] if options.docs else []
-        many = [r for r in rows if r not in few]
+        steps = [r for r in rows if r.group == "models"]
+        others = [r for r in rows if r.group != "models"]
+        weight = len(others) + STEP_WEIGHT * len(steps)
         rounds, seconds = options.rounds, options.seconds
         minutes = options.minutes or float("inf")
-        share = len(many) / max(len(rows), 1)
-        run(many, options.peers, workers, one, rounds, seconds, minutes * share, options.memory)
-        run(few, options.peers, workers, one, rounds, seconds, minutes * (1 - share), True)
+        for part, of_each in ((others, 1), (steps, STEP_WEIGHT)):
+            share = minutes * of_each * len(part) / max(weight, 1)
+            memory = options.memory or bool(options.docs and part is steps)
+            run(part, options.peers, workers, begin, one, rounds, seconds, share, memory)
         for curve in some_curves:
             progress.show(curve.name)
             book.lines.append(trace(curve, options.peers, workers, min(rounds, 5), seconds))
@@ -218,25 +232,38 @@ def main(arguments: list[str] | None = None) -> int:
     threads = options.threads or _core.num_threads()
     pythons = dict(pair.split("=", 1) for pair in options.python)
     book = Book(describe_machine(threads))
-    print(one_line(book.machine), flush=True)
-    options.peers = available(options.peers, pythons)
-    scratch = options.json or (options.docs / "cpu.json" if options.docs else None)
+    # JSON alone goes to standard output, where a program reads it
+    to_output = options.json == Path("-")
+    options.out = sys.stderr if to_output else sys.stdout
+    print(one_line(book.machine), flush=True, file=options.out)
+    options.peers = available(options.peers, pythons, options.out)
+    scratch = None if to_output else options.json
+    if options.docs and scratch is None:
+        scratch = options.docs / "cpu.json"
     interrupted = False
     earlier = None
     if options.docs and scratch.exists() and set(options.names) != {"core", "ops", "models"}:
         earlier = Book.load(scratch)  # a part is measured anew, the rest stays
+        for what in ("processor", "threads"):
+            if earlier.machine[what] != book.machine[what]:
+                raise ValueError(
+                    f"[bench] expected the {what} of {scratch}, {earlier.machine[what]}, got "
+                    f"{book.machine[what]} - measure all of it anew, or write to another folder"
+                )
     try:
         with Workers(threads, pythons) as workers:
             measure_all(options, book, workers, scratch)
     except KeyboardInterrupt:
         interrupted = True
         print("interrupted: what was measured is kept", file=sys.stderr)
-    print("\n".join(summary(book)))
+    print("\n".join(summary(book)), file=options.out)
     if earlier:
         earlier.merge(book)
         book = earlier
     if scratch:
         book.save(scratch)
+    if to_output:
+        print(book.to_json())
     write(options, book)
     return 130 if interrupted else int(any(r.failed for r in book.results))
 

@@ -1,6 +1,7 @@
 # The CUDA kernels, as libraries of their own that the package opens at run time: for GPUs by nvcc
 # (RANVIER_CUDA), and for the host, to test them anywhere (RANVIER_EMULATION). Both from one source.
 file(GLOB device_kernels CONFIGURE_DEPENDS cuda/ops/*.cu)
+list(APPEND device_kernels cuda/core/matrices.cu)
 
 function(ranvier_device_library name)
   add_library(${name} MODULE cuda/core/library.cpp ${ARGN})

@@ -416,6 +416,9 @@ NB_MODULE(_core, m) {
       .def("abandon", &Recorder::abandon);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
   m.def("set_mode", [](int mode) { t_mode = mode; });
+  m.def(
+      "element_count", [](const Dims& shape) { return element_count(shape, "shape"); },
+      "The product of sizes, refusing to overflow.");
   m.def("op_name", &op_name, "The op that an error should name, or an empty string.");
   m.def("is_capturing", [] { return Recorder::current() != nullptr; });
   m.def("check_host_read", &check_host_read);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/bind.h"
+#include "core/half.h"
 #include "core/kernel.h"
 #include "core/precision.h"
 
@@ -99,7 +100,7 @@ Conv2dShape problem(const char* op, const Dims& x, const Dims& w, const Geometry
 
 void check_pair(const char* op, const Array& a, const char* a_name, const Array& b,
                 const char* b_name) {
-  check_floating(op, a, a_name);
+  check_real(op, a, a_name);
   RV_CHECK(a.dtype() == b.dtype(), op, Type, "expected ", a_name, " and ", b_name,
            " of one dtype, got ", a.dtype(), " and ", b.dtype(), " - convert one with .to(dtype)");
   check_same_device(op, {&a, &b});
@@ -112,6 +113,11 @@ Array check_bias(const char* op, const std::optional<Array>& bias, const Array& 
   RV_CHECK(bias->shape() == Dims{n}, op, Value, "expected bias of shape (", n,
            ",), one for each output channel, got ", bias->shape());
   return bias->contiguous();
+}
+
+std::optional<Array> widened(const Array& bias) {
+  if (!bias.defined()) return std::nullopt;
+  return bias.cast(DType::Float32);
 }
 
 In optional_in(const Array& a) {
@@ -144,12 +150,16 @@ Array forward(const Array& x, const Array& w, const std::optional<Array>& bias, 
   check_pair(op, x, "x", w, "weight");
   const Conv2dShape s = problem(op, x.shape(), w.shape(), {stride, padding, dilation, groups});
   const Array b = check_bias(op, bias, x, s.K);
+  if (needs_float32(x))
+    return forward(x.cast(DType::Float32), w.cast(DType::Float32), widened(b), stride, padding,
+                   dilation, groups)
+        .cast(x.dtype());
   Array y = Array::empty_channels_last({s.N, s.K, s.P, s.Q}, x.dtype(), x.device(), op);
   if (y.size() == 0) return y;
   const bool winograd = may_use_winograd(x) && conv2d_prefers_minimal(s);
   const Array workspace = Array::empty({conv2d_workspace(s, winograd)}, x.dtype(), x.device(), op);
-  conv2d(
-      {in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd, false});
+  conv2d({in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd, false,
+          matmul_precision()});
   return y;
 }
 
@@ -163,13 +173,17 @@ Array data_gradient(const Array& dy, const Array& w, const std::optional<Array>&
   RV_CHECK(dy.shape() == (Dims{s.N, s.K, s.P, s.Q}), op, Value, "expected dy of shape ",
            (Dims{s.N, s.K, s.P, s.Q}), ", got ", dy.shape());
   const Array b = check_bias(op, bias, dy, s.C);
+  if (needs_float32(dy))
+    return data_gradient(dy.cast(DType::Float32), w.cast(DType::Float32), widened(b), x_shape,
+                         stride, padding, dilation, groups)
+        .cast(dy.dtype());
   Array dx = Array::empty_channels_last(x_shape, dy.dtype(), dy.device(), op);
   if (dx.size() == 0) return dx;
   const bool winograd = may_use_winograd(dy) && conv2d_data_prefers_minimal(s);
   const Array workspace =
       Array::empty({conv2d_data_workspace(s, winograd)}, dy.dtype(), dy.device(), op);
-  conv2d_data(
-      {in(dy.channels_last()), in(w), optional_in(b), out(dx), out(workspace), s, winograd});
+  conv2d_data({in(dy.channels_last()), in(w), optional_in(b), out(dx), out(workspace), s, winograd,
+               matmul_precision()});
   return dx;
 }
 
@@ -183,13 +197,20 @@ std::pair<Array, std::optional<Array>> weight_gradient(const Array& x, const Arr
   const Conv2dShape s = problem(op, x.shape(), w.shape(), {stride, padding, dilation, groups});
   RV_CHECK(dy.shape() == (Dims{s.N, s.K, s.P, s.Q}), op, Value, "expected dy of shape ",
            (Dims{s.N, s.K, s.P, s.Q}), ", got ", dy.shape());
+  RV_CHECK(!with_bias || !is_half(x.dtype()), op, Type,
+           "expected the bias gradient of half precision to be summed apart");
+  if (needs_float32(x))
+    return {weight_gradient(x.cast(DType::Float32), dy.cast(DType::Float32), w.cast(DType::Float32),
+                            false, stride, padding, dilation, groups)
+                .first.cast(x.dtype()),
+            std::nullopt};
   Array dw = Array::empty_like(w, x.dtype());
   Array db = with_bias ? Array::empty({s.K}, x.dtype(), x.device(), op) : Array();
   const bool winograd = may_use_winograd(x) && conv2d_weight_prefers_minimal(s);
   const Array workspace =
       Array::empty({conv2d_weight_workspace(s, winograd)}, x.dtype(), x.device(), op);
   conv2d_weight({in(x.channels_last()), in(dy.channels_last()), out(dw), optional_out(db),
-                 out(workspace), s, winograd});
+                 out(workspace), s, winograd, matmul_precision()});
   if (!with_bias) return {dw, std::nullopt};
   return {dw, db};
 }

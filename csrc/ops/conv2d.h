@@ -15,10 +15,12 @@
 // the image, each thread copies windows of bounded size. Volumes, and padding that is not zeros, go
 // through these kernels slab by slab: about 8 MB at most (python/ranvier/ops/_slabs.py).
 //
-// Every gradient is overwritten, not accumulated. An array that was not given has no storage.
+// Every gradient is overwritten, not accumulated. An array that was not given has no storage. The
+// host knows float32 and float64; half precision (without dbias) is for devices.
 #pragma once
 
 #include "core/args.h"
+#include "core/precision.h"
 
 namespace ranvier {
 
@@ -37,6 +39,7 @@ struct Conv2dArgs {
   Conv2dShape shape;
   int64_t winograd;  // not 0: by minimal filtering, where the level has it
   bool relu;         // of the sum, in the same pass: captured steps ask for it
+  Precision precision;
   static constexpr int kArrays = 5, kSpans = 0;
 };
 struct Conv2dDataArgs {
@@ -44,6 +47,7 @@ struct Conv2dDataArgs {
   Out dx, workspace;
   Conv2dShape shape;
   int64_t winograd;
+  Precision precision;
   static constexpr int kArrays = 5, kSpans = 0;
 };
 struct Conv2dWeightArgs {
@@ -51,6 +55,7 @@ struct Conv2dWeightArgs {
   Out dweight, dbias, workspace;  // dbias (K) or none
   Conv2dShape shape;
   int64_t winograd;
+  Precision precision;
   static constexpr int kArrays = 5, kSpans = 0;
 };
 RV_DECLARE_KERNEL(conv2d, Conv2dArgs)
@@ -71,9 +76,13 @@ static inline Conv2dPieces conv2d_pieces(const Conv2dShape& s) {
   const int64_t weights = s.K * (s.C / s.groups) * s.R * s.S;
   const int64_t memory = 1 + kConv2dPrivate / weights, pixels = s.N * s.P * s.Q;
   const int64_t work = 1 + conv2d_least(pixels * weights / (1 << 19), pixels / 128);
-  const int64_t most = conv2d_least(kConv2dPieces, conv2d_least(memory, work));
+  int64_t most = conv2d_least(kConv2dPieces, conv2d_least(memory, work));
   if (s.N == 0) return {1, 1};
-  if (s.N >= most) return {most, 1};
+  if (s.N >= most) {  // of equal size, as near as can be, and an even number of them
+    if (most > 1) most -= most % 2;
+    const int64_t images = (s.N + most - 1) / most;
+    return {(s.N + images - 1) / images, 1};
+  }
   return {s.N, conv2d_least(s.P, most / s.N)};
 }
 

@@ -531,7 +531,7 @@ void run_channels(const Correlation<T>& p, T* packed) {
 // With outputs for a single vector, a tile of 10 pixels loads 11 numbers for 10 multiply-adds. But
 // the windows of neighbouring pixels overlap: J outputs of a row share J + S - 1 pixels of the
 // image, which meet S taps each. With the taps of a channel in registers, J S multiply-adds need
-// J + 2 S - 1 loads.
+// J + 2 S - 1 loads. The S additions to one sum follow each other, so J is at least 8.
 
 #if defined(__AVX512F__)
 #define RV_SLIDE 1
@@ -546,7 +546,7 @@ RV_INLINE void slide(const T* x, int64_t row, int64_t pixel, int64_t R, int64_t 
       Vec<T> tap[S];
 #pragma GCC unroll 5
       for (int s = 0; s < S; ++s) tap[s] = Vec<T>::load(w + (s * C + c) * kN);
-#pragma GCC unroll 16
+#pragma GCC unroll 20
       for (int i = 0; i < J + S - 1; ++i) {
         const Vec<T> a = Vec<T>::broadcast(x[i * pixel + c]);
 #pragma GCC unroll 5
@@ -580,7 +580,7 @@ RV_ONE_COPY void slide_row(const Correlation<T>& p, const T* x, int64_t row, int
 
 // The J that computes the fewest outputs of a row of `cols` twice.
 RV_INLINE int64_t slide_width(int64_t cols) {
-  const int64_t widths[] = {10, 8, 7};
+  const int64_t widths[] = {16, 14, 12, 10, 8};
   int64_t best = 1, least = 4 * cols;
   for (const int64_t width : widths) {
     const int64_t computed = ceil_div(cols, width) * width;
@@ -591,7 +591,7 @@ RV_INLINE int64_t slide_width(int64_t cols) {
 template <class T>
 bool prefers_slide(const Correlation<T>& p) {
   if (sizeof(T) != 4 || p.K > Vec<T>::N || (p.S != 3 && p.S != 5)) return false;
-  if (p.step_w != 1 || p.tap_w != 1 || p.cols < 7) return false;
+  if (p.step_w != 1 || p.tap_w != 1 || p.cols < 8) return false;
   const int64_t width = slide_width(p.cols);
   return 20 * p.cols >= 17 * ceil_div(p.cols, width) * width;
 }
@@ -614,13 +614,17 @@ void run_slide(const Correlation<T>& p, T* packed) {
         T* to = p.out + (b.n0 + n) * p.out_image + (b.i0 + i) * p.out_row + b.j0 * p.out_pixel;
 #define RV_SLIDE_ROW(s, j) \
   if (p.S == s && width == j) slide_row<T, s, j>(p, from, row, x.pixel, packed, to, b.cols());
+        RV_SLIDE_ROW(3, 16)
+        RV_SLIDE_ROW(3, 14)
+        RV_SLIDE_ROW(3, 12)
         RV_SLIDE_ROW(3, 10)
         RV_SLIDE_ROW(3, 8)
-        RV_SLIDE_ROW(3, 7)
         RV_SLIDE_ROW(3, 1)
+        RV_SLIDE_ROW(5, 16)
+        RV_SLIDE_ROW(5, 14)
+        RV_SLIDE_ROW(5, 12)
         RV_SLIDE_ROW(5, 10)
         RV_SLIDE_ROW(5, 8)
-        RV_SLIDE_ROW(5, 7)
         RV_SLIDE_ROW(5, 1)
 #undef RV_SLIDE_ROW
       }

@@ -1,7 +1,9 @@
 #include "ops/linear.h"
 
 #include "core/bind.h"
+#include "core/half.h"
 #include "core/kernel.h"
+#include "core/precision.h"
 
 namespace ranvier {
 
@@ -32,7 +34,7 @@ int64_t row_count(const Array& x) {
 }
 
 Array forward(const Array& x, const Array& weight, const Array* bias) {
-  check_floating("linear", x, "x");
+  check_real("linear", x, "x");
   RV_CHECK(weight.ndim() == 2, "linear", Value, "expected weight of shape (outputs, inputs), got ",
            weight.shape());
   RV_CHECK(x.ndim() >= 1 && x.shape(-1) == weight.shape(1), "linear", Value,
@@ -49,42 +51,69 @@ Array forward(const Array& x, const Array& weight, const Array* bias) {
              "expected bias of shape (", outputs, ",), got ", bias->shape());
     b = bias->contiguous();
   }
+  if (needs_float32(x)) {
+    const Array wide = b.defined() ? b.cast(DType::Float32) : b;
+    return forward(x.cast(DType::Float32), weight.cast(DType::Float32), bias ? &wide : nullptr)
+        .cast(x.dtype());
+  }
   const int64_t rows = row_count(x);
   Array y = Array::empty(with_last(x.shape(), outputs), x.dtype(), x.device(), "linear");
   if (y.size() > 0) {
     linear({in(x.reshape({rows, x.shape(-1)}, "linear")), in(weight), in(b),
-            out(y.with({rows, outputs}, {outputs, 1})), false});
+            out(y.with({rows, outputs}, {outputs, 1})), false, matmul_precision()});
   }
   return y;
 }
 
 // dx in the shape of dy with its last size replaced.
 Array backward_input(const Array& dy, const Array& weight) {
+  if (needs_float32(dy))
+    return backward_input(dy.cast(DType::Float32), weight.cast(DType::Float32)).cast(dy.dtype());
   const int64_t rows = row_count(dy), inputs = weight.shape(1);
   Array dx = Array::empty(with_last(dy.shape(), inputs), dy.dtype(), dy.device(), "linear");
   if (dx.size() > 0) {
     linear_grad_input({in(dy.reshape({rows, dy.shape(-1)}, "linear")), in(weight),
-                       out(dx.with({rows, inputs}, {inputs, 1}))});
+                       out(dx.with({rows, inputs}, {inputs, 1})), matmul_precision()});
   }
   return dx;
 }
 
-// dW and db; x is absent where dW is not wanted.
+// dW (x is absent where it is not wanted) and db; half precision has no db.
+void weight_sums(const Array& dy, const Array* x, bool bias, Array& dweight, Array& dbias) {
+  const int64_t rows = row_count(dy), outputs = dy.shape(-1);
+  const Array d = dy.reshape({rows, outputs}, "linear");
+  Array samples;
+  if (x) {
+    const int64_t inputs = x->shape(-1);
+    samples = x->reshape({rows, inputs}, "linear");
+    dweight = Array::empty({outputs, inputs}, dy.dtype(), dy.device(), "linear");
+  }
+  if (bias) dbias = Array::empty({outputs}, dy.dtype(), dy.device(), "linear");
+  if (outputs > 0)
+    linear_grad_weight({in(d), in(samples), out(dweight), out(dbias), matmul_precision()});
+}
+
 nb::tuple backward_weight(const Array& dy, const Array* x, bool bias) {
   Array dweight, dbias;
   {
     nb::gil_scoped_release nogil;
-    const int64_t rows = row_count(dy), outputs = dy.shape(-1);
-    const Array d = dy.reshape({rows, outputs}, "linear");
-    Array samples;
-    if (x) {
-      const int64_t inputs = x->shape(-1);
-      samples = x->reshape({rows, inputs}, "linear");
-      dweight = Array::empty({outputs, inputs}, dy.dtype(), dy.device(), "linear");
-    }
-    if (bias) dbias = Array::empty({outputs}, dy.dtype(), dy.device(), "linear");
-    if (outputs > 0) {
-      linear_grad_weight({in(d), in(samples), out(dweight), out(dbias)});
+    const DType t = dy.dtype();
+    if (!is_half(t)) {
+      weight_sums(dy, x, bias, dweight, dbias);
+    } else {  // sums over samples in float32
+      const Array wide = bias || needs_float32(dy) ? dy.cast(DType::Float32) : dy;
+      Array none;
+      if (x && needs_float32(dy)) {
+        const Array samples = x->cast(DType::Float32);
+        weight_sums(wide, &samples, false, dweight, none);
+        dweight = dweight.cast(t);
+      } else if (x) {
+        weight_sums(dy, x, false, dweight, none);
+      }
+      if (bias) {
+        weight_sums(wide, nullptr, true, none, dbias);
+        dbias = dbias.cast(t);
+      }
     }
   }
   return nb::make_tuple(x ? nb::cast(dweight) : nb::none(), bias ? nb::cast(dbias) : nb::none());

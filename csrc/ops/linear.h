@@ -1,8 +1,10 @@
 // hot
-// y = x W' + b, and its gradients. A captured step may ask for ReLU in the same pass.
+// y = x W' + b, and its gradients. A captured step may ask for ReLU in the same pass. The host
+// knows float32 and float64; half precision (without dbias) is for devices.
 #pragma once
 
 #include "core/args.h"
+#include "core/precision.h"
 
 namespace ranvier {
 
@@ -12,6 +14,7 @@ struct LinearArgs {
   In bias;    // (K,), or absent
   Out y;      // (M, K), row-major; overwritten
   bool relu;
+  Precision precision;
   static constexpr int kArrays = 4, kSpans = 0;
 };
 RV_DECLARE_KERNEL(linear, LinearArgs)
@@ -21,6 +24,7 @@ struct LinearGradInputArgs {
   In dy;      // (M, K), any strides
   In weight;  // (K, C), any strides
   Out dx;     // (M, C), row-major; overwritten
+  Precision precision;
   static constexpr int kArrays = 3, kSpans = 0;
 };
 RV_DECLARE_KERNEL(linear_grad_input, LinearGradInputArgs)
@@ -31,6 +35,7 @@ struct LinearGradWeightArgs {
   In x;         // (M, C), any strides; absent without dweight
   Out dweight;  // (K, C), row-major; overwritten
   Out dbias;    // (K,), overwritten
+  Precision precision;
   static constexpr int kArrays = 4, kSpans = 0;
 };
 RV_DECLARE_KERNEL(linear_grad_weight, LinearGradWeightArgs)

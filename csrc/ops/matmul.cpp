@@ -1,7 +1,9 @@
 #include "ops/matmul.h"
 
 #include "core/bind.h"
+#include "core/half.h"
 #include "core/kernel.h"
+#include "core/precision.h"
 
 namespace ranvier {
 
@@ -39,6 +41,8 @@ Dims joined(Dims batch, std::initializer_list<int64_t> last) {
 
 // The product of matrices (batch..., M, K) and (batch..., K, N) of one dtype.
 Array multiply(const Array& a, const Array& b) {
+  if (needs_float32(a))
+    return multiply(a.cast(DType::Float32), b.cast(DType::Float32)).cast(a.dtype());
   const int64_t m = a.shape(-2), k = a.shape(-1), n = b.shape(-1);
   const Dims batch = broadcast_shapes("matmul", batch_of(a), batch_of(b));
   Array c = Array::empty(joined(batch, {m, n}), a.dtype(), a.device(), "matmul");
@@ -48,10 +52,10 @@ Array multiply(const Array& a, const Array& b) {
   const int64_t rows = c.size() / n;
   if (b.ndim() == 2 && a.ndim() > 2 && a.can_view({rows, k}, &strides)) {
     const Array tall = a.with({rows, k}, strides);
-    matmul({in(tall), in(b), out(c.with({rows, n}, {n, 1}))});
+    matmul({in(tall), in(b), out(c.with({rows, n}, {n, 1})), matmul_precision()});
   } else {
     matmul({in(a.expand(joined(batch, {m, k}), "matmul")),
-            in(b.expand(joined(batch, {k, n}), "matmul")), out(c)});
+            in(b.expand(joined(batch, {k, n}), "matmul")), out(c), matmul_precision()});
   }
   return c;
 }
@@ -62,8 +66,7 @@ Array forward(const Array& x, const Array& y) {
            "expected tensors of at least one axis, got shapes ", x.shape(), " and ", y.shape(),
            " - multiply by a number with *");
   const DType t = promote(x.dtype(), y.dtype());
-  RV_CHECK(t != DType::Bool && t != DType::BFloat16 && t != DType::Float16, "matmul", Type,
-           "expected float32, float64 or integers, got ", t,
+  RV_CHECK(t != DType::Bool, "matmul", Type, "expected numbers, got ", t,
            " - convert with .to(rv.float32) first");
   const Array a = as_row(x.cast(t)), b = as_column(y.cast(t));
   RV_CHECK(a.shape(-1) == b.shape(-2), "matmul", Value,

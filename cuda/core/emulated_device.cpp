@@ -75,6 +75,7 @@ struct Written {  // a launch, with its arguments as they were
   void* call;
   void (*body)(void*);
   void (*destroy)(void*);
+  int large;
 };
 
 struct Graph {
@@ -112,12 +113,12 @@ void fail_if_told(const char* where) {
 }  // namespace
 
 void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
-            void* (*copy)(const void*), void (*destroy)(void*)) {
+            void* (*copy)(const void*), void (*destroy)(void*), int large) {
   fail_if_told("launch");
   if (t_writing)
-    t_writing->launches.push_back({kernel, grid, block, copy(call), body, destroy});
+    t_writing->launches.push_back({kernel, grid, block, copy(call), body, destroy, large});
   else
-    run(kernel, grid, block, body, call);
+    run(kernel, grid, block, body, call, large);
 }
 
 void* reach(void* address) { return static_cast<char*>(address) + kSpan; }
@@ -265,7 +266,7 @@ void graph_launch(const Place&, void* graph) {
   for (const auto& [data, bytes] : g->workspace)
     memset(emulation::reach(data), 0xff, static_cast<size_t>(bytes));
   for (const emulation::Written& w : g->launches)
-    emulation::run(w.kernel, w.grid, w.block, w.body, w.call);
+    emulation::run(w.kernel, w.grid, w.block, w.body, w.call, w.large);
   raise_index_error();
 }
 

@@ -22,7 +22,7 @@ struct Schedule {
 extern Schedule g_schedule;
 
 // Runs body(call) for every thread of every block.
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* call);
+void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* call, int large);
 
 // What an address that a kernel must not touch lies next to.
 std::string about_address(const void* address);

@@ -125,6 +125,7 @@ struct Machine {
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
   int threads = 0, arrived = 0, done = 0;
+  int large = 0;     // bytes of the large shared array
   int current = -1;  // the running fiber
   Context scheduler;
   uint32_t block_epoch = 0;
@@ -509,7 +510,13 @@ void wait_groups(int newest) {
   }
 }
 
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context) {
+void check_large(int64_t bytes, Site site) {
+  if (bytes != machine().large)
+    stop("the large shared array at %s has %lld bytes, the launch brought %d",
+         name_of(site).c_str(), static_cast<long long>(bytes), machine().large);
+}
+
+void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context, int large) {
   Machine& m = machine();
   std::lock_guard guard(m.lock);
   const int64_t threads = int64_t{block.x} * block.y * block.z;
@@ -521,6 +528,7 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
            Runtime, "emulation: a launch needs 1 to 2^31-1, 65535, 65535 blocks, got ", grid.x,
            ", ", grid.y, ", ", grid.z);
   m.kernel = kernel;
+  m.large = large;
   m.body = body;
   m.argument = context;
   m.threads = static_cast<int>(threads);

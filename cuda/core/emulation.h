@@ -146,13 +146,21 @@ Shared<T, N> shared(const char* file, int line) {
   return Shared<T, N>(segment(N, sizeof(T), {file, line}));
 }
 
+// The one large array: as many bytes as the launch brought.
+void check_large(int64_t bytes, Site site);
+template <class T, int64_t N>
+Shared<T, N> shared_large(const char* file, int line) {
+  check_large(N * static_cast<int64_t>(sizeof(T)), {file, line});
+  return shared<T, N>(file, line);
+}
+
 // ---- Launches
 // ------------------------------------------------------------------------------------
 
 // Runs body(call) for every thread of every block; or, while a graph is written down, keeps a copy
-// of the call and its arguments for the graph's replays.
+// of the call and its arguments for the graph's replays. `large`: bytes of RV_SHARED_LARGE.
 void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
-            void* (*copy)(const void*), void (*destroy)(void*));
+            void* (*copy)(const void*), void (*destroy)(void*), int large);
 
 // Where the host can reach what a device address names. For kernels' arguments only.
 void* reach(void* device_address);

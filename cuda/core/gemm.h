@@ -9,9 +9,12 @@
 //     struct Line {...};                                   // what one line needs, computed once
 //     __device__ Line line(int64_t batch, int64_t i) const;  // i < lines, or past the end
 //     __device__ T load(const Line&, int64_t d) const;     // zero for lines past the end
-//     bool depth_fast;                                     // neighbours in memory lie along the
-//     depth
+//     bool depth_fast;                             // neighbours in memory lie along the depth
+//     bool whole;                                  // 16 bytes of it lie together, and aligned ...
+//     __device__ const T* address(const Line&, int64_t d) const;  // ... from here; null: zeros
 //   };
+//
+// (the last two for tensor_gemm.h only),
 //
 // and the result goes to `out.store(batch, i, j, value)`. One block computes a tile of BM x BN in
 // steps of BK, each thread TM x TN of it in registers; the next step's elements travel while this
@@ -19,6 +22,9 @@
 // blocks sum; a second kernel adds them in order. All by the shape alone: the same bits on any run.
 #pragma once
 
+#include <initializer_list>
+
+#include "cuda/core/half.h"
 #include "cuda/core/launch.h"
 
 namespace ranvier::gemm {
@@ -31,7 +37,28 @@ inline __device__ double fused(double a, double b, double c) { return fma(a, b, 
 struct Size {
   int64_t batches, m, n, depth;
   int64_t pieces, share;  // of the depth
+  // Sums of the pieces, before they are added.
+  int64_t partial_elements() const { return pieces > 1 ? batches * pieces * m * n : 0; }
 };
+
+// Cuts the depth into pieces, multiples of `step`, and returns the grid: tiles of BM x BN.
+inline dim3 cut(const Context& c, Size* size, int BM, int BN, int step, bool split) {
+  const int64_t tiles_m = divide_up(size->m, BM), tiles_n = divide_up(size->n, BN);
+  const int64_t tiles = tiles_m * tiles_n * size->batches;
+  const int64_t depth = size->depth > 0 ? size->depth : 1;
+  // Two blocks for each processor of a large GPU, no piece below 256 of the depth.
+  constexpr int64_t kBlocks = 264, kLeast = 256, kMost = 64;
+  int64_t pieces = kBlocks / tiles;
+  pieces = pieces < size->depth / kLeast ? pieces : size->depth / kLeast;
+  pieces = pieces < 1 || !split ? 1 : pieces > kMost ? kMost : pieces;
+  size->share = divide_up(divide_up(depth, pieces), step) * step;
+  size->pieces = divide_up(depth, size->share);
+  RV_CHECK(size->batches * size->pieces <= 65535 && tiles_n <= 65535, c.kernel, Runtime,
+           "expected at most 65535 products at once, got ", size->batches, " of ", size->m, " x ",
+           size->n);
+  return dim3(static_cast<unsigned>(tiles_m), static_cast<unsigned>(tiles_n),
+              static_cast<unsigned>(size->batches * size->pieces));
+}
 
 template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
 __global__ void __launch_bounds__(kThreads)
@@ -134,35 +161,28 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(Size size, Out out, con
   }
 }
 
+// Adds the pieces of the depth in order, where there are several.
+template <class T, class Out>
+void merge(const Context& c, const Size& size, const Out& out, const Scratch& partial) {
+  if (size.pieces == 1) return;
+  const int64_t blocks = divide_up(size.batches * size.m * size.n, kThreads);
+  launch(c, static_cast<unsigned>(blocks < 4096 ? blocks : 4096), kThreads, merge_kernel<T, Out>,
+         size, out, static_cast<const T*>(partial.as<T>()));
+}
+
 template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
 void run_tiles(const Context& c, Size size, const Left& left, const Right& right, const Out& out,
                bool split) {
-  const int64_t tiles_m = divide_up(size.m, BM), tiles_n = divide_up(size.n, BN);
-  const int64_t tiles = tiles_m * tiles_n * size.batches;
-  // Two blocks for each processor of a large GPU, no piece below 256 of the depth.
-  constexpr int64_t kBlocks = 264, kLeast = 256, kMost = 64;
-  int64_t pieces = kBlocks / tiles;
-  pieces = pieces < size.depth / kLeast ? pieces : size.depth / kLeast;
-  pieces = pieces < 1 || !split ? 1 : pieces > kMost ? kMost : pieces;
-  size.share = divide_up(divide_up(size.depth > 0 ? size.depth : 1, pieces), BK) * BK;
-  size.pieces = divide_up(size.depth > 0 ? size.depth : 1, size.share);
-  const int64_t plane = size.m * size.n;
-  const Scratch partial(
-      c,
-      size.pieces > 1 ? size.batches * size.pieces * plane * static_cast<int64_t>(sizeof(T)) : 0);
-  RV_CHECK(size.batches * size.pieces <= 65535 && tiles_n <= 65535, c.kernel, Runtime,
-           "expected at most 65535 products at once, got ", size.batches, " of ", size.m, " x ",
-           size.n);
-  const dim3 grid(static_cast<unsigned>(tiles_m), static_cast<unsigned>(tiles_n),
-                  static_cast<unsigned>(size.batches * size.pieces));
+  const dim3 grid = cut(c, &size, BM, BN, BK, split);
+  const Scratch partial(c, size.partial_elements() * static_cast<int64_t>(sizeof(T)));
   launch(c, grid, kThreads, tile_kernel<T, BM, BN, BK, TM, TN, Left, Right, Out>, size, left, right,
          out, partial.as<T>());
-  if (size.pieces > 1) {
-    const int64_t blocks = divide_up(size.batches * plane, kThreads);
-    launch(c, static_cast<unsigned>(blocks < 4096 ? blocks : 4096), kThreads, merge_kernel<T, Out>,
-           size, out, static_cast<const T*>(partial.as<T>()));
-  }
+  merge<T>(c, size, out, partial);
 }
+
+// Whether lines and elements of an operand are cheap enough in registers for the large tile.
+template <class Operand>
+constexpr bool kIsLight = requires { requires Operand::kLight; };
 
 // Large tiles where there are enough of them to fill a GPU. Without `split` every sum is one chain
 // in the order of the depth, whatever the other lines are.
@@ -172,7 +192,7 @@ void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t de
   if (batches == 0 || m == 0 || n == 0) return;
   const Size size{batches, m, n, depth, 1, 0};
   const int64_t large = divide_up(m, 128) * divide_up(n, 128) * batches;
-  if constexpr (sizeof(T) == 4 && Left::kLight && Right::kLight) {
+  if constexpr (sizeof(T) == 4 && kIsLight<Left> && kIsLight<Right>) {
     if (large >= 132) return run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out, split);
   }
   run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out, split);
@@ -186,7 +206,7 @@ struct Matrix {
   static constexpr bool kLight = true;
   const T* data;
   int64_t lines, line_stride, depth_stride;
-  bool depth_fast;
+  bool depth_fast, whole;
   int axes;  // of the batch
   int64_t shape[kMaxDims], stride[kMaxDims];
 
@@ -203,9 +223,20 @@ struct Matrix {
     return {p};
   }
   __device__ T load(const Line& l, int64_t d) const {
-    return l.data ? l.data[d * depth_stride] : T(0);
+    return l.data ? l.data[d * depth_stride] : T{};
+  }
+  __device__ const T* address(const Line& l, int64_t d) const {
+    return l.data ? l.data + d : nullptr;
   }
 };
+
+// Whether a pointer and distances in elements keep to steps of 16 bytes.
+template <class T>
+bool aligned(const T* data, std::initializer_list<int64_t> distances) {
+  bool all = reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  for (int64_t d : distances) all = all && d % static_cast<int64_t>(16 / sizeof(T)) == 0;
+  return all;
+}
 
 // The last axes of an array: lines along `line_axis`, the depth along the other.
 template <class T>
@@ -217,7 +248,11 @@ Matrix<T> matrix(const ArrayRef& r, int line_axis, int depth_axis) {
   m.depth_stride = r.strides[depth_axis];
   m.depth_fast = m.depth_stride == 1 || (m.line_stride != 1 && m.depth_stride < m.line_stride);
   m.axes = r.ndim - 2;
-  for (int a = 0; a < m.axes; ++a) m.shape[a] = r.shape[a], m.stride[a] = r.strides[a];
+  m.whole = m.depth_stride == 1 && aligned(m.data, {m.line_stride, r.shape[depth_axis]});
+  for (int a = 0; a < m.axes; ++a) {
+    m.shape[a] = r.shape[a], m.stride[a] = r.strides[a];
+    m.whole = m.whole && aligned(m.data, {m.stride[a]});
+  }
   return m;
 }
 
@@ -229,9 +264,9 @@ struct RowMajor {
   const T* bias;
   int64_t bias_stride;
   bool relu;
-  __device__ void store(int64_t batch, int64_t i, int64_t j, T value) const {
-    if (bias) value += bias[j * bias_stride];
-    data[(batch * m + i) * n + j] = relu && value < T(0) ? T(0) : value;
+  __device__ void store(int64_t batch, int64_t i, int64_t j, Wide<T> value) const {
+    if (bias) value += widen(bias[j * bias_stride]);
+    data[(batch * m + i) * n + j] = narrow<T>(relu && value < Wide<T>(0) ? Wide<T>(0) : value);
   }
 };
 

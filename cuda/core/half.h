@@ -2,6 +2,8 @@
 // CPU (csrc/ops/copy.simd.cpp).
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/core/cuda.h"
 
 namespace ranvier {
@@ -44,6 +46,39 @@ inline __device__ Float16 to_float16(float f) {
   }
   bits += 0xfff + ((bits >> 13) & 1);
   return {static_cast<uint16_t>(sign | ((bits - 0x38000000) >> 13))};
+}
+
+// What numbers are computed in, and the way there and back.
+template <class T>
+struct WideOf {
+  using type = T;
+};
+template <>
+struct WideOf<BFloat16> {
+  using type = float;
+};
+template <>
+struct WideOf<Float16> {
+  using type = float;
+};
+template <class T>
+using Wide = typename WideOf<T>::type;
+
+template <class T>
+inline __device__ Wide<T> widen(T x) {
+  if constexpr (sizeof(T) == 2)
+    return to_float32(x);
+  else
+    return x;
+}
+template <class T>
+inline __device__ T narrow(Wide<T> x) {
+  if constexpr (std::is_same_v<T, BFloat16>)
+    return to_bfloat16(x);
+  else if constexpr (std::is_same_v<T, Float16>)
+    return to_float16(x);
+  else
+    return x;
 }
 
 }  // namespace ranvier

@@ -30,15 +30,22 @@ inline int64_t element_count(const ArrayRef& r) {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// launch(context, grid, block, kernel, arguments...): the only way to start a kernel.
+// launch(context, grid, block, kernel, arguments...): the only way to start a kernel. launch_large
+// also takes the bytes of its RV_SHARED_LARGE array.
 template <class... Parameters, class... Arguments>
-void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
-            const Arguments&... arguments) {
+void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
+                  void (*kernel)(Parameters...), const Arguments&... arguments) {
 #if defined(__CUDACC__)
-  kernel<<<grid, block, 0, static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
-  const cudaError_t code = cudaPeekAtLastError();
-  RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
-           "the launch failed: ", cudaGetErrorString(code));
+  const auto check = [&](cudaError_t code) {
+    RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
+             "the launch failed: ", cudaGetErrorString(code));
+  };
+  if (shared > 48 * 1024)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  kernel<<<grid, block, static_cast<size_t>(shared),
+           static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
+  check(cudaPeekAtLastError());
 #else
   // By value, as the arguments of a kernel are: a graph keeps them for its replays.
   using Given = std::tuple<Parameters...>;
@@ -51,8 +58,13 @@ void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parame
       context.kernel, grid, block, &call,
       [](void* c) { std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->given); },
       [](const void* c) -> void* { return new Call(*static_cast<const Call*>(c)); },
-      [](void* c) { delete static_cast<Call*>(c); });
+      [](void* c) { delete static_cast<Call*>(c); }, shared);
 #endif
+}
+template <class... Parameters, class... Arguments>
+void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
+  launch_large(context, grid, block, 0, kernel, arguments...);
 }
 
 // Workspace of one kernel, given back in the order of the stream. Not initialized.

@@ -3,13 +3,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "core/check.h"
 #include "core/device_abi.h"
 #include "cuda/core/registry.h"
+#include "cuda/core/unproven.h"
 
 namespace ranvier {
 namespace {
@@ -54,6 +57,25 @@ Registered* Registered::first = nullptr;
 Registered::Registered(const char* name, int64_t bytes, int arrays, int spans, Fn fn)
     : name(name), bytes(bytes), arrays(arrays), spans(spans), fn(fn), next(first) {
   first = this;
+}
+
+static bool g_allowed[std::size(kUnproven)] = {};
+bool allowed(Unproven path) { return g_allowed[static_cast<int>(path)]; }
+
+// Allows the paths of a list such as "hopper,tf32x3", and no others.
+static void allow(const std::string& list) {
+  bool found[std::size(kUnproven)] = {};
+  for (size_t at = 0; at < list.size();) {
+    const size_t end = std::min(list.find(',', at), list.size());
+    const std::string name = list.substr(at, end - at);
+    size_t i = 0;
+    while (i < std::size(kUnproven) && name != kUnproven[i]) ++i;
+    RV_CHECK(i < std::size(kUnproven), "cuda", Value, "expected tf32x3 or hopper, got '", name,
+             "'");
+    found[i] = true;
+    at = end + 1;
+  }
+  std::copy(std::begin(found), std::end(found), g_allowed);
 }
 
 int run_registered(const Registered& kernel, const void* args) {
@@ -160,7 +182,8 @@ const DeviceLibrary* library() {
     };
     d.on_pressure = [](void (*give_back)(int)) { g_give_back.store(give_back); };
     d.option = [](const char* name, const char* value) {
-      return guarded([&] { backend::option(name, value); });
+      return guarded(
+          [&] { strcmp(name, "unproven") == 0 ? allow(value) : backend::option(name, value); });
     };
     d.error = []() -> const char* { return t_error.c_str(); };
     return d;

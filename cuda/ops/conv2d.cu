@@ -4,7 +4,8 @@
 // group (depthwise) have kernels of their own, which work without tiles.
 #include "ops/conv2d.h"
 
-#include "cuda/core/gemm.h"
+#include "cuda/core/divider.h"
+#include "cuda/core/tensor_gemm.h"
 #include "cuda/ops/reduce_impl.h"
 
 namespace ranvier {
@@ -14,72 +15,109 @@ using gemm::kThreads;
 
 // ---- Operands ----
 
+unsigned blocks_for(int64_t count) {
+  const int64_t blocks = divide_up(count, kThreads);
+  return static_cast<unsigned>(blocks < 132 * 16 ? blocks : 132 * 16);
+}
+
 // Lines: output pixels (n, i, j) of a group; depth: taps (t, u), channels fastest. Reads
 // image[n, i * step_h + from_h + t * tap_h, ..., channel], zero outside.
 template <class T>
 struct Patches {
-  static constexpr bool kLight = false;
   const T* data;
-  int64_t count, rows, cols;               // lines: count = images * rows * cols
-  int64_t height, width, pixel, channels;  // of the image; `channels` of a group, of `pixel`
-  int64_t S;                               // taps along a row
+  int64_t count;                 // of lines: images * rows * cols
+  Divider rows, cols;            // of the outputs
+  int64_t height, width, pixel;  // of the image
+  Divider channels;              // of a group, of `pixel`
+  Divider S;                     // taps along a row
   int64_t step_h, step_w, from_h, from_w, tap_h, tap_w;
-  bool depth_fast;
+  bool depth_fast, whole;
   struct Line {
     const T* image;  // null past the end
     int64_t h, w;
   };
   __device__ Line line(int64_t group, int64_t i) const {
     if (i >= count) return {nullptr, 0, 0};
-    const int64_t j = i % cols, r = i / cols % rows, n = i / cols / rows;
-    return {data + n * height * width * pixel + group * channels, r * step_h + from_h,
+    int64_t j, r;
+    const int64_t n = rows.split(cols.split(i, &j), &r);
+    return {data + n * height * width * pixel + group * channels.by, r * step_h + from_h,
             j * step_w + from_w};
   }
+  __device__ const T* address(const Line& l, int64_t d) const {
+    if (!l.image) return nullptr;
+    int64_t c, u;
+    const int64_t t = S.split(channels.split(d, &c), &u);
+    const int64_t h = l.h + t * tap_h, w = l.w + u * tap_w;
+    if (h < 0 || h >= height || w < 0 || w >= width) return nullptr;
+    return l.image + (h * width + w) * pixel + c;
+  }
   __device__ T load(const Line& l, int64_t d) const {
-    if (!l.image) return T(0);
-    const int64_t tap = d / channels, c = d % channels;
-    const int64_t h = l.h + tap / S * tap_h, w = l.w + tap % S * tap_w;
-    if (h < 0 || h >= height || w < 0 || w >= width) return T(0);
-    return l.image[(h * width + w) * pixel + c];
+    const T* from = address(l, d);
+    return from ? *from : T{};
   }
 };
 
-// Lines: filters; depth: taps, channels fastest. In the data gradient the roles of the two channel
-// axes are swapped, and a residue class sees some of the taps.
+// Filters as they lie in memory: lines (k) by depth (taps, channels fastest). In the data gradient
+// the roles of the two channel axes are swapped, and a residue class sees some of the taps.
 template <class T>
 struct Filters {
-  static constexpr bool kLight = false;
   const T* data;
-  int64_t lines, channels, S;
+  int64_t groups, lines, taps, channels, S;
   int64_t line_stride, channel_stride, group_stride, tap_h, tap_w;
-  bool depth_fast;
-  struct Line {
-    const T* data;
-  };
-  __device__ Line line(int64_t group, int64_t i) const {
-    return {i < lines ? data + group * group_stride + i * line_stride : nullptr};
-  }
-  __device__ T load(const Line& l, int64_t d) const {
-    if (!l.data) return T(0);
-    const int64_t tap = d / channels;
-    return l.data[d % channels * channel_stride + tap / S * tap_h + tap % S * tap_w];
-  }
+  int64_t depth() const { return taps * channels; }
 };
+
+// ... and as a product wants them: the depth of each line in one piece. They are small beside the
+// images, and read by every tile.
+template <class T>
+__global__ void __launch_bounds__(kThreads) pack_filters_kernel(Filters<T> f, T* to) {
+  const int64_t depth = f.taps * f.channels, count = f.groups * f.lines * depth;
+  const int64_t step = int64_t{gridDim.x} * kThreads;
+  for (int64_t e = int64_t{blockIdx.x} * kThreads + threadIdx.x; e < count; e += step) {
+    const int64_t c = e % f.channels, tap = e / f.channels % f.taps, line = e / depth % f.lines;
+    to[e] = f.data[e / depth / f.lines * f.group_stride + line * f.line_stride +
+                   c * f.channel_stride + tap / f.S * f.tap_h + tap % f.S * f.tap_w];
+  }
+}
+
+// A product with filters on the right.
+template <class T, class Left, class Out>
+void filter_product(const Context& context, Precision precision, int64_t lines, const Left& left,
+                    const Filters<T>& f, const Out& out) {
+  const int64_t depth = f.depth(), count = f.groups * f.lines * depth;
+  const Scratch packed(context, count * static_cast<int64_t>(sizeof(T)));
+  if (count > 0)
+    launch(context, blocks_for(count), kThreads, pack_filters_kernel<T>, f,
+           packed.template as<T>());
+  gemm::Matrix<T> right{};
+  right.data = packed.template as<T>();
+  right.lines = f.lines;
+  right.line_stride = depth;
+  right.depth_stride = 1;
+  right.depth_fast = true;
+  right.whole = gemm::aligned(right.data, {depth});
+  right.axes = 1;
+  right.shape[0] = f.groups, right.stride[0] = f.lines * depth;
+  gemm::product_at<T>(context, precision, f.groups, lines, f.lines, depth, left, right, out);
+}
 
 // Results at pixels (n, i, j) of an image, which may be some of its pixels.
 template <class T>
 struct Pixels {
   T* data;
-  int64_t rows, cols, image, row, pixel;  // distances in elements
-  int64_t channels;                       // of a group
+  Divider rows, cols;
+  int64_t image, row, pixel;  // distances in elements
+  int64_t channels;           // of a group
   const T* bias;
   int64_t bias_stride;
   bool relu;
-  __device__ void store(int64_t group, int64_t i, int64_t k, T value) const {
+  __device__ void store(int64_t group, int64_t i, int64_t k, Wide<T> value) const {
     const int64_t c = group * channels + k;
-    if (bias) value += bias[c * bias_stride];
-    if (relu) value = value < T(0) ? T(0) : value;
-    data[i / cols / rows * image + i / cols % rows * row + i % cols * pixel + c] = value;
+    if (bias) value += widen(bias[c * bias_stride]);
+    if (relu) value = value < Wide<T>(0) ? Wide<T>(0) : value;
+    int64_t j, r;
+    const int64_t n = rows.split(cols.split(i, &j), &r);
+    data[n * image + r * row + j * pixel + c] = narrow<T>(value);
   }
 };
 
@@ -112,7 +150,7 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t k = e % s.K, q = e / s.K % s.Q, p = e / s.K / s.Q % s.P, n = e / s.K / s.Q / s.P;
     const T* image = x + n * s.H * s.W * s.C + k / K * C;
     const T* filter = weight + k * at.k;
-    T sum = T(0);
+    Wide<T> sum = 0;
     for (int64_t r = 0; r < s.R; ++r) {
       const int64_t h = p * s.stride_h - s.pad_top + r * s.dilation_h;
       if (h < 0 || h >= s.H) continue;
@@ -120,18 +158,13 @@ __global__ void __launch_bounds__(kThreads)
         const int64_t w = q * s.stride_w - s.pad_left + v * s.dilation_w;
         if (w < 0 || w >= s.W) continue;
         for (int64_t c = 0; c < C; ++c)
-          sum = gemm::fused(image[(h * s.W + w) * s.C + c], filter[c * at.c + r * at.r + v * at.s],
-                            sum);
+          sum = gemm::fused(widen(image[(h * s.W + w) * s.C + c]),
+                            widen(filter[c * at.c + r * at.r + v * at.s]), sum);
       }
     }
-    if (bias) sum += bias[k * bias_stride];
-    y[e] = relu && sum < T(0) ? T(0) : sum;
+    if (bias) sum += widen(bias[k * bias_stride]);
+    y[e] = narrow<T>(relu && sum < Wide<T>(0) ? Wide<T>(0) : sum);
   }
-}
-
-unsigned blocks_for(int64_t count) {
-  const int64_t blocks = divide_up(count, kThreads);
-  return static_cast<unsigned>(blocks < 132 * 16 ? blocks : 132 * 16);
 }
 
 template <class T>
@@ -147,7 +180,8 @@ void forward(const Conv2dArgs& a, const Context& context) {
            device_data<T>(a.y));
     return;
   }
-  const Patches<T> left{device_data<T>(a.x),
+  const T* x = device_data<T>(a.x);
+  const Patches<T> left{x,
                         s.N * s.P * s.Q,
                         s.P,
                         s.Q,
@@ -162,14 +196,16 @@ void forward(const Conv2dArgs& a, const Context& context) {
                         -s.pad_left,
                         s.dilation_h,
                         s.dilation_w,
-                        true};
-  const Filters<T> right{device_data<T>(a.weight), K, C, s.S, w.k, w.c, K * w.k, w.r, w.s, true};
+                        true,
+                        gemm::aligned(x, {C})};
+  const Filters<T> right{
+      device_data<T>(a.weight), s.groups, K, s.R * s.S, C, s.S, w.k, w.c, K * w.k, w.r, w.s};
   const Pixels<T> out{device_data<T>(a.y), s.P,   s.Q, s.P * s.Q * s.K, s.Q * s.K, s.K, K, bias,
                       bias_stride,         a.relu};
-  gemm::product<T>(context, s.groups, s.N * s.P * s.Q, K, s.R * s.S * C, left, right, out);
+  filter_product(context, a.precision, s.N * s.P * s.Q, left, right, out);
 }
 void conv2d(const Conv2dArgs& a, const Context& c) {
-  a.y.dtype == DType::Float64 ? forward<double>(a, c) : forward<float>(a, c);
+  gemm::with_type(a.y.dtype, [&](auto zero) { forward<decltype(zero)>(a, c); });
 }
 RV_DEVICE_KERNEL(conv2d, Conv2dArgs, conv2d);
 
@@ -213,7 +249,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t e = int64_t{blockIdx.x} * kThreads + threadIdx.x; e < count; e += step) {
     const int64_t c = e % s.C, w = e / s.C % s.W, h = e / s.C / s.W % s.H, n = e / s.C / s.W / s.H;
     const int64_t group = c / C;
-    T sum = T(0);
+    Wide<T> sum = 0;
     for (int64_t r = 0; r < s.R; ++r) {
       const int64_t ph = h + s.pad_top - r * s.dilation_h, p = ph / s.stride_h;
       if (ph < 0 || ph % s.stride_h != 0 || p >= s.P) continue;
@@ -221,11 +257,11 @@ __global__ void __launch_bounds__(kThreads)
         const int64_t qw = w + s.pad_left - v * s.dilation_w, q = qw / s.stride_w;
         if (qw < 0 || qw % s.stride_w != 0 || q >= s.Q) continue;
         for (int64_t k = group * K; k < (group + 1) * K; ++k)
-          sum = gemm::fused(dy[((n * s.P + p) * s.Q + q) * s.K + k],
-                            weight[k * at.k + c % C * at.c + r * at.r + v * at.s], sum);
+          sum = gemm::fused(widen(dy[((n * s.P + p) * s.Q + q) * s.K + k]),
+                            widen(weight[k * at.k + c % C * at.c + r * at.r + v * at.s]), sum);
       }
     }
-    dx[e] = bias ? sum + bias[c * bias_stride] : sum;
+    dx[e] = narrow<T>(bias ? sum + widen(bias[c * bias_stride]) : sum);
   }
 }
 
@@ -248,7 +284,8 @@ void data_gradient(const Conv2dDataArgs& a, const Context& context) {
       const int64_t lines = s.N * h.count * v.count;
       if (lines == 0) continue;
       const int64_t taps_w = v.taps > 0 ? v.taps : 1;
-      const Patches<T> left{device_data<T>(a.dy),
+      const T* dy = device_data<T>(a.dy);
+      const Patches<T> left{dy,
                             lines,
                             h.count,
                             v.count,
@@ -263,17 +300,19 @@ void data_gradient(const Conv2dDataArgs& a, const Context& context) {
                             v.from,
                             h.apart,
                             v.apart,
-                            true};
+                            true,
+                            gemm::aligned(dy, {K})};
       const Filters<T> right{device_data<T>(a.weight) + h.tap * w.r + v.tap * w.s,
+                             s.groups,
                              C,
+                             h.taps * v.taps,
                              K,
                              taps_w,
                              w.c,
                              w.k,
                              K * w.k,
                              h.tap_step * w.r,
-                             v.tap_step * w.s,
-                             false};
+                             v.tap_step * w.s};
       const Pixels<T> out{device_data<T>(a.dx) + (h.first * s.W + v.first) * s.C,
                           h.count,
                           v.count,
@@ -284,80 +323,71 @@ void data_gradient(const Conv2dDataArgs& a, const Context& context) {
                           bias,
                           bias_stride,
                           false};
-      gemm::product<T>(context, s.groups, lines, C, h.taps * v.taps * K, left, right, out);
+      filter_product(context, a.precision, lines, left, right, out);
     }
   }
 }
 void conv2d_data(const Conv2dDataArgs& a, const Context& c) {
-  a.dx.dtype == DType::Float64 ? data_gradient<double>(a, c) : data_gradient<float>(a, c);
+  gemm::with_type(a.dx.dtype, [&](auto zero) { data_gradient<decltype(zero)>(a, c); });
 }
 RV_DEVICE_KERNEL(conv2d_data, Conv2dDataArgs, conv2d_data);
 
 // ---- Weight gradient ----
 
-// Lines: taps and channels of x, or channels of dy; depth: output pixels.
+// Lines: taps and channels of x; depth: output pixels.
 template <class T>
 struct ShiftedPixels {
-  static constexpr bool kLight = false;
   const T* data;
-  Conv2dShape s;
-  bool depth_fast;
+  Divider channels, S, P, Q;  // of a group, of taps, of outputs
+  int64_t taps, height, width, pixel;
+  int64_t step_h, step_w, from_h, from_w, tap_h, tap_w;
+  bool depth_fast, whole;
   struct Line {
     const T* data;
     int64_t h, w;
   };
   __device__ Line line(int64_t group, int64_t j) const {
-    const int64_t C = s.C / s.groups, tap = j / C;
-    if (tap >= s.R * s.S) return {nullptr, 0, 0};
-    return {data + group * C + j % C, tap / s.S * s.dilation_h - s.pad_top,
-            tap % s.S * s.dilation_w - s.pad_left};
+    int64_t c, u;
+    const int64_t tap = channels.split(j, &c);
+    if (tap >= taps) return {nullptr, 0, 0};
+    const int64_t t = S.split(tap, &u);
+    return {data + group * channels.by + c, t * tap_h + from_h, u * tap_w + from_w};
   }
   __device__ T load(const Line& l, int64_t d) const {
-    if (!l.data) return T(0);
-    const int64_t q = d % s.Q, p = d / s.Q % s.P, n = d / s.Q / s.P;
-    const int64_t h = p * s.stride_h + l.h, w = q * s.stride_w + l.w;
-    if (h < 0 || h >= s.H || w < 0 || w >= s.W) return T(0);
-    return l.data[((n * s.H + h) * s.W + w) * s.C];
+    if (!l.data) return T{};
+    int64_t p, q;
+    const int64_t n = P.split(Q.split(d, &q), &p);
+    const int64_t h = p * step_h + l.h, w = q * step_w + l.w;
+    if (h < 0 || h >= height || w < 0 || w >= width) return T{};
+    return l.data[((n * height + h) * width + w) * pixel];
   }
-};
-template <class T>
-struct OutputPixels {
-  static constexpr bool kLight = false;
-  const T* data;
-  int64_t pixel, lines;  // `lines` channels of a group, of `pixel`
-  bool depth_fast;
-  struct Line {
-    const T* data;
-  };
-  __device__ Line line(int64_t group, int64_t k) const {
-    return {k < lines ? data + group * lines + k : nullptr};
-  }
-  __device__ T load(const Line& l, int64_t d) const { return l.data ? l.data[d * pixel] : T(0); }
+  __device__ const T* address(const Line&, int64_t) const { return nullptr; }
 };
 template <class T>
 struct FilterGradient {
   T* data;
   Weights at;
   int64_t C, K, S;
-  __device__ void store(int64_t group, int64_t k, int64_t j, T value) const {
+  __device__ void store(int64_t group, int64_t k, int64_t j, Wide<T> value) const {
     const int64_t tap = j / C;
-    data[(group * K + k) * at.k + j % C * at.c + tap / S * at.r + tap % S * at.s] = value;
+    data[(group * K + k) * at.k + j % C * at.c + tap / S * at.r + tap % S * at.s] =
+        narrow<T>(value);
   }
 };
 
 // One weight per block.
 template <class T>
 __global__ void __launch_bounds__(kReduceThreads)
-    thin_weight_kernel(ShiftedPixels<T> x, OutputPixels<T> dy, FilterGradient<T> out,
+    thin_weight_kernel(ShiftedPixels<T> x, gemm::Matrix<T> dy, FilterGradient<T> out,
                        Conv2dShape s) {
-  RV_SHARED(T, part, kReduceThreads);
+  RV_SHARED(Wide<T>, part, kReduceThreads);
   const int64_t C = s.C / s.groups, columns = C * s.R * s.S, k = blockIdx.x / columns;
   const int64_t j = blockIdx.x % columns, K = s.K / s.groups;
   const auto right = x.line(k / K, j);
   const auto left = dy.line(k / K, k % K);
-  T sum = T(0);
+  Wide<T> sum = 0;
   for (int64_t d = threadIdx.x; d < s.N * s.P * s.Q; d += kReduceThreads)
-    sum = gemm::fused(dy.load(left, d), x.load(right, d), sum);
+    sum = gemm::fused(widen(dy.load(left, d)), widen(x.load(right, d)), sum);
   sum = join_group(sum, kReduceThreads, part, Add());
   if (threadIdx.x == 0) out.store(k / K, k % K, j, sum);
 }
@@ -366,8 +396,30 @@ template <class T>
 void weight_gradient(const Conv2dWeightArgs& a, const Context& context) {
   const Conv2dShape& s = a.shape;
   const int64_t C = s.C / s.groups, K = s.K / s.groups, pixels = s.N * s.P * s.Q;
-  const OutputPixels<T> left{device_data<T>(a.dy), s.K, K, false};
-  const ShiftedPixels<T> right{device_data<T>(a.x), s, false};
+  gemm::Matrix<T> left{};  // channels of dy by pixels
+  left.data = device_data<T>(a.dy);
+  left.lines = K;
+  left.line_stride = 1;
+  left.depth_stride = s.K;
+  left.axes = 1;
+  left.shape[0] = s.groups, left.stride[0] = K;
+  const ShiftedPixels<T> right{device_data<T>(a.x),
+                               C,
+                               s.S,
+                               s.P,
+                               s.Q,
+                               s.R * s.S,
+                               s.H,
+                               s.W,
+                               s.C,
+                               s.stride_h,
+                               s.stride_w,
+                               -s.pad_top,
+                               -s.pad_left,
+                               s.dilation_h,
+                               s.dilation_w,
+                               false,
+                               false};
   const FilterGradient<T> out{device_data<T>(a.dweight), strides_of(a.dweight), C, K, s.S};
   if (thin(s)) {
     const int64_t weights = s.K * C * s.R * s.S;
@@ -375,18 +427,18 @@ void weight_gradient(const Conv2dWeightArgs& a, const Context& context) {
       launch(context, static_cast<unsigned>(weights), kReduceThreads, thin_weight_kernel<T>, right,
              left, out, s);
   } else {
-    gemm::product<T>(context, s.groups, K, C * s.R * s.S, pixels, left, right, out);
-  }
-  if (a.dbias.storage) {
-    ArrayRef sums = a.dbias;  // as (1, K, 1, 1)
-    sums.ndim = 4;
-    for (int i = 0; i < 4; ++i) sums.shape[i] = 1, sums.strides[i] = 0;
-    sums.shape[1] = s.K, sums.strides[1] = a.dbias.strides[0];
-    reduction::sum_over<T>(a.dy, sums, 0b1101, context);
+    gemm::product_at<T>(context, a.precision, s.groups, K, C * s.R * s.S, pixels, left, right, out);
   }
 }
 void conv2d_weight(const Conv2dWeightArgs& a, const Context& c) {
-  a.dy.dtype == DType::Float64 ? weight_gradient<double>(a, c) : weight_gradient<float>(a, c);
+  gemm::with_type(a.dy.dtype, [&](auto zero) { weight_gradient<decltype(zero)>(a, c); });
+  if (!a.dbias.storage) return;
+  ArrayRef sums = a.dbias;  // as (1, K, 1, 1)
+  sums.ndim = 4;
+  for (int i = 0; i < 4; ++i) sums.shape[i] = 1, sums.strides[i] = 0;
+  sums.shape[1] = a.shape.K, sums.strides[1] = a.dbias.strides[0];
+  a.dy.dtype == DType::Float64 ? reduction::sum_over<double>(a.dy, sums, 0b1101, c)
+                               : reduction::sum_over<float>(a.dy, sums, 0b1101, c);
 }
 RV_DEVICE_KERNEL(conv2d_weight, Conv2dWeightArgs, conv2d_weight);
 

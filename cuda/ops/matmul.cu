@@ -1,20 +1,10 @@
 #include "ops/matmul.h"
 
 #include "cuda/core/gemm.h"
+#include "cuda/core/matrices.h"
 
 namespace ranvier {
 namespace {
-
-template <class T>
-void floats(const MatmulArgs& args, const Context& c) {
-  const int n = args.c.ndim;
-  const int64_t rows = args.c.shape[n - 2], columns = args.c.shape[n - 1];
-  int64_t batches = 1;
-  for (int i = 0; i < n - 2; ++i) batches *= args.c.shape[i];
-  gemm::product<T>(c, batches, rows, columns, args.a.shape[n - 1],
-                   gemm::matrix<T>(args.a, n - 2, n - 1), gemm::matrix<T>(args.b, n - 1, n - 2),
-                   gemm::RowMajor<T>{device_data<T>(args.c), rows, columns, nullptr, 0, false});
-}
 
 // Whole numbers wrap, as in NumPy: a thread per element, for there is no hurry.
 template <class T>
@@ -42,17 +32,17 @@ void integers(const MatmulArgs& args, const Context& c) {
 }
 
 void matmul(const MatmulArgs& args, const Context& c) {
+  const int n = args.c.ndim;
   switch (args.c.dtype) {
-    case DType::Float32:
-      return floats<float>(args, c);
-    case DType::Float64:
-      return floats<double>(args, c);
     case DType::Int64:
       return integers<int64_t>(args, c);
     case DType::Int32:
       return integers<int32_t>(args, c);
-    default:
+    case DType::UInt8:
       return integers<uint8_t>(args, c);
+    default:
+      return multiply_matrices(c, args.precision, {args.a, n - 2, n - 1}, {args.b, n - 1, n - 2},
+                               args.c);
   }
 }
 RV_DEVICE_KERNEL(matmul, MatmulArgs, matmul);

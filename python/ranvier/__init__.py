@@ -10,6 +10,7 @@ from typing import Any as _Any
 
 from ranvier import _core, cuda, functional, models, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
+from ranvier.autocast import autocast, autocast_dtype
 from ranvier.autograd import (
     Function,
     detect_anomaly,

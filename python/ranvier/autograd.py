@@ -25,6 +25,7 @@ Array = _core.Array
 
 _sequence = itertools.count().__next__
 _GRAD, _ANOMALY = 1, 2  # bits of the thread's mode; see `_core.mode`
+AUTOCAST_BITS = 12  # the others: see `ranvier.autocast`
 
 
 @contextmanager
@@ -97,6 +98,10 @@ class Function:
     outputs = 0  # 0: a single output that is not a tuple
     sequence = 0
     watch: list[tuple[Any, int | None]] | None = None
+    # Mixed precision, see `ranvier.autocast`: "low", "float32", "first" (results have the type of
+    # the first tensor), or what tells from the arguments whether it is "float32".
+    autocast: Any = None
+    halves = False  # forward and backward take half precision as it is
 
     def save(self, *arrays: Any) -> None:
         """Keeps arrays for backward, where they appear as `self.saved`."""
@@ -114,6 +119,9 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **options: Any) -> Any:
         """Runs forward on tensors and wraps the result, with a graph node when one is needed."""
+        mode = _core.mode()
+        if mode >= 4:
+            return _autocast(cls, mode, args, options)
         node = cls()
         arrays = []
         edges = []
@@ -128,7 +136,6 @@ class Function:
             else:
                 arrays.append(a)
             edges.append(None)
-        mode = _core.mode()
         if wanted and mode & _GRAD:
             node.needs = tuple([e is not None for e in edges])
         else:
@@ -143,6 +150,9 @@ class Function:
     @classmethod
     def apply2(cls, a: Any, b: Any) -> Any:
         """`apply` for two arguments and no options, unrolled: arithmetic on small tensors."""
+        mode = _core.mode()
+        if mode >= 4:
+            return _autocast(cls, mode, (a, b), {})
         node = cls()
         edge_a = edge_b = None
         if isinstance(a, Tensor):
@@ -153,7 +163,6 @@ class Function:
             if b._requires_grad:
                 edge_b = b.node or b
             b = b.data
-        mode = _core.mode()
         try:
             if mode == _GRAD and not (edge_a is edge_b is None):
                 node.needs = (edge_a is not None, edge_b is not None)
@@ -188,6 +197,12 @@ class Function:
             result.node = self
             result._requires_grad = True
         return result
+
+
+def _autocast(cls: type[Function], mode: int, args: Any, options: dict[str, Any]) -> Any:
+    from ranvier.autocast import apply
+
+    return apply(cls, mode, args, options)
 
 
 def _output(node: Function, index: int, array: Array) -> Tensor:
@@ -267,12 +282,21 @@ def _held(g: Array, grad: Any, back: tuple[Any, ...], node: Function) -> bool:
     return grad.__class__ is list and any(other is g for other in grad)
 
 
+def _sum(a: Array, b: Array) -> Array:
+    if a.dtype in (2, 3):  # half precision is added in float32
+        return _core.add(a.cast(0), b.cast(0)).cast(a.dtype)
+    return _core.add(a, b)
+
+
 def _accumulate(leaf: Tensor, grad: Array) -> None:
     if leaf.grad is None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied.
         leaf.grad = Tensor(_core.own_gradient(grad, leaf.data))
     else:
-        _core.add_into(leaf.grad.data, grad)
+        if grad.dtype in (2, 3):  # bfloat16, float16
+            _core.copy_into(leaf.grad.data, _sum(leaf.grad.data, grad))
+        else:
+            _core.add_into(leaf.grad.data, grad)
         clock.changed(leaf.grad.data)
 
 
@@ -332,7 +356,7 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
                 grads[edge] = grad
                 heappush(heap, (-edge.sequence, edge))
             else:
-                grads[edge] = _core.add(have, grad)
+                grads[edge] = _sum(have, grad)
         elif isinstance(edge, Tensor):
             _accumulate(edge, grad)
         else:
@@ -342,7 +366,7 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
                 slots = grads[node] = [None] * node.outputs
                 heappush(heap, (-node.sequence, node))
             have = slots[edge.index]
-            slots[edge.index] = grad if have is None else _core.add(have, grad)
+            slots[edge.index] = grad if have is None else _sum(have, grad)
 
     give(root.node, seed)
     while heap:

@@ -131,7 +131,7 @@ class CapturedStep:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs one step; tensors that come back hold their values until the next replay."""
         tensors: list[Tensor] = []
-        key = _core.matmul_precision(), _flatten((args, kwargs), tensors)
+        key = _core.matmul_precision(), _core.mode(), _flatten((args, kwargs), tensors)
         if key not in self._recordings:
             result = self._function(*args, **kwargs)
             self._recordings[key] = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ def _open() -> bool:
                 )
             else:
                 _core.open_device_library(str(path))
-        except RuntimeError as error:
+                wanted = os.environ.get("RANVIER_CUDA_UNPROVEN", "")
+                _allow([name for name in wanted.split(",") if name])
+        except (RuntimeError, ValueError) as error:
             _problem = str(error).removeprefix("[cuda] ")
         _opened = not _problem
         if _problem:
@@ -117,6 +119,55 @@ def empty_cache() -> None:
 def kernels() -> list[str]:
     """Names of the kernels that the library has; an op without one raises on this device."""
     return _core.device_kernels() if _open() else []
+
+
+# Kernels that no GPU has run yet, and what they are. In the order of cuda/core/unproven.h.
+_UNPROVEN = {
+    "tf32x3": "float32 products as three of TensorFloat-32",
+    "hopper": "products of matrices by warp-group instructions and bulk copies (sm_90a)",
+}
+_allowed: tuple[str, ...] = ()
+
+
+def _allow(names: Sequence[str]) -> None:
+    global _allowed
+    for name in names:
+        if name not in _UNPROVEN:
+            raise ValueError(
+                f"[cuda] expected {' or '.join(map(repr, _UNPROVEN))} as a path to allow, got "
+                f"{name!r}"
+            )
+    _core.device_option("unproven", ",".join(names))
+    _allowed = tuple([name for name in _UNPROVEN if name in names])
+
+
+def allow_unproven(*names: str) -> None:
+    """Lets products use kernels that are correct under emulation, but that no GPU has run yet.
+
+    * ``"tf32x3"``: under the precision ``"highest"``, float32 products on tensor cores, each as
+      three products of TensorFloat-32. Errors are of float32's class; factors beyond 2^127 in
+      magnitude or below 2^-116, and infinite ones, differ.
+    * ``"hopper"``: products of matrices by the instructions of compute capability 9.0, in half
+      precision and under ``"high"`` and ``"medium"``, where strides are multiples of 16 bytes.
+
+    Other products, and other GPUs, keep the kernels that they have. Call it before the first step
+    that is captured; ``RANVIER_CUDA_UNPROVEN=tf32x3,hopper`` does the same for a process.
+
+    Args:
+        names: the paths to allow; all others are switched off, so no name switches off all.
+
+    Raises:
+        ValueError: another name.
+        RuntimeError: there is no GPU.
+    """
+    if not _open():
+        raise RuntimeError(f"[cuda] expected a GPU that can be used here - {_problem}")
+    _allow(names)
+
+
+def unproven() -> dict[str, bool]:
+    """Kernels that no GPU has run yet, and whether they are allowed; see `allow_unproven`."""
+    return {name: name in _allowed for name in _UNPROVEN}
 
 
 @contextlib.contextmanager

@@ -16,8 +16,11 @@ def set_matmul_precision(precision: str) -> None:
       to three times as fast, with an error of about 1e-6 of the output's norm against 4e-7 for
       plain sums. It works on tiles, so an infinite or NaN pixel makes up to 4x4 outputs NaN that
       its own windows do not reach.
-    * ``"high"`` and ``"medium"``: a device may round the factors to TensorFloat-32 or bfloat16. The
-      CPU takes them for ``"highest"``.
+    * ``"high"`` and ``"medium"``: on a GPU the factors of float32 products are rounded to
+      TensorFloat-32 (10 bits) or bfloat16 (7 bits) and multiplied by tensor cores; sums stay
+      float32. A product of n terms is then within 2u + n eps of the sum of their absolute values,
+      u = 2^-11 or 2^-8. The CPU takes them for ``"highest"``. `autocast` goes further: it also
+      stores activations in half the memory.
 
     Any thread may call it; calls of ops that start later see it. A captured step is recorded again
     under the new setting.

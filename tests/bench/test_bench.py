@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ranvier import _core
+from ranvier import _core, cli
 from ranvier.bench import facts, machine, measure, musts, pages, report, runner, suite
 from ranvier.bench.curves import Line, curve_rows, curves, gain, rising, slope, thread_rows
 from ranvier.bench.measure import Result, Workers
@@ -261,6 +261,14 @@ def test_the_command_measures_and_writes(
     assert book.machine["peak_gflops"] > 0
 
 
+def test_json_alone_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [TINY, "--rounds", "1", "--seconds", "0.001", "--threads", "1", "--peers", "numpy"]
+    assert runner.main([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["results"][0]["row"] == TINY
+    assert TINY in captured.err
+
+
 def test_pages_are_written_from_a_kept_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +316,12 @@ def test_a_part_measured_anew_replaces_its_rows() -> None:
     ]  # fmt: skip
 
 
+def test_a_part_is_not_mixed_with_another_machine(tmp_path: Path) -> None:
+    Book(dict(MACHINE)).save(tmp_path / "cpu.json")
+    with pytest.raises(ValueError, match="expected the processor"):
+        runner.main(["matmul", "--docs", str(tmp_path), "--peers", "numpy", "--threads", "1"])
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 def test_an_interruption_keeps_what_was_measured(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
@@ -333,12 +347,18 @@ def test_an_interruption_keeps_what_was_measured(tmp_path: Path) -> None:
         (["--peers", "tensorflow"], "torch, compile, numpy, jax"),
         (["--python", "jax"], "PEER=PATH"),
         (["--rounds", "0"], "above 0"),
+        (["--json", "conv2d"], "names stand before it"),
         (["conv3d_"], "did you mean"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         runner.main(arguments)
+
+
+def test_the_command_line_says_what_it_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "con2d"]) == 2
+    assert "did you mean 'conv2d'" in capsys.readouterr().err
 
 
 def test_a_peer_that_is_not_there_is_left_out(
@@ -354,7 +374,8 @@ def test_a_peer_that_is_not_there_is_left_out(
 def test_progress_counts(capsys: pytest.CaptureFixture[str]) -> None:
     progress = runner.Progress(2)
     progress.shown = True
-    progress.step("one", "two")
+    progress.step("one")
+    progress.show("two")
     captured = capsys.readouterr()
     assert captured.out == "one\n"
     assert "1/2" in captured.err

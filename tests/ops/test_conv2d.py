@@ -46,9 +46,11 @@ class TestConv2d(OpTests):
         case(normal(N, 6, 9, 9), normal(16, 6, 5, 5), normal(16)),
         case(normal(N, 3, 15, 13), normal(20, 3, 7, 7), stride=2, padding=3),
         case(normal(N, 3, 14, 15), normal(18, 3, 3, 7), stride=2, padding=4, dilation=(3, 2)),
-        # one vector of outputs: 10, 8 and 7 neighbours at a time, some of them twice
+        # one vector of outputs: 8 to 16 neighbours at a time, some of them twice
         case(normal(N, 6, 14, 14), normal(16, 6, 5, 5), normal(16)),
-        case(normal(N, 2, 13, 12), normal(12, 2, 3, 5), stride=(2, 1), padding=((0, 3), (1, 2))),
+        case(normal(N, 2, 13, 13), normal(12, 2, 3, 5), stride=(2, 1), padding=((0, 3), (1, 2))),
+        case(normal(N, 2, 4, 8), normal(10, 2, 3, 3), padding=1),
+        case(normal(N, 3, 5, 32), normal(16, 3, 3, 3), padding=1),
         case(normal(N, 3, 6, 27), normal(9, 3, 2, 3), normal(9), padding=1, dilation=(2, 1)),
         case(normal(N, 4, 7, 17), normal(20, 2, 3, 3), groups=2, padding=(0, 1)),
         # all taps in the lanes
@@ -328,7 +330,7 @@ def test_wide_image_is_cut() -> None:
 
 
 def test_narrow_last_box() -> None:
-    """Boxes of 64 columns and one of a single column, in the kernel that wants 7 of them."""
+    """Boxes of 64 columns and one of a single column, in the kernel that wants 16 of them."""
     rng = np.random.default_rng(5)
     x = rng.standard_normal((1, 1024, 1, 4099)).astype("float32")
     w = rng.standard_normal((9, 1024, 1, 3)).astype("float32")

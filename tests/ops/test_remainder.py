@@ -100,3 +100,22 @@ def test_operators_are_pythons():
     for refused in (rv.tensor([True]), rv.tensor([1.0]).to(rv.float16)):
         with pytest.raises(TypeError, match=r"\[remainder\] expected float32, float64 or int"):
             refused % refused
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["bits", "multiples", "neighbours of multiples"])
+def test_rests_are_exact(kind, dtype):
+    """Those of C's fmod to the bit: any bits, and quotients that round to a whole number."""
+    rng = np.random.default_rng(0)
+    words = np.dtype(dtype.replace("float", "uint"))
+    a, b = rng.integers(0, np.iinfo(words).max, (2, 50_000), words, endpoint=True).view(dtype)
+    if kind != "bits":
+        b = rng.standard_normal(50_000).astype(dtype)
+        a = (b * rng.integers(-(2**28), 2**28, 50_000)).astype(dtype)
+    if kind == "neighbours of multiples":
+        a = np.nextafter(a, rng.choice([-np.inf, np.inf], 50_000).astype(dtype))
+    with np.errstate(all="ignore"):
+        expected = np.fmod(a, b)
+    rest = host(F.fmod(rv.tensor(a), rv.tensor(b)))
+    same = rest.view(words) == expected.view(words)
+    assert (same | (np.isnan(rest) & np.isnan(expected))).all()

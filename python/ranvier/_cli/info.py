@@ -30,6 +30,7 @@ def collect() -> dict[str, Any]:
         "instruction set": _level(),
         "threads": _threads(),
         "cuda": cuda_state(),
+        "unproven": unproven(),
         "optional": {name: _version(name) for name in _OPTIONAL},
         "data folder": _cache(),
         "package": os.path.dirname(os.path.abspath(rv.__file__ or "")),
@@ -75,6 +76,12 @@ def cuda_state() -> str:
     driver = _driver()
     found = f"driver for CUDA {driver}" if driver else "no NVIDIA driver (libcuda.so.1)"
     return f"not available: {rv.cuda.why_not()}; {found} found"
+
+
+def unproven() -> str:
+    """Kernels for GPUs that no GPU has run yet."""
+    paths = [f"{name} ({'on' if on else 'off'})" for name, on in rv.cuda.unproven().items()]
+    return f"on GPUs: {', '.join(paths)}; rv.cuda.allow_unproven switches them"
 
 
 def _driver() -> str | None:

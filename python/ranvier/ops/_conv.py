@@ -29,7 +29,20 @@ WORDS = ("valid", "same", "same_upper", "same_lower", "full")
 PADDING_MODES = ("zeros", "reflect", "replicate", "symmetric", "circular")
 
 
+_HALF = (2, 3)  # bfloat16, float16
+
+
+def _bias_gradient(dy: Array) -> Array:
+    """The sum of dy over all but the channels; of half precision in float32, rounded once."""
+    axes = (0, *range(2, dy.ndim))
+    if dy.dtype in _HALF:
+        return _core.sum(dy.cast(0), axes, False).cast(dy.dtype)
+    return _core.sum(dy, axes, False)
+
+
 class _Convolution(Function):
+    autocast, halves = "low", True
+
     def forward(self, x: Array, weight: Array, bias: Array | None, *, geometry: Any) -> Array:
         x = x.channels_last()  # reordered once, for the weight gradient too
         self.geometry, self.x_shape = geometry, x.shape
@@ -44,11 +57,17 @@ class _Convolution(Function):
         if self.needs[0]:
             dx = _core.conv2d_data(dy, weight, None, self.x_shape, *self.geometry)
         if self.needs[1] or self.needs[2]:
-            dw, db = _core.conv2d_weight(x, dy, weight, self.needs[2], *self.geometry)
+            apart = dy.dtype in _HALF  # the kernel of half precision sums no bias
+            bias = self.needs[2] and not apart
+            dw, db = _core.conv2d_weight(x, dy, weight, bias, *self.geometry)
+            if self.needs[2] and apart:
+                db = _bias_gradient(dy)
         return dx, dw if self.needs[1] else None, db
 
 
 class _Transposed(Function):
+    autocast, halves = "low", True
+
     def forward(
         self, x: Array, weight: Array, bias: Array | None, *, geometry: Any, shape: Any
     ) -> Array:
@@ -67,7 +86,7 @@ class _Transposed(Function):
         if self.needs[1]:
             dw, _ = _core.conv2d_weight(dy, x, weight, False, *self.geometry)
         if self.needs[2]:
-            db = _core.sum(dy, (0, 2, 3), False)
+            db = _bias_gradient(dy)
         return dx, dw, db
 
 
@@ -165,6 +184,8 @@ VOLUMES = Passes(_volume, _volume_data, _volume_weight)
 class _Slabs(Function):
     """Convolution of volumes or with padding of any mode, or, `transposed`, its adjoint."""
 
+    autocast = "low"
+
     def forward(
         self,
         x: Array,
@@ -197,7 +218,7 @@ class _Slabs(Function):
             if self.needs[1]:
                 dw, _ = weight_gradient(problem, passes, dy, x, weight, False)
             if self.needs[2]:
-                db = _core.sum(dy, (0, *range(2, dy.ndim)), False)
+                db = _bias_gradient(dy)
         elif self.needs[1] or self.needs[2]:
             dw, db = weight_gradient(problem, passes, x, dy, weight, self.needs[2])
         return dx, dw if self.needs[1] else None, db
@@ -257,8 +278,10 @@ def _check_channels(
                 f"[{op}] expected x and {name} of one dtype, got {x.dtype.name} and "
                 f"{t.dtype.name} - convert one with .to(dtype)"
             )
-    if x.dtype.name not in ("float32", "float64"):
-        raise TypeError(f"[{op}] expected x of dtype float32 or float64, got {x.dtype.name}")
+    if not x.dtype.name.startswith(("float", "bfloat")):
+        raise TypeError(
+            f"[{op}] expected x of dtype float32, float64 or half precision, got {x.dtype.name}"
+        )
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(
             f"[{op}] expected bias of shape ({outputs},), one for each output channel, got "

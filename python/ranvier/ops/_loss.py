@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ranvier import _core
+from ranvier.autograd import AUTOCAST_BITS
 from ranvier.tensor import Tensor
 
 
@@ -24,8 +26,10 @@ def check_tensors(op: str, **arguments: Any) -> None:
 
 
 def check_floating(op: str, **arguments: Tensor) -> None:
-    """Raises TypeError for tensors of integers, truth values or half precision."""
+    """Raises TypeError for integers, truth values and, outside autocast, half precision."""
     for name, value in arguments.items():
+        if value.dtype.name in ("bfloat16", "float16") and _core.mode() & AUTOCAST_BITS:
+            continue
         if value.dtype.name not in ("float32", "float64"):
             raise TypeError(
                 f"[{op}] expected {name} of dtype float32 or float64, got {value.dtype.name} - "

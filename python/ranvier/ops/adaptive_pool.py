@@ -52,12 +52,18 @@ def _sizes(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
     if len(sizes) != axes:
         raise ValueError(f"[{op}] expected output_size of {axes} axes, got {output_size}")
-    found = tuple([
-        have if wanted is None else operator.index(wanted)
-        for wanted, have in zip(sizes, x.shape[2:], strict=True)
-    ])  # fmt: skip
+    try:
+        found = tuple([
+            have if wanted is None else operator.index(wanted)
+            for wanted, have in zip(sizes, x.shape[2:], strict=True)
+        ])  # fmt: skip
+    except TypeError:
+        raise TypeError(
+            f"[{op}] expected output_size as whole numbers or None, got {output_size!r}"
+        ) from None
     if min(found) < 1:
         raise ValueError(f"[{op}] expected an output_size of at least 1, got {output_size}")
+    _core.element_count((*x.shape[:2], *found))
     return found
 
 

@@ -18,6 +18,8 @@ Array = _core.Array
 class _BatchNorm(Function):
     """By the statistics of x itself; the running ones are advanced in place by the kernel."""
 
+    autocast = "first"
+
     def forward(
         self, x: Array, weight: Any, bias: Any, *, running: Any, momentum: float, eps: float
     ) -> Array:
@@ -46,6 +48,8 @@ class _BatchNorm(Function):
 
 class _FixedBatchNorm(Function):
     """By running statistics, which x does not change."""
+
+    autocast = "first"
 
     def forward(self, x: Array, weight: Any, bias: Any, *, running: Any, eps: float) -> Array:
         mean, variance = running

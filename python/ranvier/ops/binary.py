@@ -68,6 +68,11 @@ class _Multiply(Function):
 
 
 class _Divide(Function):
+    @staticmethod
+    def autocast(a: Any, b: Any) -> bool:
+        """A number over a tensor may be large; see `ranvier.autocast`."""
+        return not isinstance(a, Tensor)
+
     def forward(self, a: Any, b: Any) -> Array:
         y = _core.divide(a, b)
         self.a = a
@@ -86,6 +91,8 @@ class _Divide(Function):
 
 
 class _Power(Function):
+    autocast = "float32"
+
     def forward(self, a: Any, b: Any) -> Array:
         y = _core.power(a, b)
         self.save(a, b, y)

@@ -21,6 +21,8 @@ Array = _core.Array
 
 
 class _CrossEntropy(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, target: Array, weight: Any, options: tuple[Any, ...]) -> Array:
         ignore_index, reduction, smoothing, logarithms = options
         value, scale, dx = _core.cross_entropy(

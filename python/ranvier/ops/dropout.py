@@ -18,6 +18,8 @@ _FLOAT64 = 1
 
 
 class _Dropout(Function):
+    autocast = "first"
+
     def forward(self, x: Array, p: Array) -> Array:
         y, mask = _core.dropout(x, p, random.state_of(x.device))
         self.save(mask)

@@ -15,6 +15,8 @@ Array = _core.Array
 
 
 class _GroupNorm(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, weight: Any, bias: Any, *, groups: int, eps: float) -> Array:
         y, mean, invstd = _core.group_norm(x, groups, weight, bias, eps)
         self.save(x, weight, mean, invstd)

@@ -38,6 +38,8 @@ Array = _core.Array
 
 
 class _Gru(Function):
+    autocast = "first"
+
     def forward(
         self,
         x: Array,

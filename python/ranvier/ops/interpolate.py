@@ -109,6 +109,7 @@ def interpolate(
     if linear and not x.dtype.is_floating_point:
         raise TypeError(f"[{_core.op_name()}] expected x of a floating dtype, got {x.dtype.name}")
     outputs, scales = _sizes(x.shape[2:], size, scale_factor)
+    _core.element_count((*x.shape[:2], *outputs))
     ways = []
     for size_in, out, scale in zip(x.shape[2:], outputs, scales, strict=True):
         if linear:

@@ -15,6 +15,8 @@ Array = _core.Array
 
 
 class _LayerNorm(Function):
+    autocast = "float32"
+
     def forward(
         self, x: Array, weight: Any, bias: Any, *, shape: tuple[int, ...], eps: float
     ) -> Array:

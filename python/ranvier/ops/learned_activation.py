@@ -17,6 +17,8 @@ _SILU = _core.UNARY["silu"][0]
 
 
 class _PReLU(Function):
+    autocast = "low"
+
     def forward(self, x: Array, slope: Array) -> Array:
         self.save(x, slope)
         return _core.prelu(x, slope)

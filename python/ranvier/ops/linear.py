@@ -18,6 +18,8 @@ Array = _core.Array
 
 
 class _Linear(Function):
+    autocast, halves = "low", True
+
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
         return _core.linear(x, weight, bias)

@@ -19,6 +19,8 @@ Dim = int | tuple[int, ...] | list[int] | None
 
 
 class _LogSumExp(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, dim: Dim) -> Array:
         if x.size:
             top = _core.max(x, dim, True)

@@ -50,6 +50,8 @@ GATES = (1, 3, 4)
 
 
 class _Lstm(Function):
+    autocast = "first"
+
     def forward(
         self,
         x: Array,

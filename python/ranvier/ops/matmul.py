@@ -23,6 +23,8 @@ def _summed(grad: Array, shape: tuple[int, ...], dtype: int) -> Array:
 
 
 class _Matmul(Function):
+    autocast, halves = "low", True
+
     def forward(self, a: Array, b: Array) -> Array:
         # each gradient needs the other operand
         self.save(a if self.needs[1] else None, b if self.needs[0] else None)

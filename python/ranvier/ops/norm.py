@@ -16,7 +16,8 @@ import math
 from typing import Any
 
 from ranvier import _core
-from ranvier.autograd import Function
+from ranvier.autograd import AUTOCAST_BITS, Function
+from ranvier.dtypes import float32
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -29,6 +30,8 @@ def _unary(x: Array, name: str) -> Array:
 
 class _Norm(Function):
     """Keeps the reduced axes with size 1."""
+
+    autocast = "float32"
 
     def forward(self, x: Array, *, p: float, dim: Dim) -> Array:
         self.p, self.dim = p, dim
@@ -68,6 +71,8 @@ def _power(x: Array, p: float) -> Array:
 
 
 def _norm(op: str, x: Tensor, p: Any, dim: Dim, keepdim: bool) -> Tensor:
+    if isinstance(x, Tensor) and _core.mode() & AUTOCAST_BITS and x.dtype.is_floating_point:
+        x = x if x.dtype.name == "float64" else x.to(float32)
     if not isinstance(x, Tensor) or x.dtype.name not in ("float32", "float64"):
         what = x.dtype.name if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"[{_core.op_name()}] expected a float32 or float64 tensor, got {what}")

@@ -35,6 +35,8 @@ _SQUARED, _ABSOLUTE, _SMOOTH, _BINARY, _LOGITS = (
 class _PointwiseLoss(Function):
     """Losses of x - t, whose gradient by t is minus that by x; and the binary cross-entropies."""
 
+    autocast = "float32"
+
     def forward(
         self, x: Array, t: Array, *, op: str, loss: tuple[int, float, float], reduction: str
     ) -> Any:

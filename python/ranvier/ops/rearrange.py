@@ -164,6 +164,7 @@ def repeat(x: Tensor, *sizes: Any) -> Tensor:
             f"{counts}"
         )
     x = x.reshape(*[1] * (len(counts) - x.ndim), *x.shape)
+    _core.element_count(tuple([a * b for a, b in zip(x.shape, counts, strict=True)]))
     for axis, count in enumerate(counts):
         if count != 1:
             x = x.unsqueeze(axis)

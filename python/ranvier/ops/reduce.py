@@ -23,6 +23,8 @@ Dim = int | tuple[int, ...] | list[int] | None
 
 
 class _Sum(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, axes: tuple[Dim, bool]) -> Array:
         dim, keepdim = axes
         self.shape, self.dim = x.shape, dim
@@ -85,6 +87,8 @@ class _Std(Function):
 
 
 class _Prod(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, dim: Dim, keepdim: bool) -> Array:
         self.save(x)
         self.dim = dim

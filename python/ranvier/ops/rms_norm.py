@@ -16,6 +16,8 @@ Array = _core.Array
 
 
 class _RMSNorm(Function):
+    autocast = "first"
+
     def forward(self, x: Array, weight: Any, *, shape: tuple[int, ...], eps: float) -> Array:
         y, scale = _core.rms_norm(x, shape, weight, eps)
         self.save(x, weight, scale)

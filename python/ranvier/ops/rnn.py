@@ -40,6 +40,8 @@ _NONLINEARITIES = ("tanh", "relu")
 
 
 class _Rnn(Function):
+    autocast = "first"
+
     def forward(
         self,
         x: Array,
@@ -67,6 +69,8 @@ class _Rnn(Function):
 
 
 class _RnnCell(Function):
+    autocast = "first"
+
     def forward(
         self,
         x: Array,

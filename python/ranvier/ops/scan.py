@@ -20,6 +20,8 @@ Array = _core.Array
 
 
 class _Cumsum(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, dim: int) -> Array:
         self.dim = dim
         return _core.scan(x, dim, False, False)
@@ -29,6 +31,8 @@ class _Cumsum(Function):
 
 
 class _Cumprod(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, dim: int) -> Array:
         self.save(x)
         self.dim = dim

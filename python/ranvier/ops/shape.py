@@ -19,6 +19,8 @@ Array = _core.Array
 
 
 class _Reshape(Function):
+    halves = True
+
     def forward(self, x: Array, shape: tuple[int, ...]) -> Array:
         self.shape = x.shape
         return x.reshape(shape)
@@ -28,6 +30,8 @@ class _Reshape(Function):
 
 
 class _Permute(Function):
+    halves = True
+
     def forward(self, x: Array, *, axes: tuple[int, ...]) -> Array:
         y = x.permute(axes)
         self.back = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
@@ -38,6 +42,8 @@ class _Permute(Function):
 
 
 class _Expand(Function):
+    halves = True
+
     def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
         self.x = x.shape
         return x.expand(shape)
@@ -49,6 +55,8 @@ class _Expand(Function):
 class _Copy(Function):
     """A copy in the same dtype: laid out as the logical order says, or as x is."""
 
+    halves = True
+
     def forward(self, x: Array, *, contiguous: bool) -> Array:
         y = _core.empty(x.shape, x.dtype, x.device) if contiguous else _core.empty_like(x)
         _core.copy_into(y, x)
@@ -59,6 +67,8 @@ class _Copy(Function):
 
 
 class _ChannelsLast(Function):
+    halves = True
+
     def forward(self, x: Array) -> Array:
         return x.channels_last()
 
@@ -67,6 +77,8 @@ class _ChannelsLast(Function):
 
 
 class _To(Function):
+    halves = True
+
     def forward(self, x: Array, *, dtype: int, device: int) -> Array:
         self.dtype, self.device = x.dtype, x.device
         return _moved(x.cast(dtype), device)

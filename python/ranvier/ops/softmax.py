@@ -19,6 +19,8 @@ Array = _core.Array
 
 
 class _Softmax(Function):
+    autocast = "float32"
+
     def forward(self, x: Array, *, dim: int, log: bool) -> Array:
         y = _core.softmax(x, dim, log)
         self.save(y)

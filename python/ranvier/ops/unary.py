@@ -25,6 +25,11 @@ _Key = tuple[int, bool, Any]
 
 
 class _Unary(Function):
+    @staticmethod
+    def autocast(x: Any, function: _Key) -> bool:
+        """Functions that grow or cancel, after PyTorch's list; see `ranvier.autocast`."""
+        return function[0] in _IN_FLOAT32
+
     def forward(self, x: Array, function: _Key) -> Array:
         self.function = code, saves_x, parameters = function
         y = _core.unary(x, code, parameters)
@@ -35,6 +40,16 @@ class _Unary(Function):
         code, _, parameters = self.function
         return _core.unary_backward(grad, self.saved[0], code, parameters), None
 
+
+_IN_FLOAT32 = {
+    code
+    for name, (code, _) in _core.UNARY.items()
+    if name
+    in (
+        "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log1p", "log2",
+        "reciprocal", "rsqrt", "sinh", "softplus", "tan",
+    )
+}  # fmt: skip
 
 # Looked up once, for the parameter that is usual.
 _FUNCTIONS: dict[str, _Key] = {
