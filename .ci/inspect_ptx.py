@@ -66,7 +66,7 @@ def parse(log: str) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     source, row = "", {}
     for line in log.splitlines():
-        if match := re.search(r"Building CUDA object \S*?cuda/((?:ops|core)/\w+)\.cu", line):
+        if match := re.search(r"Building CUDA object \S*?cuda/((?:ops|core|hopper)/\w+)\.cu", line):
             source = match.group(1)
         elif match := re.search(r"Compiling entry function '(\w+)' for '(\w+)'", line):
             name = f"{source}: {short_name(match.group(1))} ({match.group(2)})"

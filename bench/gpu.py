@@ -4,10 +4,11 @@
 
 **curves** trains LeNet and a character LSTM for some steps from the same weights on the cpu and on
 the device, twice there: losses beside each other, and whether both runs have the same bits.
-**kernels** times one op a row: ours in each precision ("highest", "high", "medium"), PyTorch in
-strict float32, TF32 and bfloat16, images also in channels_last; and the share of the copy bandwidth
-that ops bound by it reach. **steps** times whole training steps: ours eager and captured, PyTorch
-eager, as a CUDA graph and compiled.
+**kernels** times one op a row: ours in each precision ("highest", "high", "medium"), products also
+in bfloat16 and by the kernels that no GPU has proven yet (`rv.cuda.allow_unproven`), after their
+results were held against float32's; PyTorch in strict float32, TF32 and bfloat16, images also in
+channels_last; and the share of the copy bandwidth that ops bound by it reach. **steps** times whole
+training steps: ours eager and captured, PyTorch eager, as a CUDA graph and compiled.
 
 A time is the median of the rounds, each of enough calls to last a while; all columns take turns,
 and the queue is drained before and after. Tables go to FOLDER/NAME.md with the device and versions;
@@ -89,34 +90,65 @@ def once(call: Call, setting: Setting) -> float:
     return (time.perf_counter() - start) / count
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a column computes: ours at a precision, by an unproven path; PyTorch with TF32 or not."""
+
+    label: str
+    precision: str = "highest"
+    path: str | None = None
+    dtype: Any = None  # float32 unless given
+    tf32: bool = False
+
+
+OURS = [
+    Way("highest"),
+    Way("high", "high"),
+    Way("medium", "medium"),
+    Way("bfloat16", dtype=rv.bfloat16),
+    Way("3xTF32, unproven", path="tf32x3"),
+    Way("Hopper TF32, unproven", "high", "hopper"),
+    Way("Hopper bfloat16, unproven", path="hopper", dtype=rv.bfloat16),
+]
+
+
 @contextlib.contextmanager
-def precision(name: str) -> Iterator[None]:
-    """Ours at a precision; PyTorch's products with TF32 where it is "high"."""
-    before = rv.get_matmul_precision()
-    rv.set_matmul_precision("highest" if name in ("TF32", "bfloat16") else name)
+def chosen(way: Way, on_gpu: bool) -> Iterator[None]:
+    """The precision and path of the calls inside."""
+    rv.set_matmul_precision(way.precision)
+    if on_gpu:
+        rv.cuda.allow_unproven(*([way.path] if way.path else []))
     if torch is not None:
-        torch.backends.cuda.matmul.allow_tf32 = name == "TF32"
-        torch.backends.cudnn.allow_tf32 = name == "TF32"
+        torch.backends.cuda.matmul.allow_tf32 = way.tf32
+        torch.backends.cudnn.allow_tf32 = way.tf32
     try:
         yield
     finally:
-        rv.set_matmul_precision(before)
+        rv.set_matmul_precision("highest")
+        if on_gpu:
+            rv.cuda.allow_unproven()
 
 
-def medians(columns: list[tuple[str, Call]], setting: Setting) -> list[float | None]:
-    """Seconds of each (precision, call), taking turns; None for one that fails."""
+def agree(call: Call, reference: np.ndarray) -> bool:
+    """Whether a result is the reference but for 5 % of its largest number."""
+    found = call().to(rv.float32).cpu().numpy()
+    return bool(np.abs(found - reference).max() <= 0.05 * np.abs(reference).max())
+
+
+def medians(columns: list[tuple[Way, Call]], setting: Setting) -> list[float | None]:
+    """Seconds of each call in its way, taking turns; None for one that fails."""
     times: list[list[float]] = [[] for _ in columns]
     failed: set[int] = set()
     for _ in range(setting.rounds):
-        for i, (name, call) in enumerate(columns):
+        for i, (way, call) in enumerate(columns):
             if i in failed:
                 continue
             try:
-                with precision(name):
+                with chosen(way, setting.on_gpu):
                     times[i].append(once(call, setting))
             except Exception as error:  # one column must not lose the others: it shows as failed
                 failed.add(i)
-                print(f"  column {i} ({name}) failed: {type(error).__name__}: {error}")
+                print(f"  column {i} ({way.label}) failed: {type(error).__name__}: {error}")
     return [None if i in failed else statistics.median(t) for i, t in enumerate(times)]
 
 
@@ -182,6 +214,12 @@ def rows(small: bool) -> list[Row]:
                    lambda a, b: a @ b, lambda a, b: a @ b, 2.0 * m * n * k,
                    product=True)  # fmt: skip
 
+    def layer(m: int, c: int, k: int) -> Row:
+        return Row(
+            f"linear {m}x{c} to {k}", [_numbers(m, c), _numbers(k, c)], F.linear,
+            lambda x, w: torch.nn.functional.linear(x, w), 2.0 * m * c * k, product=True,
+        )  # fmt: skip
+
     def convolution(n: int, c: int, image: int, k: int, kernel: int, grads: bool = False) -> Row:
         ours: Callable[..., Any] = lambda x, w: F.conv2d(x, w, padding=kernel // 2)  # noqa: E731
         theirs: Callable[..., Any] = lambda x, w: torch.nn.functional.conv2d(  # noqa: E731
@@ -207,6 +245,8 @@ def rows(small: bool) -> list[Row]:
         product(size, size, size),
         product(size, 64, size),
         product(1000 if not small else 33, 1000 if not small else 37, 1000 if not small else 41),
+        layer(size, size, size),
+        layer(256, size, size),
         convolution(batch, 64, edge, 64, 3),
         convolution(batch, 64, edge, 64, 3, grads=True),
         convolution(batch, 256 if not small else 16, edge // 4, 256 if not small else 16, 3),
@@ -223,51 +263,65 @@ def rows(small: bool) -> list[Row]:
 
 
 def kernels(setting: Setting) -> list[str]:
-    """The table of ops."""
-    names = ["ours highest", "ours high", "ours medium"]
-    theirs = ["torch float32", "torch TF32", "torch bfloat16", "torch float32, channels_last"]
-    names += theirs if setting.peer else []
+    """The table of ops; raises where a way to compute gives something else than float32."""
+    ways = OURS if setting.on_gpu else OURS[:3]
+    peers = [Way("torch float32"), Way("torch TF32", tf32=True), Way("torch bfloat16"),
+             Way("torch float32, channels_last")] if setting.peer else []  # fmt: skip
+    names = [f"ours {w.label}" for w in ways] + [w.label for w in peers]
     lines = ["| op | " + " | ".join(names) + " | ours, G/s | of copy |"]
     lines.append("| --- " * (len(names) + 3) + "|")
+    wrong: list[str] = []
     copied = None
     table = rows(setting.small)
     table.sort(key=lambda r: not r.name.startswith("copy"))  # first: the bandwidth of the others
     for row in table:
         grads = row.name.endswith("training")
-        own = [setting.put(a) for a in row.arrays]
-        for t in own:
-            t.requires_grad = grads
-
-        def ours(row: Row = row, own: list[rv.Tensor] = own) -> Any:
-            return row.ours(*own)
-
-        columns: list[tuple[str, Call]] = [("highest", ours)]
-        columns += [("high", ours), ("medium", ours)] if row.product else []
-        empty = 3 - len(columns)
-        if setting.peer:
-            for name, dtype, last in [
-                ("exact", torch.float32, False), ("TF32", torch.float32, False),
-                ("bfloat16", torch.bfloat16, False), ("exact", torch.float32, True),
-            ]:  # fmt: skip
-                if last and not row.image:
-                    continue
-                made = [torch.tensor(a, device=setting.torch_device, dtype=dtype)
-                        for a in row.arrays]  # fmt: skip
-                if last:
-                    made = [m.to(memory_format=torch.channels_last) for m in made]
-                for m in made:
-                    m.requires_grad_(grads)
-                columns.append((name, lambda row=row, made=made: row.theirs(*made)))
+        columns: list[tuple[Way, Call]] = []
+        places: list[int] = []
+        reference: np.ndarray | None = None
+        for place, way in enumerate(ways):
+            if place > 0 and (not row.product or (grads and (way.dtype or way.path))):
+                continue
+            own = [setting.put(a).to(way.dtype or rv.float32) for a in row.arrays]
+            for t in own:
+                t.requires_grad = grads
+            call: Call = lambda row=row, own=own: row.ours(*own)  # noqa: E731
+            try:
+                with chosen(way, setting.on_gpu):
+                    if reference is None:
+                        reference = call().detach().cpu().numpy()
+                    elif not agree(lambda call=call: call().detach(), reference):
+                        wrong.append(f"{row.name}, ours {way.label}")
+            except Exception as error:  # the row goes on without this column
+                wrong.append(f"{row.name}, ours {way.label}: {type(error).__name__}: {error}")
+                continue
+            columns.append((way, call))
+            places.append(place)
+        for place, way in enumerate(peers, len(ways)):
+            last = way.label.endswith("channels_last")
+            if last and not row.image:
+                continue
+            dtype = torch.bfloat16 if way.label.endswith("bfloat16") else torch.float32
+            made = [torch.tensor(a, device=setting.torch_device, dtype=dtype) for a in row.arrays]
+            if last:
+                made = [m.to(memory_format=torch.channels_last) for m in made]
+            for m in made:
+                m.requires_grad_(grads)
+            columns.append((way, lambda row=row, made=made: row.theirs(*made)))
+            places.append(place)
         found = medians(columns, setting)
-        cells = [shown(s) for s in found]
-        cells[1:1] = ["-"] * empty
-        cells += ["-"] * (len(names) - len(cells))
-        rate = row.work / found[0] / 1e9 if found[0] else 0.0
+        cells = ["-"] * len(names)
+        for place, seconds in zip(places, found, strict=True):
+            cells[place] = shown(seconds)
+        rate = row.work / found[0] / 1e9 if found and found[0] else 0.0
         if row.name.startswith("copy"):
             copied = rate
         share = f"{rate / copied:.0%}" if copied and not row.product else "-"
         lines.append(f"| {row.name} | {' | '.join(cells)} | {rate:.1f} | {share} |")
         print(lines[-1], flush=True)
+    lines += ["", *(f"WRONG: {w}" for w in wrong)]
+    if wrong:
+        print("\n".join(f"WRONG: {w}" for w in wrong))
     return lines
 
 
@@ -388,15 +442,16 @@ def steps(setting: Setting) -> list[str]:
     for title, ours, theirs, x, y in networks(setting.small):
         batch = setting.put(x), setting.put(y)
         eager, captured = (our_step(ours, setting, c) for c in (False, True))
-        for ours_at, theirs_at in [("highest", "exact"), ("high", "TF32")]:
-            columns: list[tuple[str, Call]] = [
-                (ours_at, lambda eager=eager, batch=batch: eager(*batch)),
-                (ours_at, lambda captured=captured, batch=batch: captured(*batch)),
+        for name, tf32 in [("highest", False), ("high", True)]:
+            way = Way(name, name, tf32=tf32)
+            columns: list[tuple[Way, Call]] = [
+                (way, lambda eager=eager, batch=batch: eager(*batch)),
+                (way, lambda captured=captured, batch=batch: captured(*batch)),
             ]
             for mode in modes:
                 there = [torch.tensor(a, device=setting.torch_device) for a in (x, y)]
                 try:
-                    with precision(theirs_at):
+                    with chosen(way, setting.on_gpu):
                         call = their_step(theirs, setting, *there, mode)
                 except Exception as error:  # a mode that this build of PyTorch lacks
                     reason = f"{type(error).__name__}: {error}"
@@ -404,11 +459,11 @@ def steps(setting: Setting) -> list[str]:
                     def call(reason: str = reason) -> Any:
                         raise RuntimeError(reason)
 
-                columns.append((theirs_at, call))
+                columns.append((way, call))
             found = medians(columns, setting)
-            lines.append(f"| {title} | {' | '.join(map(shown, found))} | {ours_at} |")
+            lines.append(f"| {title} | {' | '.join(map(shown, found))} | {name} |")
             print(lines[-1], flush=True)
-        with precision("highest"):
+        with chosen(Way("highest"), setting.on_gpu):
             captured(*batch)
             profiles += ["", f"{title}: {captured.program.graphs} graphs", "", "```"]
             profiles += [captured.profile(3), "```"]
@@ -470,12 +525,14 @@ def main() -> int:
     where = rv.cuda.device_name(options.device) if setting.on_gpu else "cpu"
     versions = f"ranvier {rv.__version__}"
     versions += f", PyTorch {torch.__version__}" if setting.peer else ", no PyTorch to compare with"
+    failed = False
     for name in options.part or list(PARTS):
         head = [f"{where}; {versions}; medians of {options.rounds} rounds, milliseconds", ""]
         lines = head + PARTS[name](setting)
         if options.out:
             (options.out / f"{name}.md").write_text("\n".join(lines) + "\n")
-    return 0
+        failed = failed or any(line.startswith("WRONG") for line in lines)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

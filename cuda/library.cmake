@@ -2,6 +2,7 @@
 # (RANVIER_CUDA), and for the host, to test them anywhere (RANVIER_EMULATION). Both from one source.
 file(GLOB device_kernels CONFIGURE_DEPENDS cuda/ops/*.cu)
 list(APPEND device_kernels cuda/core/matrices.cu)
+set(hopper_kernels cuda/hopper/gemm.cu)  # for sm_90a alone
 
 function(ranvier_device_library name)
   add_library(${name} MODULE cuda/core/library.cpp ${ARGN})
@@ -17,9 +18,10 @@ endfunction()
 
 if(RANVIER_EMULATION)
   ranvier_device_library(emulation cuda/core/emulation.cpp cuda/core/emulated_device.cpp
-                         ${device_kernels})
-  set_source_files_properties(${device_kernels} PROPERTIES LANGUAGE CXX)
-  set_source_files_properties(${device_kernels} PROPERTIES COMPILE_OPTIONS "-xc++")
+                         cuda/core/emulated_hopper.cpp
+                         ${device_kernels} ${hopper_kernels})
+  set_source_files_properties(${device_kernels} ${hopper_kernels} PROPERTIES LANGUAGE CXX)
+  set_source_files_properties(${device_kernels} ${hopper_kernels} PROPERTIES COMPILE_OPTIONS "-xc++")
   # -O2: sizes and compile time matter here, speed little. Kernels are full of CUDA's own idioms.
   target_compile_options(emulation PRIVATE -O2 -ffp-contract=off -fno-math-errno -Wall -Wextra
                          -Wno-unknown-pragmas)
@@ -40,15 +42,20 @@ if(NOT RANVIER_CUDA STREQUAL "OFF")
     # CMake before 3.26 does not know this flag of the newer compilers.
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
-    ranvier_device_library(cuda cuda/core/cuda.cu ${device_kernels})
+    add_library(cuda_hopper OBJECT ${hopper_kernels})
+    target_include_directories(cuda_hopper PRIVATE csrc "${CMAKE_CURRENT_SOURCE_DIR}")
+    ranvier_device_library(cuda cuda/core/cuda.cu ${device_kernels} $<TARGET_OBJECTS:cuda_hopper>)
     string(REPLACE ";" " " architectures "${RANVIER_CUDA_ARCHITECTURES}")
-    set_target_properties(cuda PROPERTIES CUDA_STANDARD 20 CUDA_RUNTIME_LIBRARY Static
-                          CUDA_ARCHITECTURES "${RANVIER_CUDA_ARCHITECTURES}"
-                          CUDA_VISIBILITY_PRESET hidden)
     # -fmad=false: multiply-adds are fused where the source says so, as on the CPU.
-    target_compile_options(cuda PRIVATE
-      $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false -Werror=all-warnings -Xfatbin=-compress-all
-        --expt-relaxed-constexpr>)
+    foreach(part cuda cuda_hopper)
+      set_target_properties(${part} PROPERTIES CUDA_STANDARD 20 CUDA_RUNTIME_LIBRARY Static
+                            POSITION_INDEPENDENT_CODE ON CUDA_VISIBILITY_PRESET hidden)
+      target_compile_options(${part} PRIVATE
+        $<$<COMPILE_LANGUAGE:CUDA>:-O3 -fmad=false -Werror=all-warnings -Xfatbin=-compress-all
+          --expt-relaxed-constexpr>)
+    endforeach()
+    set_target_properties(cuda PROPERTIES CUDA_ARCHITECTURES "${RANVIER_CUDA_ARCHITECTURES}")
+    set_target_properties(cuda_hopper PROPERTIES CUDA_ARCHITECTURES "90a-real")
     set_source_files_properties(cuda/core/cuda.cu PROPERTIES
                                 COMPILE_DEFINITIONS "RV_ARCHITECTURES=\"${architectures}\"")
   elseif(RANVIER_CUDA STREQUAL "ON")

@@ -39,7 +39,7 @@ def lp(name: str, *args: Any) -> Call:
 
 CONVS = ["conv1d", "conv2d", "conv3d"]
 BACKS = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
-POOLS = [f"{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)] + ["sum_pool2d"]
+POOLS = [f"{kind}_pool{n}d" for kind in ("max", "avg", "sum") for n in (1, 2, 3)]
 
 
 def axes_of(name: str) -> int:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ranvier.bench.ops._calls import row
 
 LARGE, ROW = (256, 64, 14, 14), (64, 1, 1)
 ROWS = [
     row("add 256x64x14x14", {"x": LARGE, "y": LARGE}, lambda f, t: t["x"] + t["y"], moved=3),
     row("multiply by a channel", {"x": LARGE, "y": ROW}, lambda f, t: t["x"] * t["y"], moved=2),
-    row("divide 256x64x14x14", {"x": LARGE, "y": LARGE}, lambda f, t: t["x"] / t["y"], moved=3),
+    row(
+        "divide 256x64x14x14",
+        {"x": LARGE, "y": lambda rng: rng.uniform(0.5, 2, LARGE).astype(np.float32)},
+        lambda f, t: t["x"] / t["y"],
+        moved=3,
+    ),
 ]

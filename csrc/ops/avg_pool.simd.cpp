@@ -48,7 +48,7 @@ void pool(const AvgPoolArgs& args) {
   T* y = data<T>(args.y);
   const int64_t line = w.in * g.c;
   const TapRange whole = whole_windows(w);
-  for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
+  for_each_pool_row(g, [&](int64_t n, int64_t od, int64_t oh) {
     const TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
     auto* taps = static_cast<int64_t*>(scratch(8 * d.kernel * h.kernel * w.kernel));
     const T* image = x + ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;

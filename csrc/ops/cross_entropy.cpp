@@ -1,5 +1,7 @@
 #include "ops/cross_entropy.h"
 
+#include <tuple>
+
 #include "core/bind.h"
 #include "core/kernel.h"
 #include "core/program.h"
@@ -17,6 +19,12 @@ void check_classes(const char* op, const Array& target, int64_t classes, int64_t
   if (target.device().kind != DeviceKind::Cpu) return;
   Array flat = target.contiguous();
   const int64_t* t = flat.data<int64_t>();
+  uint64_t outside = 0;  // its highest bit: whether any class is below 0 or above the last
+  for (int64_t i = 0, n = flat.size(); i < n; ++i) {
+    const auto v = static_cast<uint64_t>(t[i]);
+    outside |= v | (static_cast<uint64_t>(classes - 1) - v);
+  }
+  if (!(outside >> 63)) return;
   for (int64_t i = 0, n = flat.size(); i < n; ++i)
     RV_CHECK((t[i] >= 0 && t[i] < classes) || t[i] == ignore_index, op, Index,
              "expected classes from 0 to ", classes - 1, ", got ", t[i], " at position ", i,
@@ -42,7 +50,7 @@ Result forward(const Array& x, const Array& target, const Array& weight, int64_t
   RV_CHECK(classes > 0, op, Value, "expected at least one class, got input of shape ", x.shape());
   Dims per_sample{x.shape(0)};
   for (int i = 2; i < x.ndim(); ++i) per_sample.push_back(x.shape(i));
-  Array t = target, rows = axis_last(x, 1);
+  Array t = target;
   RV_CHECK(!logarithms || !is_floating(t.dtype()), op, Type, "expected class indices, got ",
            t.dtype(), " - for probabilities write -(t * x).sum(1)");
   if (is_floating(t.dtype())) {
@@ -68,7 +76,14 @@ Result forward(const Array& x, const Array& target, const Array& weight, int64_t
   Array shares = Array::empty(per_sample, x.dtype(), x.device(), op);
   Array loss = Array::empty({}, x.dtype(), x.device()),
         scale = Array::empty({}, x.dtype(), x.device());
-  Array dx = gradient ? like_rows(rows) : Array();
+  Array rows, dx;
+  if (is_floating(t.dtype())) {
+    rows = axis_last(x, 1);
+    dx = like_rows(rows);
+  } else {
+    std::tie(rows, dx) = rows_or_columns(x, 1);
+  }
+  if (!gradient) dx = Array();
   Array w = weight.defined() ? weight.contiguous() : weight;
   cross_entropy({in(rows), in(t), in(w), out(losses), out(shares), out(loss), out(scale), out(dx),
                  ignore_index, smoothing, reduction == "mean", logarithms});

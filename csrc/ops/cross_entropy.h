@@ -12,7 +12,7 @@
 namespace ranvier {
 
 struct CrossEntropyArgs {
-  In x;        // (rows..., C), last axis dense
+  In x;        // (rows..., C), last axis dense; or, with classes as targets, columns (rows_impl.h)
   In target;   // int64 (rows...): classes; or like x: probabilities
   In weight;   // (C,), dense; optional
   Out losses;  // (rows...)

@@ -66,6 +66,63 @@ struct ByClass {
     if (known) dx[target] -= keep * here;
   }
 
+  // n rows side by side: the same, with samples in the lanes. Numbers of a column lie `step` apart.
+  RV_ALWAYS_INLINE void columns(int64_t n, const T* x, T* dx, int64_t step,
+                                Row<const int64_t> target, Row<T> loss, Row<T> share) const {
+    using V = Vec<T>;
+    ColumnBlock<T> b(classes, n);
+    b.each(n, [&](int64_t first) RV_LAMBDA {
+      const T* from = x + first;
+      T *to = dx ? dx + first : nullptr, *log_sum = b.extra, *rest = b.extra + b.pitch;
+      if (!logarithms) {
+        b.read(from, step);
+        b.exponentials([&](int64_t i, V d, V e, int64_t j) RV_LAMBDA {
+          if (spread != 0) {
+            const V c = w ? d * V(w[i]) : d;
+            (i == 0 ? c : V::load(rest + j) + c).store(rest + j);
+          }
+          return e;
+        });
+        for (int64_t j = 0; j < b.width; j += V::N) log(V::load(b.sum + j)).store(log_sum + j);
+      }
+      T *slope = b.sum, *even = b.top;  // of the exponentials, and of the weights
+      for (int64_t j = 0; j < b.width; ++j) {
+        const int64_t t = target[first + j];
+        const bool counts = t != ignore_index, known = t >= 0 && t < classes;
+        T here = !counts ? T(0) : !known ? static_cast<T>(__builtin_nan("")) : w ? w[t] : T(1);
+        T own = known && counts ? from[t * step + j] : T(0), value;
+        if (logarithms) {
+          value = known && counts ? -here * own : here;
+        } else {
+          value = keep * here * (log_sum[j] - (known && counts ? own - b.top[j] : T(0)));
+          if (spread != 0 && counts) value += spread * (w_sum * log_sum[j] - rest[j]);
+          if (!counts) value = T(0);
+          slope[j] = counts ? (keep * here + spread * w_sum) / b.sum[j] : T(0);
+          even[j] = counts ? spread : T(0);
+        }
+        loss[first + j] = value;
+        share[first + j] = here;
+      }
+      if (!to) return;
+      for (int64_t i = 0; i < classes; ++i) {
+        const V c = w ? V(w[i]) : V(T(1));
+        for_each_vector<T>(b.width, [&](int64_t j, auto lanes) RV_LAMBDA {
+          const V p = V::load(b.block + i * b.pitch + j) * V::load(slope + j);
+          const V slope_here = logarithms ? V::zero() : fnma(V::load(even + j), c, p);
+          slope_here.store(to + i * step + j, lanes);
+        });
+      }
+      for (int64_t j = 0; j < b.width; ++j) {
+        const int64_t t = target[first + j];
+        if (t == ignore_index) {  // zero even where x is not a number
+          for (int64_t i = 0; i < classes; ++i) to[i * step + j] = T(0);
+        } else if (t >= 0 && t < classes) {
+          to[t * step + j] -= (logarithms ? T(1) : keep) * share[first + j];
+        }
+      }
+    });
+  }
+
   static RV_ALWAYS_INLINE Vec<T> masked(Vec<T> v, All) { return v; }
   static RV_ALWAYS_INLINE Vec<T> masked(Vec<T> v, int64_t n) {
     return select(Mask<T>::first(n), v, Vec<T>::zero());
@@ -117,7 +174,17 @@ void run(const CrossEntropyArgs& args) {
   ArrayRef x = row_starts(args.x),
            dx = row_starts(gradient ? static_cast<const ArrayRef&>(args.dx) : args.x);
   ArrayRef target = by_class ? static_cast<const ArrayRef&>(args.target) : row_starts(args.target);
-  if (rows > 0)
+  const int64_t step = args.x.strides[args.x.ndim - 1];
+  if (rows > 0 && classes > 1 && step != 1) {
+    Loop<5>({&x, &dx, &target, &args.losses, &args.shares})
+        .run(
+            [&](int64_t n, char* const* p, const int64_t* s) {
+              one.columns(n, reinterpret_cast<const T*>(p[0]),
+                          gradient ? reinterpret_cast<T*>(p[1]) : nullptr, step,
+                          Row<const int64_t>(p[2], s[2]), Row<T>(p[3], s[3]), Row<T>(p[4], s[4]));
+            },
+            rows_per_chunk(classes));
+  } else if (rows > 0) {
     Loop<5>({&args.losses, &args.shares, &x, &dx, &target})
         .run(
             [&](int64_t n, char* const* p, const int64_t* s) {
@@ -134,6 +201,7 @@ void run(const CrossEntropyArgs& args) {
               }
             },
             rows_per_chunk(classes));
+  }
   double sum = total(data<T>(args.losses), rows);
   double counted = args.mean ? total(data<T>(args.shares), rows) : 1.0;
   *data<T>(args.loss) = static_cast<T>(sum / counted);

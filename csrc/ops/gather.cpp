@@ -1,5 +1,7 @@
 #include "ops/gather.h"
 
+#include <atomic>
+#include <cstdlib>
 #include <type_traits>
 
 #include "core/bind.h"
@@ -12,48 +14,149 @@ namespace {
 
 constexpr int64_t kBlock = 256;
 
-// Where in a lane of n elements each index points.
-template <class T>
-void resolve(const T* index, int64_t step, int64_t count, int64_t n, int64_t stride,
-             int64_t* offsets) {
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t v = index[i * step];
-    offsets[i] = (v < 0 ? v + n : v) * stride;
+// `count` indices that lie `step` apart, side by side: where they are, or copied to `block`.
+const int64_t* side_by_side(const ArrayRef& index, int64_t at, int64_t step, int64_t count,
+                            int64_t next, int64_t* block) {
+  if (index.dtype == DType::Int32) {
+    const int32_t* from = lanes::data<int32_t>(index) + at;
+    for (int64_t i = 0; i < count; ++i) block[i] = from[i * step];
+    return block;
   }
+  const int64_t* from = lanes::data<int64_t>(index) + at;
+  if (step == 1) {
+    for (int64_t i = 0; i < count; i += 8) __builtin_prefetch(from + next + i);
+    return from;
+  }
+  for (int64_t i = 0; i < count; ++i) block[i] = from[i * step];
+  return block;
 }
 
-// f(x element, y element) for each place, lane by lane in order.
+// What one step along a run means: how far apart its indices and its elements of x and y lie, and
+// those of x from one place of the axis to the next.
+struct Stride {
+  int64_t index, x, y, place;
+};
+
+// How far ahead of a run lies what is worked on next.
+struct Ahead {
+  int64_t index, y;
+};
+
+// f(x element, y element) for a run of indices, in order; false at one outside.
 template <class T, class F>
-void each_pair(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, const F& f) {
+bool each_in_run(const ArrayRef& index, int64_t at, int64_t count, int64_t n, const Stride& s,
+                 const Ahead& ahead, T* x, T* y, const F& f) {
+  int64_t block[kBlock];
+  for (int64_t i = 0; i < count; i += kBlock, x += kBlock * s.x, y += kBlock * s.y) {
+    const int64_t part = std::min(kBlock, count - i);
+    const int64_t* v = side_by_side(index, at + i * s.index, s.index, part, ahead.index, block);
+    int64_t j = 0;
+    const auto by_fours = [&](const auto& pair) {
+      const auto inside = [&](int64_t i) {
+        return static_cast<uint64_t>(v[j + i]) < static_cast<uint64_t>(n);
+      };
+      for (; j + 4 <= part && inside(0) && inside(1) && inside(2) && inside(3); j += 4) {
+        pair(j);
+        pair(j + 1);
+        pair(j + 2);
+        pair(j + 3);
+      }
+    };
+    if (s.x == 0 && s.y == 1 && s.place == 1) {
+      by_fours([&](int64_t i) { f(x[v[i]], y[i]); });
+    } else if (s.x == 1 && s.y == 1) {
+      for (int64_t k = 0; k < part; k += 64 / sizeof(T)) __builtin_prefetch(y + ahead.y + k, 1);
+      by_fours([&](int64_t i) { f(x[v[i] * s.place + i], y[i]); });
+    }
+    for (; j < part; ++j) {  // other strides; the last few; a negative index and what follows
+      const int64_t place = v[j] + (v[j] < 0 ? n : 0);
+      if (static_cast<uint64_t>(place) >= static_cast<uint64_t>(n)) return false;
+      f(x[place * s.place + j * s.x], y[j * s.y]);
+    }
+  }
+  return true;
+}
+
+// Says which index is outside: `index` has its axis number `axis` last.
+[[noreturn]] void complain(const ArrayRef& index, int64_t n, const char* op, int axis) {
+  ArrayRef given = index;
+  const int last = index.ndim - 1;
+  for (int i = last; i > axis; --i) {
+    given.shape[i] = index.shape[i - 1];
+    given.strides[i] = index.strides[i - 1];
+  }
+  given.shape[axis] = index.shape[last];
+  given.strides[axis] = index.strides[last];
+  gather::check_bounds({given, -n, n, op, axis});
+  fail(op, ErrorKind::Runtime, "expected indices that nobody changes meanwhile");
+}
+
+// The axis along which whole lanes are best taken side by side; -1: each on its own, from end to
+// end.
+int axis_across(const ArrayRef& index) {
+  const int last = index.ndim - 1;
+  int across = -1;
+  for (int a = 0; a < last; ++a) {
+    if (index.shape[a] < 8) continue;
+    if (across < 0 || std::abs(index.strides[a]) <= std::abs(index.strides[across])) across = a;
+  }
+  if (across < 0) return -1;
+  const int64_t m = index.shape[last];
+  const bool nearer = std::abs(index.strides[across]) < std::abs(index.strides[last]) || m == 1;
+  return nearer || (m < 8 && m < index.shape[across]) ? across : -1;
+}
+
+// f(x element, y element) for each place, in order within each lane; false if one is outside.
+template <class T, class F>
+bool each_pair(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, const F& f) {
+  std::atomic<bool> within{true};
   const int64_t n = lanes::length(x), m = lanes::length(index);
   const int64_t xs = lanes::step(x), is = lanes::step(index), ys = lanes::step(y);
-  lanes::split(lanes::count(index), m, [&](int64_t first, int64_t last) {
-    for (int64_t lane = first; lane < last; ++lane) {
-      int64_t at[3];
-      lanes::begin(index, {&x, &index, &y}, lane, at);
-      T *xl = lanes::data<T>(x) + at[0], *yl = lanes::data<T>(y) + at[2];
-      int64_t offsets[kBlock];
-      for (int64_t i = 0; i < m; i += kBlock) {
-        const int64_t count = std::min(kBlock, m - i);
-        const int64_t from = at[1] + i * is;
-        index.dtype == DType::Int32
-            ? resolve(lanes::data<int32_t>(index) + from, is, count, n, xs, offsets)
-            : resolve(lanes::data<int64_t>(index) + from, is, count, n, xs, offsets);
-        for (int64_t j = 0; j < count; ++j) f(xl[offsets[j]], yl[(i + j) * ys]);
+  const int a = axis_across(index);
+  if (a < 0) {
+    lanes::split(lanes::count(index), m, [&](int64_t first, int64_t last) {
+      for (int64_t lane = first; lane < last; ++lane) {
+        int64_t at[3];
+        lanes::begin(index, {&x, &index, &y}, lane, at);
+        if (!each_in_run(index, at[1], m, n, {is, 0, ys, xs}, {kBlock, kBlock},
+                         lanes::data<T>(x) + at[0], lanes::data<T>(y) + at[2], f))
+          return within.store(false);
       }
-    }
-  });
+    });
+    return within.load();
+  }
+  // Strips of some lanes: first the first place of each, then the second ...
+  const int64_t width = index.shape[a];
+  const int64_t strip = std::max<int64_t>(128, 8192 / m / 16 * 16);
+  const int64_t strips = (width + strip - 1) / strip;
+  ArrayRef others = index;
+  others.shape[a] = 1;
+  lanes::split(
+      lanes::count(others) * strips, std::min(strip, width) * m, [&](int64_t first, int64_t last) {
+        for (int64_t piece = first; piece < last; ++piece) {
+          const int64_t from = piece % strips * strip, lanes_here = std::min(strip, width - from);
+          int64_t at[3];
+          lanes::begin(others, {&x, &index, &y}, piece / strips, at);
+          T* xl = lanes::data<T>(x) + at[0] + from * x.strides[a];
+          T* yl = lanes::data<T>(y) + at[2] + from * y.strides[a];
+          for (int64_t i = 0; i < m; ++i) {
+            if (!each_in_run(index, at[1] + from * index.strides[a] + i * is, lanes_here, n,
+                             {index.strides[a], x.strides[a], y.strides[a], xs}, {is, ys}, xl,
+                             yl + i * ys, f))
+              return within.store(false);
+          }
+        }
+      });
+  return within.load();
 }
 
 template <class T>
-void copy_pairs(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, bool put) {
-  if (put)
-    each_pair<T>(x, index, y, [](T& to, const T& from) { to = from; });
-  else
-    each_pair<T>(x, index, y, [](const T& from, T& to) { to = from; });
+bool copy_pairs(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, bool put) {
+  if (put) return each_pair<T>(x, index, y, [](T& to, const T& from) { to = from; });
+  return each_pair<T>(x, index, y, [](const T& from, T& to) { to = from; });
 }
 
-void copy_by_size(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, bool put) {
+bool copy_by_size(const ArrayRef& x, const ArrayRef& index, const ArrayRef& y, bool put) {
   switch (item_size(x.dtype)) {
     case 8:
       return copy_pairs<uint64_t>(x, index, y, put);
@@ -84,10 +187,10 @@ void multiply(T& to, T from) {
 }
 
 template <class T>
-void combine_pairs(const PutArgs& args) {
+bool combine_pairs(const PutArgs& args) {
   if (args.mode == PutMode::Add)
     return each_pair<T>(args.x, args.index, args.y, [](T& to, const T& from) { add(to, from); });
-  each_pair<T>(args.x, args.index, args.y, [mode = args.mode](T& to, const T& from) {
+  return each_pair<T>(args.x, args.index, args.y, [mode = args.mode](T& to, const T& from) {
     if (mode == PutMode::Multiply)
       multiply(to, from);
     else if ((mode == PutMode::Max ? from > to : from < to) || from != from)
@@ -95,9 +198,12 @@ void combine_pairs(const PutArgs& args) {
   });
 }
 
-void take_kernel(const TakeArgs& args) { copy_by_size(args.x, args.index, args.y, false); }
+void take_kernel(const TakeArgs& args) {
+  if (!copy_by_size(args.x, args.index, args.y, false))
+    complain(args.index, lanes::length(args.x), args.op, args.axis);
+}
 
-void put_kernel(const PutArgs& args) {
+bool put_as(const PutArgs& args) {
   if (args.mode == PutMode::Set) return copy_by_size(args.x, args.index, args.y, true);
   switch (args.x.dtype) {
     case DType::Float32:
@@ -111,6 +217,10 @@ void put_kernel(const PutArgs& args) {
     default:
       return combine_pairs<uint8_t>(args);
   }
+}
+
+void put_kernel(const PutArgs& args) {
+  if (!put_as(args)) complain(args.index, lanes::length(args.x), args.op, args.axis);
 }
 
 RV_PLAIN_KERNEL(take_along, TakeArgs, take_kernel);
@@ -130,7 +240,7 @@ Array reached(const char* op, const Array& x, const Array& index, int axis) {
              x.shape(), " except along axis ", axis, ", got ", index.shape());
     part = part.slice(i, 0, 1, index.shape(i));
   }
-  if (index.size() > 0 && !index.is_meta()) {
+  if (index.size() > 0 && index.device().kind == DeviceKind::Cuda) {  // else the kernels look
     const int64_t n = x.ndim() ? x.shape(axis) : 1;
     gather_bounds({in(index), -n, n, op, axis});
   }
@@ -141,7 +251,8 @@ Array take(const char* op, const Array& x, const Array& index, int64_t dim) {
   const int axis = normal_axis(op, dim, std::max(x.ndim(), 1));
   Array y = Array::empty(index.shape(), x.dtype(), x.device(), op);
   const Array part = reached(op, x, index, axis);
-  if (y.size() > 0) take_along({in(part), in(lanes::last(index, axis)), out(lanes::last(y, axis))});
+  if (y.size() > 0)
+    take_along({in(part), in(lanes::last(index, axis)), out(lanes::last(y, axis)), op, axis});
   return y;
 }
 
@@ -160,7 +271,8 @@ void put(const char* op, const Array& x, const Array& index, const Array& values
            "expected numbers to combine with, got bool - convert with .to(rv.int64)");
   const Array y = values.cast(x.dtype()).expand(index.shape(), op);
   if (y.size() > 0)
-    put_along({in(lanes::last(y, axis)), in(lanes::last(index, axis)), inout(part), mode});
+    put_along(
+        {in(lanes::last(y, axis)), in(lanes::last(index, axis)), inout(part), mode, op, axis});
 }
 
 // int64 (..., classes): 1 at the index, 0 elsewhere.
@@ -177,7 +289,7 @@ Array one_hot(const Array& index, int64_t classes) {
   if (y.size() == 0 || y.is_meta()) return y;
   gather_bounds({in(index), 0, classes, op, index.ndim()});
   const Array one = Array::scalar(1, DType::Int64, index.device()).expand(places);
-  put_along({in(one), in(index.with(places, strides)), inout(y), PutMode::Set});
+  put_along({in(one), in(index.with(places, strides)), inout(y), PutMode::Set, op, index.ndim()});
   return y;
 }
 

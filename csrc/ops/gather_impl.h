@@ -9,7 +9,9 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "core/array.h"
@@ -79,15 +81,29 @@ inline int64_t value(const ArrayRef& r, int64_t at) {
   return r.dtype == DType::Int32 ? data<int32_t>(r)[at] : data<int64_t>(r)[at];
 }
 
-// Whether all n indices, one after the other in memory, lie within the bounds.
+// Whether all n indices, one after the other in memory, lie within the bounds. Where bounds lie
+// further than 2^30 apart the answer may be false for int32 that do: look at each then.
 template <class T>
 bool all_within(const T* index, int64_t n, int64_t low, int64_t high) {
-  T smallest = index[0], largest = index[0];
-  for (int64_t i = 1; i < n; ++i) {
-    smallest = index[i] < smallest ? index[i] : smallest;
-    largest = index[i] > largest ? index[i] : largest;
+  using U = std::make_unsigned_t<T>;
+  U outside = 0;  // its highest bit: whether any is below the first or above the last
+  for (int64_t i = 0; i < n; ++i) {
+    const U v = static_cast<U>(index[i]);
+    outside |= (v - static_cast<U>(low)) | (static_cast<U>(high - 1) - v);
   }
-  return smallest >= low && largest < high;
+  return !(outside >> (8 * sizeof(T) - 1));
+}
+
+// The same in parallel.
+template <class T>
+bool all_within_bounds(const T* index, int64_t n, int64_t low, int64_t high) {
+  constexpr int64_t kPiece = 32768;
+  std::atomic<bool> all{true};
+  parallel_for((n + kPiece - 1) / kPiece, [&](int64_t piece) {
+    const int64_t first = piece * kPiece;
+    if (!all_within(index + first, std::min(kPiece, n - first), low, high)) all.store(false);
+  });
+  return all.load();
 }
 
 inline bool is_dense(const ArrayRef& r) {
@@ -103,8 +119,8 @@ inline void check_bounds(const BoundsArgs& args) {
   if (is_dense(args.index)) {
     const int64_t n = count(args.index);
     if (args.index.dtype == DType::Int32
-            ? all_within(data<int32_t>(args.index), n, args.low, args.high)
-            : all_within(data<int64_t>(args.index), n, args.low, args.high))
+            ? all_within_bounds(data<int32_t>(args.index), n, args.low, args.high)
+            : all_within_bounds(data<int64_t>(args.index), n, args.low, args.high))
       return;
   }
   Walk walk(args.index);  // which one is it?

@@ -138,7 +138,7 @@ RV_INLINE void for_each_window_run(const PoolGeometry& g, const F& f) {
   const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
   const int64_t line = w.in * g.c;
   const TapRange whole = whole_windows(w);
-  for_each_pool_row(g.n, d.out, h.out, w.out * g.c, [&](int64_t n, int64_t od, int64_t oh) {
+  for_each_pool_row(g, [&](int64_t n, int64_t od, int64_t oh) {
     const TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
     auto* taps = static_cast<PoolTap*>(scratch(16 * d.kernel * h.kernel * w.kernel));
     const int64_t x = ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;

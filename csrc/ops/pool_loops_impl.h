@@ -64,12 +64,15 @@ RV_INLINE void windows_over(const PoolAxis& a, int64_t sample, const F& f) {
   for_each_window(a, sample, windows_at(a, sample), f);
 }
 
-// f(n, d, h) for every row of samples or windows, in parallel; one chunk is one or more rows.
+// f(n, d, h) for every row of windows, in parallel; one chunk is one or more rows, by what they
+// read.
 template <class F>
-RV_INLINE void for_each_pool_row(int64_t n, int64_t d, int64_t h, int64_t row_elements,
-                                 const F& f) {
-  int64_t rows = n * d * h;
-  int64_t per = row_elements >= 16384 ? 1 : 16384 / (row_elements > 0 ? row_elements : 1);
+RV_INLINE void for_each_pool_row(const PoolGeometry& g, const F& f) {
+  const int64_t d = g.axis[0].out, h = g.axis[1].out, rows = g.n * d * h;
+  const int64_t line = (g.axis[2].in + g.axis[2].out) * g.c;
+  const int64_t least = line * (g.axis[0].kernel < g.axis[0].in ? g.axis[0].kernel : g.axis[0].in);
+  const int64_t work = least * (g.axis[1].kernel < g.axis[1].in ? g.axis[1].kernel : g.axis[1].in);
+  int64_t per = work >= 65536 ? 1 : 65536 / (work > 0 ? work : 1);
   parallel_for((rows + per - 1) / per, [&](int64_t chunk) {
     int64_t end = (chunk + 1) * per < rows ? (chunk + 1) * per : rows;
     int64_t r = chunk * per, ih = r % h, id = r / h % d, in = r / h / d;

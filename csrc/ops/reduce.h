@@ -1,10 +1,11 @@
 // hot
 // Reductions along any set of axes: one kernel, one line per operation.
 //
-// float32 is summed and multiplied in float64, so its results carry one rounding; float64 is summed
-// in 16 interleaved parts of at most 64 K elements, merged in order. Integers are summed in int64.
-// Ties of extremes go to the first element in row-major order of the *logical* axes; NaN wins.
-// How the work is cut depends on the shape alone, and so do the bits.
+// float32 is summed and multiplied in float64, so its results carry one rounding; sums of squares
+// add four of them in float32 first, where none overflows or vanishes. float64 is summed in 16
+// interleaved parts, 32 where runs are long, of at most 64 K elements, merged in order. Integers
+// are summed in int64. Ties of extremes go to the first element in row-major order of the *logical*
+// axes; NaN wins. How the work is cut depends on the shape alone, and so do the bits.
 #pragma once
 
 #include "core/args.h"

@@ -82,7 +82,8 @@ struct SquaredDeviation {
   static RV_ALWAYS_INLINE A first() { return 0; }
   template <class V>
   static RV_ALWAYS_INLINE V step(V acc, V x, V center, int64_t) {
-    return acc + (x - center) * (x - center);
+    const V d = x - center;
+    return acc + d * d;
   }
   template <class V>
   static RV_ALWAYS_INLINE V merge(V acc, V x) {
@@ -113,7 +114,7 @@ struct Arg {
   using T = ElementType;
   using A = Best<T>;
   using Value = typename Either<Largest, Max<T, T>, Min<T, T>>::Type;
-  static constexpr bool kCenter = false, kIndex = true;
+  static constexpr bool kCenter = false, kIndex = true, kLargest = Largest;
   static RV_ALWAYS_INLINE A first() { return {0, -1}; }
   static RV_ALWAYS_INLINE A step(A acc, T x, T, int64_t index) {
     bool better = Largest ? x > acc.value : x < acc.value;
@@ -221,6 +222,12 @@ struct Parts {
     rest = Op::first();
   }
   RV_ALWAYS_INLINE void add(const char* p, int64_t stride, int64_t n, double center, int64_t) {
+    if constexpr (Op::kCenter && sizeof(T) == 4) {
+      if (stride == 4 && center == 0 && n >= 4 * kParts) {
+        const int64_t most = n / (4 * kParts) * (4 * kParts);
+        if (add_squares(reinterpret_cast<const T*>(p), most)) p += 4 * most, n -= most;
+      }
+    }
     if (stride == static_cast<int64_t>(sizeof(T)))
       run(reinterpret_cast<const T*>(p), 1, n, static_cast<A>(center));
     else
@@ -240,11 +247,56 @@ struct Parts {
   }
 
  private:
+  // Sums of four squares in float32, added in float64: a quarter of the conversions. False, and
+  // nothing done, where a square overflowed, or too much of the sum may have vanished.
+  RV_ALWAYS_INLINE bool add_squares(const T* x, int64_t n) {
+    using F = Vec<float>;
+    V v[K];
+    for (int k = 0; k < K; ++k) v[k] = V::zero();
+    for (int64_t i = 0; i < n; i += 4 * kParts) {
+      for (int k = 0; k < K; k += 2) {
+        const T* at = x + i + k / 2 * F::N;
+        const F a = F::load(at), b = F::load(at + kParts), c = F::load(at + 2 * kParts);
+        const F d = F::load(at + 3 * kParts);
+        V low, high;
+        widen(fma(d, d, c * c) + fma(b, b, a * a), low, high);
+        v[k] += low;
+        v[k + 1] += high;
+      }
+    }
+    V sum = v[0];
+    for (int k = 1; k < K; ++k) sum += v[k];
+    const double total = reduce_add(sum);
+    if (!(total >= static_cast<double>(n) * 0x1p-119 && total <= 0x1p1000)) return false;
+    for (int k = 0; k < K; ++k) part[k] += v[k];
+    return true;
+  }
+
+  // Long runs go to several sets of parts at once: each step waits for the one before it.
+  static constexpr int kSets = sizeof(A) == 4 ? 4 : 2;
+  static constexpr int64_t kAll = kSets * kParts;
+
   RV_ALWAYS_INLINE void run(const T* x, int64_t stride, int64_t n, A center) {
     V v[K];
     const V c = V::broadcast(center);
     for (int k = 0; k < K; ++k) v[k] = part[k];
     int64_t i = 0;
+    if (n >= 2 * kAll) {
+      V w[kSets - 1][K];
+      for (int s = 0; s < kSets - 1; ++s)
+        for (int k = 0; k < K; ++k) w[s][k] = V::broadcast(Op::first());
+      for (; i + kAll <= n; i += kAll) {
+        const T* at = x + i * stride;
+        for (int k = 0; k < K; ++k)
+          v[k] = Op::step(v[k], load_run<A>(at + k * V::N * stride, stride), c, 0);
+        for (int s = 0; s < kSets - 1; ++s)
+          for (int k = 0; k < K; ++k)
+            w[s][k] = Op::step(
+                w[s][k], load_run<A>(at + ((s + 1) * kParts + k * V::N) * stride, stride), c, 0);
+      }
+      for (int s = 0; s < kSets - 1; ++s)
+        for (int k = 0; k < K; ++k) v[k] = Op::merge(v[k], w[s][k]);
+    }
     for (; i + kParts <= n; i += kParts)
       for (int k = 0; k < K; ++k)
         v[k] = Op::step(v[k], load_run<A>(x + (i + k * V::N) * stride, stride), c, 0);
@@ -267,8 +319,17 @@ struct Single {
     if (stride == static_cast<int64_t>(sizeof(T))) {
       auto* x = reinterpret_cast<const T*>(p);
       if constexpr (Op::kIndex && kIsFloat<T>) {
-        if (n < 64) {
-          for (int64_t i = 0; i < n; ++i) a = one(a, x[i], index + i);
+        if (n < 64) {  // a vector at a time
+          using V = Vec<T>;
+          for (int64_t i = 0; i < n; i += V::N) {
+            const auto inside = Mask<T>::first(n - i);
+            const V v = V::load(x + i, n - i);
+            const V known = select(inside, v, V::broadcast(Op::Value::first()));
+            const T best = Op::kLargest ? reduce_max(known) : reduce_min(known);
+            const auto places = ((v == V::broadcast(best)) | is_nan(v)) & inside;
+            const int64_t at = i + __builtin_ctz(bits(places));
+            a = one(a, x[at], index + at);
+          }
           acc = a;
           return;
         }
@@ -394,11 +455,15 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   A partial[kMaxPartials];
   const int64_t share = divide_up(count, pieces);
   const int64_t group = pieces == 1 && count < kGrain ? kGrain / (count + 16) + 1 : 1;
+  // Neighbouring chunks are neighbours in memory: piece by piece where outputs lie closer.
+  const bool across =
+      pieces > 1 && Axes::magnitude(kept.x[kept.n - 1]) < Axes::magnitude(reduced.x[0]);
   parallel_for(divide_up(outputs * pieces, group), [&](int64_t chunk) {
     const int64_t last = least(outputs * pieces, (chunk + 1) * group);
-    for (int64_t i = chunk * group; i < last; ++i) {
-      const int64_t output = pieces == 1 ? i : i / pieces;
-      const int64_t begin = (i - output * pieces) * share, end = least(count, begin + share);
+    for (int64_t at = chunk * group; at < last; ++at) {
+      const int64_t output = across ? at % outputs : at / pieces;
+      const int64_t piece = across ? at / outputs : at % pieces, i = output * pieces + piece;
+      const int64_t begin = piece * share, end = least(count, begin + share);
       const Place p = place(kept, kept.n, output, base);
       Run run;
       double center = 0;

@@ -16,7 +16,7 @@ Array forward(const Array& x, int64_t dim, bool log) {
   check_floating(op, x, "x");
   int axis = normal_axis(op, dim, x.ndim());
   if (x.ndim() == 0) return forward(x.reshape({1}), 0, log).reshape({});
-  Array rows = axis_last(x, axis), y = like_rows(rows);
+  auto [rows, y] = rows_or_columns(x, axis);
   if (x.size() > 0) softmax({in(rows), out(y), log});
   return axis_back(y, axis);
 }
@@ -24,8 +24,8 @@ Array forward(const Array& x, int64_t dim, bool log) {
 Array backward(const Array& dy, const Array& y, int64_t dim, bool log) {
   if (y.ndim() == 0) return backward(dy.reshape({1}), y.reshape({1}), 0, log).reshape({});
   int axis = normal_axis("softmax", dim, y.ndim());
-  Array rows = axis_last(y, axis), dx = like_rows(rows);
-  if (y.size() > 0) softmax_grad({in(axis_last(dy, axis)), in(rows), out(dx), log});
+  auto [rows, dx] = rows_or_columns(y, axis);
+  if (y.size() > 0) softmax_grad({in(axis_last_like(dy, axis, rows)), in(rows), out(dx), log});
   return axis_back(dx, axis);
 }
 

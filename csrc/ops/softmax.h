@@ -1,7 +1,9 @@
 // hot
-// Softmax and its logarithm along the last axis, which is dense (see rows_impl.h):
+// Softmax and its logarithm along the last axis:
 //   y_i = exp(x_i - m) / sum_j exp(x_j - m),   log y_i = x_i - m - log sum_j exp(x_j - m),
-// m the largest x. The backward needs y only, and overwrites dx.
+// m the largest x. Either that axis is dense ("rows"), or all arrays are laid out alike and dense
+// along another one, whose elements are the lanes ("columns"; see rows_impl.h). The backward needs
+// y only, and overwrites dx.
 #pragma once
 
 #include "core/args.h"

@@ -4,6 +4,10 @@
 #include "core/loops.h"
 #include "core/simd_math.h"
 
+namespace ranvier {
+void* scratch(int64_t bytes);  // csrc/core/memory.cpp
+}
+
 namespace ranvier::RV_ISA {
 
 // The largest element; NaN wins, an empty row gives -inf.
@@ -38,6 +42,65 @@ RV_INLINE T row_exp_sum(const T* x, T shift, T* e, int64_t n) {
   }
   return reduce_add(sum);
 }
+
+// Rows side by side: element i of row j at x[i * step + j]. A few of them at a time pass through a
+// block in the first cache.
+template <class T>
+struct ColumnBlock {
+  static constexpr int64_t kN = Vec<T>::N;
+  int64_t length, width, pitch;  // rows of the block, of which `width` numbers are used
+  T *block, *top, *sum, *extra;  // length * pitch numbers; one for each column; extra: two
+
+  // Room for as many of n columns as fit the first cache, in this thread's scratch.
+  RV_ALWAYS_INLINE ColumnBlock(int64_t length, int64_t n) : length(length) {
+    const int64_t fit = 4096 / length / kN * kN, all = (n + kN - 1) / kN * kN;
+    pitch = fit < kN ? kN : fit < all ? fit : all;
+    block = static_cast<T*>(scratch((length + 4) * pitch * static_cast<int64_t>(sizeof(T))));
+    top = block + length * pitch;
+    sum = top + pitch;
+    extra = sum + pitch;
+  }
+
+  // Calls f(first) for the columns from `first` on, `width` of them, until all n are covered.
+  template <class F>
+  RV_ALWAYS_INLINE void each(int64_t n, const F& f) {
+    for (int64_t first = 0; first < n; first += pitch) {
+      width = n - first < pitch ? n - first : pitch;
+      f(first);
+    }
+  }
+
+  // The numbers of each column, and the largest (NaN wins).
+  RV_ALWAYS_INLINE void read(const T* x, int64_t step) const {
+    for (int64_t j = 0; j < pitch; j += kN) {
+      Vec<T>(static_cast<T>(-__builtin_inf())).store(top + j);
+    }
+    for (int64_t i = 0; i < length; ++i) {
+      for_each_vector<T>(width, [&](int64_t j, auto lanes) RV_LAMBDA {
+        const Vec<T> v = Vec<T>::load(x + i * step + j, lanes);
+        v.store(block + i * pitch + j);
+        max_nan(v, Vec<T>::load(top + j)).store(top + j);
+      });
+    }
+  }
+
+  // d = x - top, and sum exp(d) of each column; keep(i, d, exp(d), column) may take note and says
+  // what stays in the block.
+  template <class F>
+  RV_ALWAYS_INLINE void exponentials(const F& keep) const {
+    for (int64_t j = 0; j < width; j += kN) {
+      const Vec<T> shift = Vec<T>::load(top + j);
+      Vec<T> total = Vec<T>::zero();
+      for (int64_t i = 0; i < length; ++i) {
+        T* const at = block + i * pitch + j;
+        const Vec<T> d = Vec<T>::load(at) - shift, e = exp(d);
+        keep(i, d, e, j).store(at);
+        total += e;
+      }
+      total.store(sum + j);
+    }
+  }
+};
 
 // One chunk of rows holds about this many elements.
 RV_INLINE int64_t rows_per_chunk(int64_t length) {

@@ -11,7 +11,9 @@ namespace ranvier {
 
 struct SortArgs {
   In x;                // (..., n), any strides
-  Out values, places;  // (..., k): x and int64 positions in its lane; overwritten
+  Out values, places;  // (..., k), or (..., 1) for the k-th alone: x and int64 positions in its
+                       // lane; overwritten
+  int64_t k;
   bool descending;
   static constexpr int kArrays = 3, kSpans = 0;
 };

@@ -21,6 +21,7 @@
 #include "core/check.h"
 #include "cuda/core/async.h"
 #include "cuda/core/emulated_device.h"
+#include "cuda/core/emulated_hopper.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -92,7 +93,7 @@ void prepare(Context& c, char* stack, size_t bytes, void (*entry)()) {
 
 // ---- State of the one launch that runs ----------------------------------------------------------
 
-enum class State : uint8_t { Fresh, Ready, Barrier, Warp, Done };
+enum class State : uint8_t { Fresh, Ready, Barrier, Warp, Phase, Done };
 
 struct Pending {  // a copy that has not landed
   const Segment* segment;
@@ -110,6 +111,7 @@ struct Fiber {
   Exchange* exchange = nullptr;  // of the collective it is in, or was in last
   std::vector<Pending> open;     // of the group that is not closed yet
   std::vector<std::vector<Pending>> groups;
+  Until until{};  // what it waits for in State::Phase
 };
 
 struct Warp {
@@ -134,6 +136,7 @@ struct Machine {
   std::vector<Exchange*> exchanges;  // free ones
   std::vector<Segment> segments;     // of the block
   std::vector<std::vector<Trace>> traces;
+  const Segment* large_array = nullptr;
   std::vector<char> arena;
   size_t arena_used = 0;
   std::string error;
@@ -218,7 +221,9 @@ std::string stuck(const Machine& m) {
     if (f.state == State::Done)
       ++places["at the end of the kernel"];
     else
-      ++places[text(f.state == State::Barrier ? "at the barrier " : "at the warp collective ",
+      ++places[text(f.state == State::Barrier ? "at the barrier "
+                    : f.state == State::Phase ? "waiting for arrivals "
+                                              : "at the warp collective ",
                     name_of(f.site))];
   }
   std::string s = "threads of a block wait for each other forever:";
@@ -262,6 +267,8 @@ void run_block(Machine& m) {
   m.block_epoch = 1;
   m.arena_used = 0;
   m.segments.clear();
+  start_hopper_block(m.threads);
+  m.large_array = nullptr;
   m.fibers.assign(static_cast<size_t>(m.threads), Fiber{});
   m.warps.assign(static_cast<size_t>(m.threads / warpSize), Warp{});
   for (int i = 0; i < m.threads; ++i) {
@@ -273,11 +280,17 @@ void run_block(Machine& m) {
   while (m.done < m.threads && m.error.empty()) {
     bool moved = false;
     for (int64_t i : order) {
-      const State s = m.fibers[static_cast<size_t>(i)].state;
-      if (s != State::Fresh && s != State::Ready) continue;
+      const Fiber& f = m.fibers[static_cast<size_t>(i)];
+      if (f.state == State::Phase ? !f.until.over(f.until.at, f.until.parity)
+                                  : f.state != State::Fresh && f.state != State::Ready)
+        continue;
       moved = true;
       resume(m, static_cast<int>(i));
       if (!m.error.empty()) return;
+    }
+    if (!moved && land_one_bulk_copy()) {  // as late as it may
+      if (!m.error.empty()) return;
+      continue;
     }
     if (!moved) return report(m, stuck(m));
     reorder(m, order);
@@ -413,6 +426,7 @@ Segment& segment(int64_t count, int64_t item, Site site) {
 
 // Whether what another thread did at these times can be under way still.
 static bool unordered(const Machine& m, int32_t other, uint32_t block, uint32_t warp) {
+  if (other == kBulkCopy) return false;  // who reads too early finds nothing
   if (other == m.current || block != m.block_epoch) return false;
   const int mine = m.current / warpSize;
   return other / warpSize != mine || warp == m.warps[static_cast<size_t>(mine)].epoch;
@@ -510,10 +524,30 @@ void wait_groups(int newest) {
   }
 }
 
+void set_large(const Segment& s) { machine().large_array = &s; }
+const Segment& large_segment() { return *machine().large_array; }
+
+int thread() { return machine().current; }
+uint32_t barriers_passed() { return machine().block_epoch; }
+void complain(const std::string& what) { report(machine(), what); }
+std::string text_of(Site site) { return name_of(site); }
+void park(const Until& until, Site site) {
+  Machine& m = machine();
+  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  if (until.over(until.at, until.parity)) return;
+  f.until = until;
+  f.site = site;
+  f.state = State::Phase;
+  leave(m);
+}
+
 void check_large(int64_t bytes, Site site) {
   if (bytes != machine().large)
     stop("the large shared array at %s has %lld bytes, the launch brought %d",
          name_of(site).c_str(), static_cast<long long>(bytes), machine().large);
+  // Shared arrays begin where they are declared first; this one on a pattern of 1024 bytes.
+  Machine& m = machine();
+  if (!m.large_array) m.arena_used = (m.arena_used + 1023) / 1024 * 1024;
 }
 
 void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context, int large) {

@@ -148,10 +148,14 @@ Shared<T, N> shared(const char* file, int line) {
 
 // The one large array: as many bytes as the launch brought.
 void check_large(int64_t bytes, Site site);
+void set_large(const Segment& s);
+const Segment& large_segment();
 template <class T, int64_t N>
 Shared<T, N> shared_large(const char* file, int line) {
   check_large(N * static_cast<int64_t>(sizeof(T)), {file, line});
-  return shared<T, N>(file, line);
+  Shared<T, N> array = shared<T, N>(file, line);
+  set_large(array.segment());
+  return array;
 }
 
 // ---- Launches

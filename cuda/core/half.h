@@ -2,6 +2,8 @@
 // CPU (csrc/ops/copy.simd.cpp).
 #pragma once
 
+#include <stdint.h>
+
 #include <type_traits>
 
 #include "cuda/core/cuda.h"

@@ -1,8 +1,34 @@
 #include "cuda/core/matrices.h"
 
+#include "cuda/core/hopper_gemm.h"
 #include "cuda/core/tensor_gemm.h"
 
 namespace ranvier {
+namespace {
+
+// Whether the kernel of compute capability 9.0 takes a product: factors in its formats, rows whose
+// depth lies in whole 16 bytes, and a depth that nobody would cut into pieces.
+template <class T>
+bool for_hopper(const Context& c, Precision precision, gemm::Size size, const gemm::Matrix<T>& left,
+                const gemm::Matrix<T>& right) {
+  if (sizeof(T) == 8 || (sizeof(T) == 4 && precision != Precision::High)) return false;
+  if (!allowed(Unproven::Hopper) || size.batches != 1 || size.depth == 0) return false;
+  const auto rows = [&](const gemm::Matrix<T>& m) {
+    return m.depth_stride == 1 && m.line_stride >= size.depth &&
+           gemm::aligned(m.data, {m.line_stride});
+  };
+  constexpr int64_t kMost = int64_t{1} << 31;
+  if (!rows(left) || !rows(right) || size.m == 0 || size.n == 0) return false;
+  if (size.m >= kMost || size.n >= kMost || size.depth >= kMost) return false;
+  gemm::cut(c, &size, 128, 128, 64, true);
+  return size.pieces == 1 && hopper::available(c);
+}
+
+Factor factor_of(BFloat16) { return Factor::BFloat16; }
+Factor factor_of(Float16) { return Factor::Float16; }
+Factor factor_of(double) { return Factor::Tf32; }  // float; double never comes here
+
+}  // namespace
 
 void multiply_matrices(const Context& c, Precision precision, const MatrixRef& left,
                        const MatrixRef& right, const ArrayRef& out, const ArrayRef* bias,
@@ -14,12 +40,19 @@ void multiply_matrices(const Context& c, Precision precision, const MatrixRef& l
     int64_t batches = 1;
     for (int i = 0; i < out.ndim - 2; ++i) batches *= out.shape[i];
     const bool biased = bias && bias->storage;
-    gemm::product_at<T>(
-        c, precision, batches, m, n, depth,
-        gemm::matrix<T>(left.array, left.line_axis, left.depth_axis),
-        gemm::matrix<T>(right.array, right.line_axis, right.depth_axis),
-        gemm::RowMajor<T>{device_data<T>(out), m, n, biased ? device_data<T>(*bias) : nullptr,
-                          biased ? bias->strides[0] : 0, relu});
+    const auto lines = gemm::matrix<T>(left.array, left.line_axis, left.depth_axis);
+    const auto others = gemm::matrix<T>(right.array, right.line_axis, right.depth_axis);
+    const gemm::RowMajor<T> to{
+        device_data<T>(out),           m,   n, biased ? device_data<T>(*bias) : nullptr,
+        biased ? bias->strides[0] : 0, relu};
+    if (for_hopper<T>(c, precision, {batches, m, n, depth, 1, 0}, lines, others)) {
+      const hopper::Product product{
+          lines.data,        others.data,        to.bias,        to.data, m, n, depth,
+          lines.line_stride, others.line_stride, to.bias_stride, relu};
+      hopper::multiply(c, factor_of(zero), product);
+      return;
+    }
+    gemm::product_at<T>(c, precision, batches, m, n, depth, lines, others, to);
   });
 }
 

@@ -134,7 +134,7 @@ struct Bringer {
 // BM x BN of the result; a warp takes WM x WN of it.
 template <class Format, int BM, int BN, int WM, int WN, int kStages, class Left, class Right,
           class Out>
-__global__ void __launch_bounds__(32 * (BM / WM) * (BN / WN))
+__global__ void __launch_bounds__(32 * (BM / WM) * (BN / WN), 1)
     tensor_kernel(Size size, Left left, Right right, Out out, float* partial) {
   constexpr int kThreads = 32 * (BM / WM) * (BN / WN), kTilesM = WM / 16, kTilesN = WN / 8;
   constexpr int kStage = (BM + BN) * kRow, kStep = kWords * Format::kNumbers;

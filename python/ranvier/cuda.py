@@ -148,7 +148,8 @@ def allow_unproven(*names: str) -> None:
       three products of TensorFloat-32. Errors are of float32's class; factors beyond 2^127 in
       magnitude or below 2^-116, and infinite ones, differ.
     * ``"hopper"``: products of matrices by the instructions of compute capability 9.0, in half
-      precision and under ``"high"`` and ``"medium"``, where strides are multiples of 16 bytes.
+      precision and under ``"high"``, where the rows of both factors lie along the sum, as those of
+      a linear layer's forward pass do, at multiples of 16 bytes.
 
     Other products, and other GPUs, keep the kernels that they have. Call it before the first step
     that is captured; ``RANVIER_CUDA_UNPROVEN=tf32x3,hopper`` does the same for a process.

@@ -14,7 +14,14 @@ from ranvier.ops.adaptive_pool import (
     global_avg_pool2d,
     global_max_pool2d,
 )
-from ranvier.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, sum_pool2d
+from ranvier.ops.avg_pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    sum_pool1d,
+    sum_pool2d,
+    sum_pool3d,
+)
 from ranvier.ops.batch_norm import batch_norm
 from ranvier.ops.binary import (
     add,

@@ -325,11 +325,14 @@ def test_a_part_is_not_mixed_with_another_machine(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 def test_an_interruption_keeps_what_was_measured(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
+    options = ["matmul", "core", "--peers", "numpy", "--threads", "1", "--json", str(kept)]
+    code = (  # a job of a shell that runs in the background is born with the signal ignored
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from ranvier.bench import runner; sys.exit(runner.main({options!r}))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "ranvier.bench.runner", "matmul", "core", "--peers", "numpy",
-         "--threads", "1", "--json", str(kept)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for text in process.stdout:
         if text.startswith("overhead: "):

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/core/async.h"
+#include "cuda/core/hopper.h"
 #include "cuda/core/launch.h"
 #include "cuda/core/mma.h"
 
@@ -186,6 +187,72 @@ bool is_staged(const std::vector<float>& y) {
   return true;
 }
 
+// ---- Bulk copies and a product of a warp group: 64 x 128, depth in two steps through one stage
+// ----
+constexpr int kRight = 64 * 32, kFull = kRight + 128 * 32, kEmpty = kFull + 2, kBulk = kEmpty + 2;
+
+__global__ void bulk_product(TensorMap a, TensorMap b, float* y, int mistake) {
+  RV_SHARED_LARGE(uint32_t, tile, kBulk);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) {
+    barrier_init(tile, kFull, 1);
+    barrier_init(tile, kEmpty, 4);
+    fence_barriers();
+  }
+  __syncthreads();
+  if (thread >= 128) {
+    for (int step = 0; thread == 128 && step < 2; ++step) {
+      barrier_wait(tile, kEmpty, mistake == 1 ? step % 2 : (step + 1) % 2);
+      barrier_expect(tile, kFull, (64 + 128) * 128);
+      bulk_load(tile, 0, a, kFull, step * 64, 0);
+      bulk_load(tile, kRight, b, kFull, step * 64, 0);
+    }
+    return;
+  }
+  float d[64] = {};
+  for (int step = 0; step < 2; ++step) {
+    if (mistake != 2) barrier_wait(tile, kFull, step % 2);
+    wgmma_fence();
+    for (int k = 0; k < 4; ++k)
+      wgmma<Factor::BFloat16>(d, descriptor_of(tile, 8 * k), descriptor_of(tile, kRight + 8 * k));
+    wgmma_commit();
+    if (mistake != 3) wgmma_wait<0>();
+    if (thread % 32 == 0 && mistake != 4) barrier_arrive(tile, kEmpty);
+  }
+  for (int e = 0; e < 64; ++e) {
+    const int row = thread / 32 * 16 + thread % 32 / 4 + e % 4 / 2 * 8;
+    y[row * 128 + e / 4 * 8 + thread % 4 * 2 + e % 2] = d[e];
+  }
+}
+// `rows` x 128 numbers in bfloat16.
+DeviceArray<uint16_t> bfloat16_entries(int rows) {
+  DeviceArray<uint16_t> a(rows * 128);
+  std::vector<uint16_t> values;
+  for (int i = 0; i < rows * 128; ++i) values.push_back(to_bfloat16(entry(i / 128, i % 128)).bits);
+  backend::copy({0, nullptr}, a.data, values.data(), rows * 256);
+  return a;
+}
+std::string bulk(int mistake) {
+  const DeviceArray<uint16_t> a = bfloat16_entries(64), b = bfloat16_entries(128);
+  const auto map = [&](const DeviceArray<uint16_t>& x, int rows) {
+    const Swizzle s = mistake == 5 ? Swizzle::None : Swizzle::Bytes128;
+    return TensorMap{x.get(), rows, 128, 128, rows, Factor::BFloat16, s};
+  };
+  for (const char* copies : {"late", "early"}) {
+    backend::option("copies", copies);
+    DeviceArray<float> y(64 * 128);
+    launch_large(kHere, 1, 160, kBulk * 4, bulk_product, map(a, 64), map(b, 128), y.get(), mistake);
+    const std::vector<float> found = y.values();
+    for (int i = 0; i < 64; ++i)
+      for (int j = 0; j < 128; ++j) {
+        float sum = 0;
+        for (int k = 0; k < 128; ++k) sum += entry(i, k) * entry(j, k);
+        if (found[static_cast<size_t>(i * 128 + j)] != sum) return "wrong";
+      }
+  }
+  return "right";
+}
+
 std::string verdict(bool right) { return right ? "right" : "wrong"; }
 
 std::string run(const std::string& name) {
@@ -226,13 +293,17 @@ std::string run(const std::string& name) {
     launch(kHere, 1, 64, last_one_wins, to);
     return verdict(forward == y.values()[0]);
   }
-  if (name.find("product") != std::string::npos || name.find("swapped") != std::string::npos) {
+  if (name.rfind("product", 0) == 0 || name.find("swapped") != std::string::npos) {
     const bool swapped = name.find("swapped") != std::string::npos;
     const bool half = name.find("bfloat16") != std::string::npos;
     DeviceArray<float> c(128);
     launch(kHere, 1, 32, half ? product_bfloat16 : product_tf32, c.get(), swapped);
     return verdict(is_product(c.values(), half ? 16 : 8));
   }
+  const char* const mistakes[] = {"bulk product", "wrong parity",    "early product",
+                                  "late product", "missing arrival", "wrong pattern"};
+  for (int i = 0; i < 6; ++i)
+    if (name == mistakes[i]) return bulk(i);
   if (name == "staged" || name == "late wait") {
     DeviceArray<float> source(512), result(512);
     for (const char* copies : {"early", "late"}) {

@@ -13,7 +13,10 @@ COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
 FLAGS = ["-std=c++20", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
 SOURCES = [
     "tests/cuda/planted.cpp",
-    *(f"cuda/core/{name}.cpp" for name in ("emulation", "emulated_device", "library")),
+    *(
+        f"cuda/core/{name}.cpp"
+        for name in ("emulation", "emulated_device", "emulated_hopper", "library")
+    ),
 ]
 
 RIGHT = [
@@ -24,6 +27,7 @@ RIGHT = [
     "product tf32",
     "product bfloat16",
     "staged",
+    "bulk product",
 ]
 WRONG = {
     "removed barrier": r"nobody wrote|without a barrier after thread \d+ wrote it",
@@ -42,6 +46,11 @@ WRONG = {
     "swapped tf32": "^wrong$",
     "swapped bfloat16": "^wrong$",
     "late wait": "nobody wrote",
+    "wrong parity": r"wait for each other forever: .*waiting for arrivals",
+    "missing arrival": r"wait for each other forever: .*waiting for arrivals",
+    "early product": "nobody wrote|^wrong$",
+    "late product": "^wrong$",
+    "wrong pattern": "^wrong$",
 }
 
 

@@ -247,6 +247,56 @@ def test_any_order_and_late_copies_give_the_same_bits(name):
                 rv._core.device_option("copies", "early")
 
 
+class TestHopper:
+    """The kernel of compute capability 9.0, in the formats and layouts that it takes."""
+
+    @pytest.fixture(autouse=True)
+    def _on(self):
+        with path("hopper"):
+            yield
+
+    @pytest.mark.parametrize("sizes", [(1, 8, 1), (130, 72, 20), (70, 200, 130)])
+    @pytest.mark.parametrize("name", ["high", *HALF])
+    def test_linear(self, name, sizes):
+        m, k, n = sizes
+        rng = np.random.default_rng(k)
+        x, w, b = (cuda(numbers(rng, *shape)) for shape in ((m, k), (n, k), (n,)))
+        if name != "high":
+            x, w, b = (t.to(getattr(rv, name)) for t in (x, w, b))
+        with precision("high"):
+            y = F.linear(x, w, b)
+        values = [host(t.to(rv.float32)).astype(np.float64) for t in (x, w, b)]
+        exact = values[0] @ values[1].T + values[2]
+        magnitude = np.abs(values[0]) @ np.abs(values[1].T) + np.abs(values[2])
+        result = HALF.get(name, 0.0) * np.abs(exact)
+        allowed = bound("high" if name == "high" else "exact", k + 1)
+        found = host(y.to(rv.float32))
+        assert (np.abs(found - exact) <= allowed * magnitude + result).all()
+
+    @pytest.mark.skipif(not rv.cuda.is_emulated(), reason="of the emulation")
+    def test_any_order_and_late_copies_give_the_same_bits(self):
+        rng = np.random.default_rng(6)
+        x = cuda(numbers(rng, 140, 328)).to(rv.bfloat16)
+        w = cuda(numbers(rng, 40, 328)).to(rv.bfloat16)
+        first = host(F.linear(x, w).to(rv.float32))
+        for copies in ("late", "early"):
+            rv._core.device_option("copies", copies)
+            try:
+                for order in ("forward", "reverse", 1):
+                    with rv.cuda.emulation_order(order):
+                        assert (host(F.linear(x, w).to(rv.float32)) == first).all()
+            finally:
+                rv._core.device_option("copies", "early")
+
+    def test_other_layouts_take_the_other_kernel(self):
+        rng = np.random.default_rng(2)
+        a, b = numbers(rng, 20, 31), numbers(rng, 31, 12)
+        with precision("high"):
+            found = host(cuda(a) @ cuda(b))
+        wide = a.astype(np.float64), b.astype(np.float64)
+        within(found, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), bound("high", 31))
+
+
 @pytest.mark.parametrize("name", ["high", "medium"])
 def test_infinite_and_nan(name):
     a = np.ones((3, 8), np.float32)

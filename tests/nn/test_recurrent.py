@@ -175,6 +175,17 @@ def test_what_an_lstm_cell_refuses():
         nn.LSTMCell(3, 5, proj_size=5)
 
 
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}])
+def test_mixed_precision(options):
+    """Computed in float32, handed on in what came in."""
+    lstm, below = nn.LSTM(3, 5, **options), nn.Linear(3, 3)
+    with rv.autocast(dtype=rv.bfloat16):
+        y, _ = lstm(below(normal(4, 2, 3)))
+        assert y.dtype == rv.bfloat16
+        y.sum().backward()
+    assert all(p.grad.dtype == rv.float32 for p in [*lstm.parameters(), *below.parameters()])
+
+
 def test_dropout_between_layers_in_training_only():
     layer = nn.GRU(3, 5, num_layers=2, dropout=1.0)
     plain = nn.GRU(3, 5, num_layers=2)

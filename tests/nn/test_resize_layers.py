@@ -36,3 +36,34 @@ def test_text_and_errors():
     assert repr(nn.PixelShuffle(2)) == "PixelShuffle(2)"
     with pytest.raises(ValueError, match=r"\[Upsample\] expected either size or scale_factor"):
         nn.Upsample()
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_pooling_of_sequences_and_volumes(axes):
+    x = rv.randn(2, 3, *[9] * axes)
+    name = f"pool{axes}d"
+
+    def layer(kind, *args, **options):
+        return getattr(nn, f"{kind}Pool{axes}d")(*args, **options)
+
+    same(layer("Max", 3, 2, 1)(x), getattr(F, f"max_{name}")(x, 3, 2, 1))
+    same(layer("Avg", 3, 2, 1, True, False)(x), getattr(F, f"avg_{name}")(x, 3, 2, 1, True, False))
+    same(layer("AdaptiveAvg", 4)(x), getattr(F, f"adaptive_avg_{name}")(x, 4))
+    same(layer("AdaptiveMax", 4)(x), getattr(F, f"adaptive_max_{name}")(x, 4))
+    y, switches = layer("Max", 2, return_switches=True)(x)
+    back = getattr(nn, f"MaxUnpool{axes}d")()(y, switches)
+    same(back, getattr(F, f"max_unpool{axes}d")(y, switches))
+    assert repr(layer("Max", 2, 1, dilation=2)) == (
+        f"MaxPool{axes}d(kernel_size=2, stride=1, dilation=2)"
+    )
+    assert repr(layer("Avg", (3,) * axes, padding=1)) == f"AvgPool{axes}d(kernel_size=3, padding=1)"
+
+
+def test_norms_of_stretches():
+    x = rv.randn(2, 3, 9)
+    same(nn.LPPool1d(2.0, 3, 2)(x), F.lp_pool1d(x, 2.0, 3, 2))
+
+
+def test_a_summary_knows_the_windows_of_sequences():
+    model = nn.Sequential(nn.Conv1d(1, 4, 3), nn.MaxPool1d(2), nn.AvgPool1d(2))
+    assert rv.summary(model, (1, 1, 18)).output_shape == (1, 4, 4)

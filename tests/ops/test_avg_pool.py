@@ -46,10 +46,19 @@ class TestAvgPool(OpTests):
         case(normal(N, 2, 5, 6, 7), 2),
         case(normal(N, 2, 5, 6, 7), (1, 3, 2), stride=(2, 1, 2), padding=(0, 1, 1)),
         case(normal(8, 19, 37, 41), 3, stride=2, padding=1),
-        Case(
-            F.sum_pool2d, lambda x, k, **o: ref.avg_pool(x, k, divisor_override=1, **o),
-            normal(N, 3, 7, 8), 3, options={"stride": 2}, multilinear=True, n=9, grad_n=9,
-            backward=lambda g, x, k, **o: ref.avg_pool_backward(g, x, k, divisor_override=1, **o),
+        *(
+            Case(
+                f, lambda x, k, **o: ref.avg_pool(x, k, divisor_override=1, **o),
+                x, 3, options={"stride": 2}, multilinear=True, n=27, grad_n=27,
+                backward=lambda g, x, k, **o: ref.avg_pool_backward(
+                    g, x, k, divisor_override=1, **o
+                ),
+            )
+            for f, x in [
+                (F.sum_pool1d, normal(N, 3, 8)),
+                (F.sum_pool2d, normal(N, 3, 7, 8)),
+                (F.sum_pool3d, normal(N, 2, 5, 4, 6)),
+            ]
         ),
     ]  # fmt: skip
     errors = [

@@ -36,6 +36,20 @@ PLAIN = [case(normal(8, 10), integers(0, 10, 8), reduction=r) for r in ("mean", 
     case(normal(4, 3), fixed([2, -100, 0, -100])),
     case(normal(4, 3), fixed([2, 1, 0, 1]), ignore_index=1, reduction="none"),
 ]
+PLAIN += [case(normal(N, 21, 5, 9), integers(0, 21, N, 5, 9), reduction="none")]
+COLUMNS = [  # pixels side by side
+    case(
+        normal(3, 6, 19),
+        integers(0, 6, 3, 19),
+        evenly(0.2, 2.0, 6) if weighted else None,
+        label_smoothing=smoothing,
+        reduction=reduction,
+        ignore_index=ignored,
+    )
+    for weighted, smoothing, reduction, ignored in product(
+        (False, True), (0.0, 0.1), ("mean", "none"), (-100, 2)
+    )
+]
 OPTIONS = [
     case(
         normal(5, 7, 2),
@@ -67,12 +81,13 @@ LIKELIHOOD = [
         ((8, 3), True, "mean", {"ignore_index": 1}),
         ((N, 5, 3, 2), True, "none", {"ignore_index": 0}),
         ((900, 40), False, "mean", {}),
+        ((3, 6, 19), True, "mean", {"ignore_index": 4}),
     ]
 ]
 
 
 class TestCrossEntropy(OpTests):
-    cases = PLAIN + OPTIONS + LIKELIHOOD
+    cases = PLAIN + OPTIONS + COLUMNS + LIKELIHOOD
     errors = [
         Raises(ValueError, r"expected class indices of shape \(4,\)", F.cross_entropy,
                normal(4, 3), integers(0, 3, 5)),
@@ -97,6 +112,18 @@ class TestCrossEntropy(OpTests):
         Raises(TypeError, r"\[nll_loss\] expected target as a tensor, got list", F.nll_loss,
                normal(2, 3), [0, 1]),
     ]  # fmt: skip
+
+
+def test_ignored_pixels_have_no_gradient() -> None:
+    """Exactly zero, even where the logits are not numbers."""
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 7)).astype(np.float32)
+    t = np.ones((2, 5, 7), np.int64)
+    x[0, :, 2, 3], t[0, 2, 3] = np.nan, -100
+    logits = rv.tensor(x, requires_grad=True)
+    loss = F.cross_entropy(logits, rv.tensor(t))
+    loss.backward()
+    assert np.isfinite(loss.item())
+    assert (logits.grad.numpy()[0, :, 2, 3] == 0).all()
 
 
 def test_extreme_logits() -> None:

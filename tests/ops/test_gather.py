@@ -234,6 +234,47 @@ def test_devices_do_not_mix():
             call()
 
 
+@pytest.mark.parametrize("kind", ["int64", "int32"])
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(3, 40, 300), (700, 3, 9), (300, 1, 2), (2, 9, 1)])
+def test_lanes_side_by_side(shape, dim, kind):
+    """However lanes are cut into strips: each in its order, negative indices anywhere."""
+    rng = np.random.default_rng(0)
+    m = max(shape[dim] - 1, 1)
+    x = rng.standard_normal(shape).astype(np.float32)
+    places = (*shape[:dim], m, *shape[dim + 1 :])
+    index = rng.integers(-shape[dim], shape[dim], places).astype(kind)
+    source = rng.standard_normal(places).astype(np.float32)
+    ours = [rv.tensor(a) for a in (x, index, source)]
+    got = F.gather(ours[0], dim, ours[1]).numpy()
+    np.testing.assert_array_equal(got, np.take_along_axis(x, index, dim))
+    lanes = [np.moveaxis(a, dim, -1).reshape(-1, a.shape[dim]) for a in (x, index, source)]
+    last, total = lanes[0].copy(), lanes[0].copy()
+    for lane in range(len(last)):
+        for i, value in zip(lanes[1][lane], lanes[2][lane], strict=True):
+            last[lane, i] = value
+            total[lane, i] += value
+    for function, want in ((F.scatter, last), (F.scatter_add, total)):
+        got = np.moveaxis(function(ours[0], dim, ours[1], ours[2]).numpy(), dim, -1)
+        np.testing.assert_array_equal(got.reshape(want.shape), want)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_an_index_outside_is_found_anywhere(dim):
+    """In the middle of a large array, and named by its place in row-major order."""
+    x, index = rv.zeros(90, 500), np.zeros((90, 500), np.int64)
+    index[71, 333] = x.shape[dim]
+    wanted = rf"expected indices from .* on axis {dim}, got {x.shape[dim]} \(index number 35833 "
+    for call in (lambda i: F.gather(x, dim, i), lambda i: F.scatter_add(x, dim, i, x)):
+        with pytest.raises(IndexError, match=wanted):
+            call(rv.tensor(index))
+        with pytest.raises(IndexError, match=wanted):
+            call(rv.tensor(index.astype(np.int32)))
+    index[71, 333] = -x.shape[dim] - 1
+    with pytest.raises(IndexError, match="got -"):
+        F.gather(x, dim, rv.tensor(index))
+
+
 def test_a_scalar_has_one_place():
     x, index = rv.tensor(2.0), rv.tensor(0)
     assert F.take_along_dim(x, index, 0).item() == 2.0

@@ -110,3 +110,20 @@ def test_near_vectors_keep_their_distance():
     b = a + np.array([[0.0, 2.0**-9]])
     x, y = (rv.tensor(v.astype(np.float32)) for v in (a, b))
     assert F.cdist(x, y).item() == float(np.float32(b[0, 1]) - np.float32(a[0, 1]))
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-19, 1.0, 1e18, 1e37])
+def test_long_norms_neither_overflow_nor_vanish(scale):
+    """Squares are summed in float32 only where they fit: one huge or tiny number among others."""
+    rng = np.random.default_rng(0)
+    x = (rng.uniform(0.5, 1.5, (3, 1000)) * scale).astype(np.float32)
+    x[1] = 0
+    x[1, 7] = 2 * scale  # alone
+    x[2, ::2] = np.float32(1e-25)
+    want = np.sqrt((x.astype(np.float64) ** 2).sum(1))
+    got = F.norm(rv.tensor(x), 2, 1).numpy()
+    np.testing.assert_allclose(got, want, rtol=4e-7, atol=2e-45)
+    x[0, 500], x[2, 3] = np.inf, np.nan
+    got = F.norm(rv.tensor(x), 2, 1).numpy()
+    assert got[0] == np.inf
+    assert np.isnan(got[2])

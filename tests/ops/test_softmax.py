@@ -32,6 +32,10 @@ SHAPES = [
     (normal(N, 6, 4, 5), 1),
     (normal(5), 0),
     (normal(700, 33, scale=2.0), -1),
+    (normal(N, 21, 5, 9), 1),  # columns: pixels side by side
+    (normal(7, 40), 0),
+    (normal(3, 5, 700), 1),
+    (normal(5000, 17, scale=0.5), 0),  # longer than a block
 ]
 
 
@@ -45,6 +49,18 @@ class TestSoftmax(OpTests):
         Raises(TypeError, r"\[log_softmax\] expected x of dtype float32 or float64", F.log_softmax,
                normal(2, 3).typed("int64")),
     ]  # fmt: skip
+
+
+def test_columns_spread_no_nan() -> None:
+    """Side by side, rows stay apart: NaN and infinity spread over their own column only."""
+    x = np.random.default_rng(0).standard_normal((5, 37)).astype(np.float32)
+    clean = F.softmax(rv.tensor(x), 0).numpy()
+    x[2, 3], x[1, 20] = np.nan, -np.inf
+    y = F.softmax(rv.tensor(x), 0).numpy()
+    assert np.isnan(y[:, 3]).all()
+    assert y[1, 20] == 0
+    others = [c for c in range(37) if c not in (3, 20)]
+    np.testing.assert_array_equal(y[:, others], clean[:, others])
 
 
 def test_extreme_scores() -> None:

@@ -8,21 +8,28 @@ from ranvier import functional as F
 from ranvier.nn.conv import short
 from ranvier.nn.module import Module, Window
 from ranvier.ops._windows import Sizes, per_axis
+from ranvier.ops.max_pool import Switches
 from ranvier.tensor import Tensor
 
 
-class _Pool2d(Module):
+class _Pool(Module):
+    axes = 2
+    op: Any  # the function
+
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
-    dilation: tuple[int, ...] = (1, 1)
+    dilation: tuple[int, ...]
     ceil_mode: bool
 
-    def _set(self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, ceil: bool) -> None:
-        layer = type(self).__name__
-        self.kernel_size = per_axis(layer, "kernel_size", kernel_size, 2)
-        self.stride = per_axis(layer, "stride", kernel_size if stride is None else stride, 2)
-        self.padding = per_axis(layer, "padding", padding, 2)
+    def _set(
+        self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes, ceil: bool
+    ) -> None:
+        layer, axes = type(self).__name__, self.axes
+        self.kernel_size = per_axis(layer, "kernel_size", kernel_size, axes)
+        self.stride = per_axis(layer, "stride", kernel_size if stride is None else stride, axes)
+        self.padding = per_axis(layer, "padding", padding, axes)
+        self.dilation = per_axis(layer, "dilation", dilation, axes)
         self.ceil_mode = ceil
 
     def window(self) -> Window:
@@ -35,12 +42,39 @@ class _Pool2d(Module):
         parts = [short("kernel_size", self.kernel_size)]
         parts += [short("stride", self.stride)] if self.stride != self.kernel_size else []
         parts += [short("padding", self.padding)] if any(self.padding) else []
-        parts += [short("dilation", self.dilation)] if self.dilation != (1, 1) else []
+        parts += [short("dilation", self.dilation)] if max(self.dilation) > 1 else []
         parts += ["ceil_mode=True"] if self.ceil_mode else []
         return ", ".join(parts)
 
 
-class MaxPool2d(_Pool2d):
+class _MaxPool(_Pool):
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        return_switches: bool = False,
+    ) -> None:
+        self._set(kernel_size, stride, padding, dilation, ceil_mode)
+        self.return_switches = return_switches
+
+    def forward(self, x: Tensor) -> Any:
+        """The pooled images, or (images, switches)."""
+        return self.op(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
+            self.return_switches,
+        )  # fmt: skip
+
+
+class MaxPool1d(_MaxPool):
+    """The largest value of each stretch of a sequence; see `MaxPool2d`."""
+
+    axes, op = 1, staticmethod(F.max_pool1d)
+
+
+class MaxPool2d(_MaxPool):
     """The largest value of each window; see `functional.max_pool2d`.
 
     Args:
@@ -52,28 +86,42 @@ class MaxPool2d(_Pool2d):
         return_switches: also return where each maximum came from.
     """
 
+    op = staticmethod(F.max_pool2d)
+
+
+class MaxPool3d(_MaxPool):
+    """The largest value of each block of a volume; see `MaxPool2d`."""
+
+    axes, op = 3, staticmethod(F.max_pool3d)
+
+
+class _AvgPool(_Pool):
     def __init__(
         self,
         kernel_size: Sizes,
         stride: Sizes | None = None,
         padding: Sizes = 0,
-        dilation: Sizes = 1,
         ceil_mode: bool = False,
-        return_switches: bool = False,
+        count_include_pad: bool = True,
     ) -> None:
-        self._set(kernel_size, stride, padding, ceil_mode)
-        self.dilation = per_axis("MaxPool2d", "dilation", dilation, 2)
-        self.return_switches = return_switches
+        self._set(kernel_size, stride, padding, 1, ceil_mode)
+        self.count_include_pad = count_include_pad
 
-    def forward(self, x: Tensor) -> Any:
-        """The pooled images, or (images, switches)."""
-        return F.max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
-            self.return_switches,
-        )  # fmt: skip
+    def forward(self, x: Tensor) -> Tensor:
+        """The pooled images."""
+        pooled: Tensor = self.op(
+            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+        )
+        return pooled
 
 
-class AvgPool2d(_Pool2d):
+class AvgPool1d(_AvgPool):
+    """The mean of each stretch of a sequence; see `AvgPool2d`."""
+
+    axes, op = 1, staticmethod(F.avg_pool1d)
+
+
+class AvgPool2d(_AvgPool):
     """The mean of each window; see `functional.avg_pool2d`.
 
     Args:
@@ -84,19 +132,41 @@ class AvgPool2d(_Pool2d):
         count_include_pad: divide by the whole window, padding included.
     """
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:
-        self._set(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = count_include_pad
+    op = staticmethod(F.avg_pool2d)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The pooled images."""
-        return F.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
+
+class AvgPool3d(_AvgPool):
+    """The mean of each block of a volume; see `AvgPool2d`."""
+
+    axes, op = 3, staticmethod(F.avg_pool3d)
+
+
+class _MaxUnpool(Module):
+    op: Any  # the function
+
+    def forward(self, y: Tensor, switches: Switches) -> Tensor:
+        """Each value where its switch came from, zeros elsewhere; the switches know the size."""
+        image: Tensor = self.op(y, switches)
+        return image
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Values back to where the maxima of a sequence came from; see `functional.max_unpool1d`."""
+
+    op = staticmethod(F.max_unpool1d)
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Values back to where the maxima came from; see `functional.max_unpool2d`.
+
+    Source: Zeiler, Taylor and Fergus, "Adaptive deconvolutional networks for mid and high level
+    feature learning", ICCV 2011.
+    """
+
+    op = staticmethod(F.max_unpool2d)
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Values back to where the maxima of a volume came from; see `functional.max_unpool3d`."""
+
+    op = staticmethod(F.max_unpool3d)

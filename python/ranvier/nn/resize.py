@@ -107,6 +107,12 @@ class AdaptiveAvgPool2d(_Adaptive):
     op = staticmethod(F.adaptive_avg_pool2d)
 
 
+class AdaptiveAvgPool3d(_Adaptive):
+    """Means of windows that cover a volume; see `functional.adaptive_avg_pool3d`."""
+
+    op = staticmethod(F.adaptive_avg_pool3d)
+
+
 class AdaptiveMaxPool1d(_Adaptive):
     """Maxima of windows that cover a sequence; see `functional.adaptive_max_pool1d`."""
 
@@ -119,8 +125,14 @@ class AdaptiveMaxPool2d(_Adaptive):
     op = staticmethod(F.adaptive_max_pool2d)
 
 
-class LPPool2d(Module):
-    """The p-norm of each window; see `functional.lp_pool2d`."""
+class AdaptiveMaxPool3d(_Adaptive):
+    """Maxima of windows that cover a volume; see `functional.adaptive_max_pool3d`."""
+
+    op = staticmethod(F.adaptive_max_pool3d)
+
+
+class _LPPool(Module):
+    op: Any  # the function
 
     def __init__(
         self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
@@ -130,7 +142,8 @@ class LPPool2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The pooled images."""
-        return F.lp_pool2d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+        pooled: Tensor = self.op(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+        return pooled
 
     def extra_repr(self) -> str:
         """The norm and the window."""
@@ -138,3 +151,15 @@ class LPPool2d(Module):
         parts += [short("stride", self.stride)] if self.stride is not None else []
         parts += ["ceil_mode=True"] if self.ceil_mode else []
         return ", ".join(parts)
+
+
+class LPPool1d(_LPPool):
+    """The p-norm of each stretch of a sequence; see `functional.lp_pool1d`."""
+
+    op = staticmethod(F.lp_pool1d)
+
+
+class LPPool2d(_LPPool):
+    """The p-norm of each window; see `functional.lp_pool2d`."""
+
+    op = staticmethod(F.lp_pool2d)

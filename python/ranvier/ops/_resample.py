@@ -165,9 +165,28 @@ def resample(x: Array, axis: int, ways: tuple[Way, ...], transposed: bool = Fals
     return _core.resample(x, axis, begin, place, weight, sizes)
 
 
-def spread(dy: Array, shape: tuple[int, ...], window: tuple[Any, ...]) -> Array:
-    """The gradient of `_core.avg_pool(x, *window)`, axis by axis: divisors are products too."""
+def is_channels_last(x: Array) -> bool:
+    """Whether x (N, C, ...) can only be meant to lie channels-last."""
+    return x.ndim >= 3 and x.is_channels_last and not x.is_contiguous
+
+
+def _spread_evenly(dy: Array, shape: tuple[int, ...], last: bool, divisor: float) -> Array:
+    """The gradient of the mean of each whole plane: the same for all of its samples."""
+    order = (0, *range(2, len(shape)), 1) if last else tuple(range(len(shape)))
+    dx = _core.empty(tuple([shape[i] for i in order]), dy.dtype, dy.device)
+    share = _core.multiply(dy, 1.0 / divisor)
+    _core.copy_into(dx, share.permute(order).expand(dx.shape))
+    return dx.permute(tuple([order.index(i) for i in range(len(shape))]))
+
+
+def spread(dy: Array, shape: tuple[int, ...], last: bool, window: tuple[Any, ...]) -> Array:
+    """The gradient of `_core.avg_pool(x, *window)`, axis by axis: divisors are products too.
+
+    x had this shape, physically channels-last or not.
+    """
     kernel, stride, padding, _, include, divisor = window
+    if tuple(kernel) == shape[2:] and not any(padding) and set(dy.shape[2:]) == {1}:
+        return _spread_evenly(dy, shape, last, divisor or float(np.prod(kernel)))
     ways = []
     for i, (size, out) in enumerate(zip(shape[2:], dy.shape[2:], strict=True)):
         share = (divisor if i == 0 else 1.0) * (divisor != 0)
@@ -209,7 +228,11 @@ class Resample(Function):
 
     def forward(self, x: Array, *, axis: int, ways: tuple[Way, ...]) -> Array:
         self.axis, self.ways = axis, ways
+        self.shape, self.last = x.shape, is_channels_last(x)
         return resample(x, axis, ways)
 
     def backward(self, grad: Array) -> Array:
+        if all(way.kind == "adaptive" and way.out == 1 for way in self.ways):
+            divisor = float(np.prod([way.size for way in self.ways]))
+            return _spread_evenly(grad, self.shape, self.last, divisor)
         return resample(grad, self.axis, self.ways, transposed=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._resample import spread
+from ranvier.ops._resample import is_channels_last, spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
 
@@ -25,11 +25,11 @@ Array = _core.Array
 
 class _AvgPool(Function):
     def forward(self, x: Array, *, window: tuple[Any, ...]) -> Array:
-        self.shape, self.window = x.shape, window
+        self.like, self.window = (x.shape, is_channels_last(x)), window
         return _core.avg_pool(x, *window)
 
     def backward(self, dy: Array) -> Array:
-        return spread(dy, self.shape, self.window)
+        return spread(dy, *self.like, self.window)
 
 
 def _pool(
@@ -131,6 +131,17 @@ def avg_pool3d(
     )  # fmt: skip
 
 
+def sum_pool1d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The sum of each window; see `avg_pool1d` and `avg_pool2d`."""
+    return _pool("sum_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
+
+
 def sum_pool2d(
     x: Tensor,
     kernel_size: Sizes,
@@ -140,3 +151,14 @@ def sum_pool2d(
 ) -> Tensor:
     """The sum of each window; see `avg_pool2d`."""
     return _pool("sum_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, True, 1.0)
+
+
+def sum_pool3d(
+    x: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The sum of each window; see `avg_pool3d` and `avg_pool2d`."""
+    return _pool("sum_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, True, 1.0)

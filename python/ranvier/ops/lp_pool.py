@@ -15,7 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._resample import spread
+from ranvier.ops._resample import is_channels_last, spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
 
@@ -48,7 +48,7 @@ class _LpPool(Function):
             else _core.multiply(grad, _core.power(y, 1.0 - self.p))
         )
         over = _core.where(_core.equal(y, 0.0), 0.0, over)
-        back = spread(over, x.shape, self.window)
+        back = spread(over, x.shape, is_channels_last(x), self.window)
         if euclidean:
             return _core.multiply(back, x)
         sign = _core.unary(x, _core.UNARY["sign"][0], 0.0)

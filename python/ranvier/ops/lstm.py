@@ -89,6 +89,8 @@ class _Lstm(Function):
 class _NormLstm(Function):
     """The same, layer-normalized: the four tensors of the norm come last."""
 
+    autocast = "first"
+
     def forward(
         self,
         x: Array,

@@ -27,8 +27,10 @@ class Ordered(NamedTuple):
 
 
 class _Sort(Function):
-    def forward(self, x: Array, *, k: int, dim: int, descending: bool) -> tuple[Array, Array]:
-        values, places = _core.sort(x, k, dim, descending)
+    def forward(
+        self, x: Array, *, k: int, dim: int, descending: bool, alone: bool = False
+    ) -> tuple[Array, Array]:
+        values, places = _core.sort(x, k, dim, descending, alone)
         self.save(places)
         self.like, self.dim = (x.shape, x.dtype, x.device), dim
         return values, places
@@ -122,7 +124,8 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered
     n = max(x.ndim, 1)
     if -n <= dim < n and not 1 <= k <= (x.shape[dim] if x.ndim else 1):
         raise ValueError(f"[kthvalue] expected k from 1 to the size of axis {dim}, got {k}")
-    return _chosen(_Sort.apply(x, k=k, dim=dim, descending=False), k - 1, dim, keepdim)
+    order = _Sort.apply(x, k=k, dim=dim, descending=False, alone=True)
+    return _chosen(order, 0, dim, keepdim)
 
 
 def _chosen(order: Any, at: int, dim: int, keepdim: bool) -> Ordered:
@@ -160,12 +163,10 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     n = max(x.ndim, 1)
     if -n <= dim < n and x.ndim and not x.shape[dim]:
         raise ValueError(f"[median] expected at least one element, got shape {x.shape}")
-    places = _core.sort(x.data, -1, dim, False)[1]
+    middle = (x.shape[dim] - 1) // 2 if x.ndim and -n <= dim < n else 0
+    place: Any = _core.sort(x.data, middle + 1, dim, False, True)[1]
     if not x.ndim:
-        return Ordered(x, Tensor(places))
-    middle = (x.shape[dim] - 1) // 2
-    key = (*[slice(None)] * (dim % x.ndim), slice(middle, middle + 1))
-    place: Any = places.index(key)
+        return Ordered(x, Tensor(place))
     if x.dtype.is_floating_point:  # NaN comes last in order; its first one is what argmax gives
         numbers = x.data.cast(0) if x.dtype.itemsize == 2 else x.data
         broken = _core.any(_core.isnan(numbers), dim, True)

@@ -1,0 +1,245 @@
+// The host twins of cuda/core/hopper.h.
+#include "cuda/core/emulated_hopper.h"
+
+#include <array>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/check.h"
+#include "cuda/core/emulated_device.h"
+#include "cuda/core/hopper.h"
+
+namespace ranvier::emulation {
+namespace {
+
+struct Counter {  // a barrier in shared memory
+  int arrivals = 0, left = 0;
+  int64_t bytes = 0;  // announced, and not there yet
+  int phase = 0;      // how many are complete
+  int maker = -1;     // the thread that initialized it, and when
+  uint32_t made = 0;
+};
+
+struct Bulk {  // a box that has not landed
+  const Segment* segment;
+  int64_t to, at;
+  MatrixMap map;
+  int x, y;
+};
+
+struct Issued {  // a product that has not been waited for
+  const Segment* segment;
+  Factor factor;
+  float* d;
+  int columns;
+  uint64_t a, b;
+};
+
+struct Thread {
+  std::vector<Issued> open;  // of the group that is not closed yet
+  std::vector<std::vector<Issued>> groups;
+  size_t issues = 0;  // products since the start
+};
+
+using Descriptors = std::array<uint64_t, 2>;
+
+// Of the block that runs.
+std::map<int64_t, Counter> g_counters;  // by their word of the large array
+std::vector<Bulk> g_bulks;              // on their way
+std::vector<Thread> g_threads;
+std::map<int, std::vector<Descriptors>> g_given;  // by warp group: what its products were given
+
+Thread& mine() { return g_threads[static_cast<size_t>(thread())]; }
+
+Counter& counter(const Segment& s, int64_t at) {
+  auto found = g_counters.find(at);
+  if (found == g_counters.end())
+    stop("a barrier at word %lld of the shared array at %s, which nobody initialized",
+         static_cast<long long>(at), text_of(s.site).c_str());
+  Counter& c = found->second;
+  if (c.maker != thread() && c.made == barriers_passed())
+    stop("a barrier at word %lld that thread %d initialized, without a __syncthreads since",
+         static_cast<long long>(at), c.maker);
+  return c;
+}
+
+// The phase ends with its last arrival and byte. What is wrong with it, or nothing.
+std::string settle(Counter& c) {
+  if (c.left < 0) return text("a barrier has more arrivals than the ", c.arrivals, " of its phase");
+  if (c.left > 0 || c.bytes > 0) return "";
+  if (c.bytes < 0) return "a barrier has met more bytes than were announced";
+  ++c.phase;
+  c.left = c.arrivals;
+  return "";
+}
+
+int64_t swizzled(int64_t byte, Swizzle swizzle) {
+  return swizzle == Swizzle::Bytes128 ? byte ^ (byte >> 7 & 7) << 4 : byte;
+}
+
+uint32_t rounded_to_tf32(uint32_t bits) {
+  if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
+  return (bits + 0x1000u) & ~0x1fffu;
+}
+
+std::string land(const Bulk& b) {
+  const int item = b.map.factor == Factor::Tf32 ? 4 : 2, columns = 128 / item;
+  for (int r = 0; r < b.map.box_rows; ++r) {
+    for (int k = 0; k < columns; ++k) {
+      const int64_t row = int64_t{b.y} + r, column = int64_t{b.x} + k;
+      uint32_t value = 0;
+      if (row >= 0 && row < b.map.rows && column >= 0 && column < b.map.columns)
+        memcpy(&value,
+               static_cast<const char*>(b.map.data) + (row * b.map.row_stride + column) * item,
+               static_cast<size_t>(item));
+      if (item == 4) value = rounded_to_tf32(value);
+      const int64_t byte = swizzled(b.to * 4 + r * 128 + k * item, b.map.swizzle);
+      memcpy(b.segment->data + byte, &value, static_cast<size_t>(item));
+      Trace& t = b.segment->traces[byte / 4];
+      t = Trace{};
+      t.writer = kBulkCopy;
+    }
+  }
+  Counter& c = g_counters.at(b.at);
+  c.bytes -= int64_t{b.map.box_rows} * 128;
+  return settle(c);
+}
+
+void check_range(const Segment& s, int64_t from, int64_t count, const char* what) {
+  if (from < 0 || from + count > s.count)
+    stop("%s at words %lld to %lld of the shared array at %s, which has %lld", what,
+         static_cast<long long>(from), static_cast<long long>(from + count - 1),
+         text_of(s.site).c_str(), static_cast<long long>(s.count));
+}
+
+// Number k of the depth in a row, where a descriptor says that it is.
+float factor_at(const Issued& p, uint64_t descriptor, int row, int k) {
+  const int item = p.factor == Factor::Tf32 ? 4 : 2;
+  const auto start = static_cast<int64_t>(descriptor & 0x3fff) << 4;
+  const auto group = static_cast<int64_t>(descriptor >> 32 & 0x3fff) << 4;
+  const auto pattern = descriptor >> 62 == 1 ? Swizzle::Bytes128 : Swizzle::None;
+  const int64_t byte = swizzled(start + row / 8 * group + row % 8 * 128 + k * item, pattern);
+  note_read(*p.segment, byte / 4);
+  if (item == 4) {
+    uint32_t bits;
+    memcpy(&bits, p.segment->data + byte, 4);
+    return __uint_as_float(bits & ~0x1fffu);  // the upper 19 bits
+  }
+  uint16_t bits;
+  memcpy(&bits, p.segment->data + byte, 2);
+  return p.factor == Factor::BFloat16 ? to_float32(BFloat16{bits}) : to_float32(Float16{bits});
+}
+
+// This thread's part of a product.
+void take(const Issued& p) {
+  const int me = thread() % 128, lane = me % 32, depth = p.factor == Factor::Tf32 ? 8 : 16;
+  float a[2][16];
+  for (int half = 0; half < 2; ++half)
+    for (int k = 0; k < depth; ++k)
+      a[half][k] = factor_at(p, p.a, me / 32 * 16 + lane / 4 + half * 8, k);
+  for (int j = 0; j < p.columns / 8; ++j)
+    for (int side = 0; side < 2; ++side)
+      for (int k = 0; k < depth; ++k) {
+        const float b = factor_at(p, p.b, 8 * j + 2 * (lane % 4) + side, k);
+        for (int half = 0; half < 2; ++half) p.d[4 * j + 2 * half + side] += a[half][k] * b;
+      }
+}
+
+}  // namespace
+
+void start_hopper_block(int threads) {
+  g_counters.clear();
+  g_bulks.clear();
+  g_given.clear();
+  g_threads.assign(static_cast<size_t>(threads), Thread{});
+}
+
+bool land_one_bulk_copy() {
+  if (g_bulks.empty()) return false;
+  const Bulk b = g_bulks.front();
+  g_bulks.erase(g_bulks.begin());
+  const std::string wrong = land(b);
+  if (!wrong.empty()) complain(wrong);
+  return true;
+}
+
+void barrier_start(const Segment& s, int64_t at, int arrivals) {
+  if (at % 2 != 0) stop("a barrier at word %lld, which is not aligned", static_cast<long long>(at));
+  check_range(s, at, 2, "a barrier");
+  Counter c;
+  c.arrivals = c.left = arrivals;
+  c.maker = thread();
+  c.made = barriers_passed();
+  g_counters[at] = c;
+}
+
+void barrier_count(const Segment& s, int64_t at, int arrivals, int64_t bytes) {
+  Counter& c = counter(s, at);
+  c.bytes += bytes;
+  c.left -= arrivals;
+  const std::string wrong = settle(c);
+  if (!wrong.empty()) stop("%s", wrong.c_str());
+}
+
+void barrier_park(const Segment& s, int64_t at, int parity, Site site) {
+  counter(s, at);
+  park({[](int64_t at, int parity) { return g_counters.at(at).phase % 2 != parity; }, at, parity},
+       site);
+}
+
+void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, int x, int y) {
+  counter(s, at);
+  if (to * 4 % 1024 != 0)
+    stop("a box goes to word %lld, where no pattern of 1024 bytes begins",
+         static_cast<long long>(to));
+  const int item = map.factor == Factor::Tf32 ? 4 : 2;
+  if (reinterpret_cast<uintptr_t>(map.data) % 16 != 0 || map.row_stride * item % 16 != 0)
+    stop("a bulk copy from addresses that are not aligned to 16 bytes");
+  const int64_t words = int64_t{map.box_rows} * 32;
+  check_range(s, to, words, "a bulk copy");
+  // Until it lands nobody may read what was there, nor anything else.
+  for (int64_t w = to; w < to + words; ++w) s.traces[w] = Trace{};
+  memset(s.data + to * 4, 0xff, static_cast<size_t>(words) * 4);
+  const Bulk b{&s, to, at, map, x, y};
+  if (g_schedule.late_copies) {
+    g_bulks.push_back(b);
+    return;
+  }
+  const std::string wrong = land(b);
+  if (!wrong.empty()) stop("%s", wrong.c_str());
+}
+
+void group_product(const Segment& s, Factor factor, float* d, int columns, uint64_t a, uint64_t b,
+                   Site site) {
+  const Descriptors given{a, b};
+  const Exchange& e = gather(0xffffffffu, &given, sizeof given, site);
+  std::vector<Descriptors>& group = g_given[thread() / 128];
+  Thread& t = mine();
+  if (t.issues == group.size()) group.push_back(given);
+  if (lane_value<Descriptors>(e, 0) != given || group[t.issues] != given)
+    stop("the threads of a warp group give different matrices at %s", text_of(site).c_str());
+  ++t.issues;
+  const Issued p{&s, factor, d, columns, a, b};
+  if (g_schedule.late_copies)
+    t.open.push_back(p);
+  else
+    take(p);
+}
+
+void group_commit() {
+  Thread& t = mine();
+  t.groups.push_back(std::move(t.open));
+  t.open.clear();
+}
+
+void group_wait(int newest, Site site) {
+  Thread& t = mine();
+  while (static_cast<int>(t.groups.size()) > newest) {
+    for (const Issued& p : t.groups.front()) take(p);
+    t.groups.erase(t.groups.begin());
+  }
+  gather(0xffffffffu, &newest, sizeof newest, site);  // a warp goes on as one
+}
+
+}  // namespace ranvier::emulation
