@@ -295,3 +295,21 @@ def test_a_captured_step_is_recorded_for_each_setting():
         mixed = [step(x).tolist() for _ in range(3)]
     assert mixed[0] == mixed[2] != plain
     assert step(x).tolist() == plain
+
+
+@pytest.mark.parametrize("captured", [True, False])
+def test_fit_trains_in_mixed_precision(captured):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 64)
+    x = (rng.standard_normal((64, 1, 8, 8)) + 2 * y[:, None, None, None]).astype(np.float32)
+    rv.manual_seed(0)
+    model, seen = net(), []
+    model.forward = lambda x, plain=model.forward: seen.append(plain(x)) or seen[-1]
+    with rv.autocast():
+        history = rv.train.fit(
+            model, (x, y), 6, optim.Adam(model.parameters(), lr=1e-2),
+            validation=(x, y), seed=0, capture=captured, verbose=0,
+        )  # fmt: skip
+    assert {out.dtype for out in seen} == {rv.bfloat16}
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["val_accuracy"][-1] > 0.8

@@ -71,6 +71,14 @@ def predict(model: Any, x: Any, batch_size: int = 256, device: Any = None) -> An
     return F.cat(parts, 0) if len(parts) > 1 else parts[0]
 
 
+def measured(meters: Meters, output: Any, y: Any, loss: Any) -> None:
+    """Adds a batch; metrics read mixed precision's outputs (see `rv.autocast`) in float32."""
+    if getattr(output, "dtype", None) in (rv.bfloat16, rv.float16):
+        output = output.detach().to(rv.float32)
+    with rv.autocast(enabled=False):
+        meters.add(output, y, loss)
+
+
 class Evaluator:
     """Measures a model again and again; the captured step is kept between calls."""
 
@@ -89,7 +97,8 @@ class Evaluator:
         with rv.no_grad():
             output = self.model(x)
             assert callable(self.loss)
-            self.meters.add(output, y, self.loss(output, y))
+            loss = self.loss(output, y)
+            measured(self.meters, output, y, loss)
 
     def run(
         self,

@@ -13,7 +13,7 @@ from ranvier import functional as F
 
 from .callbacks import Callback, rates
 from .checkpoint import Checkpoint, restore
-from .evaluate import Evaluator, as_loader, loss_function, on_device
+from .evaluate import Evaluator, as_loader, loss_function, measured, on_device
 from .history import History
 from .interrupts import Interrupted, Interrupts
 from .metrics import Meters, Metric
@@ -47,7 +47,7 @@ def fit(
 
     One step is: forward, loss, backward, optimizer. It is captured (see `rv.capture`) and from
     its third run on replayed without Python; a step that cannot be captured runs as it is written,
-    after one warning.
+    after one warning. Inside `with rv.autocast():` it trains in mixed precision.
 
     Args:
         model: a Module.
@@ -237,7 +237,7 @@ class Run:
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()  # at the end: a captured step then need not keep gradients
-        self.meters.add(output, y, loss)
+        measured(self.meters, output, y, loss)
         return loss.detach()
 
     def _choose_loss(self, y: Any) -> None:
