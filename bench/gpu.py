@@ -1,20 +1,29 @@
-"""Times kernels on a GPU beside PyTorch's, with data on the device and the queue drained.
+"""What only a GPU can tell: curves beside the CPU's, determinism, and times beside PyTorch's.
 
-    python bench/gpu.py [--out FOLDER] [--device cuda] [--rounds 7]
+    python bench/gpu.py [--out FOLDER] [--device cuda] [--part curves|kernels|steps] [--small]
 
-One row a kernel: ours and PyTorch's in strict float32, TF32 and bfloat16; products also by the
-kernels that no GPU has proven yet (`rv.cuda.allow_unproven`), after their results were held against
-the others'. A time is the median of the rounds, each of enough calls to last a while, all taking
-turns. The table goes to FOLDER/bench.md with the device and the versions.
+**curves** trains LeNet and a character LSTM for some steps from the same weights on the cpu and on
+the device, twice there: losses beside each other, and whether both runs have the same bits.
+**kernels** times one op a row: ours in each precision ("highest", "high", "medium"), products also
+in bfloat16 and by the kernels that no GPU has proven yet (`rv.cuda.allow_unproven`), after their
+results were held against float32's; PyTorch in strict float32, TF32 and bfloat16, images also in
+channels_last; and the share of the copy bandwidth that ops bound by it reach. **steps** times whole
+training steps: ours eager and captured, PyTorch eager, as a CUDA graph and compiled.
+
+A time is the median of the rounds, each of enough calls to last a while; all columns take turns,
+and the queue is drained before and after. Tables go to FOLDER/NAME.md with the device and versions;
+--small takes tiny shapes, to see whether it runs (on the cpu or the emulation, too).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,181 +31,508 @@ import numpy as np
 
 import ranvier as rv
 import ranvier.functional as F
+from ranvier import nn, optim
 
 try:
     import torch
 except ImportError:
     torch = None  # type: ignore[assignment]
 
-# Ours: name, precision, unproven path, dtype.
-WAYS = [
-    ("float32", "highest", None, rv.float32),
-    ("TF32", "high", None, rv.float32),
-    ("bfloat16", "highest", None, rv.bfloat16),
-]
-UNPROVEN = [
-    ("3xTF32", "highest", "tf32x3", rv.float32),
-    ("Hopper TF32", "high", "hopper", rv.float32),
-    ("Hopper bfloat16", "highest", "hopper", rv.bfloat16),
-]
-PRODUCTS = ("matmul", "linear", "conv2d")
+Call = Callable[[], Any]
 
-Row = tuple[str, float, Callable[[Any], Callable[[], Any]], Callable[[Any], Callable[[], Any]]]
+
+@dataclass
+class Setting:
+    """Where and how long things are measured."""
+
+    device: str
+    rounds: int
+    small: bool
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    @property
+    def peer(self) -> bool:
+        return torch is not None and (torch.cuda.is_available() or not self.on_gpu)
+
+    @property
+    def torch_device(self) -> str:
+        return self.device if self.on_gpu else "cpu"
+
+    def drain(self) -> None:
+        if self.on_gpu:
+            rv.cuda.synchronize(self.device)
+            if self.peer:
+                torch.cuda.synchronize()
+
+    def put(self, a: np.ndarray) -> rv.Tensor:
+        return rv.tensor(a, device=self.device)
+
+
+# ---- Timing -------------------------------------------------------------------------------------
+
+
+def once(call: Call, setting: Setting) -> float:
+    """Seconds of one call, from as many as fill a while."""
+    seconds = 0.002 if setting.small else 0.02
+    call()
+    setting.drain()
+    start = time.perf_counter()
+    call()
+    setting.drain()
+    count = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    setting.drain()
+    return (time.perf_counter() - start) / count
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a column computes: ours at a precision, by an unproven path; PyTorch with TF32 or not."""
+
+    label: str
+    precision: str = "highest"
+    path: str | None = None
+    dtype: Any = None  # float32 unless given
+    tf32: bool = False
+
+
+OURS = [
+    Way("highest"),
+    Way("high", "high"),
+    Way("medium", "medium"),
+    Way("bfloat16", dtype=rv.bfloat16),
+    Way("3xTF32, unproven", path="tf32x3"),
+    Way("Hopper TF32, unproven", "high", "hopper"),
+    Way("Hopper bfloat16, unproven", path="hopper", dtype=rv.bfloat16),
+]
+
+
+@contextlib.contextmanager
+def chosen(way: Way, on_gpu: bool) -> Iterator[None]:
+    """The precision and path of the calls inside."""
+    rv.set_matmul_precision(way.precision)
+    if on_gpu:
+        rv.cuda.allow_unproven(*([way.path] if way.path else []))
+    if torch is not None:
+        torch.backends.cuda.matmul.allow_tf32 = way.tf32
+        torch.backends.cudnn.allow_tf32 = way.tf32
+    try:
+        yield
+    finally:
+        rv.set_matmul_precision("highest")
+        if on_gpu:
+            rv.cuda.allow_unproven()
+
+
+def agree(call: Call, reference: np.ndarray) -> bool:
+    """Whether a result is the reference but for 5 % of its largest number."""
+    found = call().to(rv.float32).cpu().numpy()
+    return bool(np.abs(found - reference).max() <= 0.05 * np.abs(reference).max())
+
+
+def medians(columns: list[tuple[Way, Call]], setting: Setting) -> list[float | None]:
+    """Seconds of each call in its way, taking turns; None for one that fails."""
+    times: list[list[float]] = [[] for _ in columns]
+    failed: set[int] = set()
+    for _ in range(setting.rounds):
+        for i, (way, call) in enumerate(columns):
+            if i in failed:
+                continue
+            try:
+                with chosen(way, setting.on_gpu):
+                    times[i].append(once(call, setting))
+            except Exception as error:  # one column must not lose the others: it shows as failed
+                failed.add(i)
+                print(f"  column {i} ({way.label}) failed: {type(error).__name__}: {error}")
+    return [None if i in failed else statistics.median(t) for i, t in enumerate(times)]
+
+
+def shown(seconds: float | None) -> str:
+    return "failed" if seconds is None else f"{seconds * 1e3:.4f}"
+
+
+# ---- Kernels ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """One op: our call and PyTorch's, made from the same arrays."""
+
+    name: str
+    arrays: list[np.ndarray]
+    ours: Callable[..., Any]
+    theirs: Callable[..., Any]
+    work: float  # floating-point operations, or bytes
+    product: bool = False  # has columns of its own for each precision
+    image: bool = False  # the first array is one: channels_last, too
 
 
 def _numbers(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+def _with_gradients(call: Callable[..., Any], wanted: Callable[..., Any]) -> Callable[..., Any]:
+    """Forward and backward of `call` for tensors that want gradients."""
+
+    def both(*tensors: Any) -> Any:
+        for t in tensors:
+            t.grad = None
+        y = call(*tensors)
+        y.backward(wanted(y))
+        return y
+
+    return both
+
+
+def _ones_like(y: Any) -> Any:
+    return (
+        torch.ones_like(y) if torch is not None and isinstance(y, torch.Tensor) else _ours_like(y)
+    )
+
+
+_seeds: dict[tuple[tuple[int, ...], str], rv.Tensor] = {}
+
+
+def _ours_like(y: rv.Tensor) -> rv.Tensor:
+    key = (y.shape, str(y.device))
+    if key not in _seeds:
+        _seeds[key] = rv.ones(*y.shape, device=str(y.device))
+    return _seeds[key]
+
+
 def rows(small: bool) -> list[Row]:
-    """Name, work (floating-point operations or bytes), ours and PyTorch's: data in, call out."""
+    """The ops under test; `small` asks whether they run."""
     size, batch = (64, 1) if small else (4096, 64)
 
     def product(m: int, n: int, k: int) -> Row:
-        a, b = _numbers(m, k), _numbers(k, n)
-        return (
-            f"matmul {m}x{k} by {k}x{n}",
-            2.0 * m * n * k,
-            lambda put: (lambda x, y: lambda: x @ y)(put(a), put(b)),
-            lambda put: (lambda x, y: lambda: x @ y)(put(a), put(b)),
-        )
+        return Row(f"matmul {m}x{k} by {k}x{n}", [_numbers(m, k), _numbers(k, n)],
+                   lambda a, b: a @ b, lambda a, b: a @ b, 2.0 * m * n * k,
+                   product=True)  # fmt: skip
 
     def layer(m: int, c: int, k: int) -> Row:
-        x, w = _numbers(m, c), _numbers(k, c)
-        return (
-            f"linear {m}x{c} to {k}",
-            2.0 * m * c * k,
-            lambda put: (lambda a, b: lambda: F.linear(a, b))(put(x), put(w)),
-            lambda put: (lambda a, b: lambda: torch.nn.functional.linear(a, b))(put(x), put(w)),
-        )
+        return Row(
+            f"linear {m}x{c} to {k}", [_numbers(m, c), _numbers(k, c)], F.linear,
+            lambda x, w: torch.nn.functional.linear(x, w), 2.0 * m * c * k, product=True,
+        )  # fmt: skip
 
-    def convolution(n: int, c: int, size: int, k: int, kernel: int) -> Row:
-        x, w = _numbers(n, c, size, size), _numbers(k, c, kernel, kernel)
-        return (
-            f"conv2d {n},{c},{size} to {k}, {kernel}x{kernel}",
-            2.0 * n * c * size * size * k * kernel * kernel,
-            lambda put: (lambda a, b: lambda: F.conv2d(a, b, padding=kernel // 2))(put(x), put(w)),
-            lambda put: (
-                lambda a, b: lambda: torch.nn.functional.conv2d(a, b, padding=kernel // 2)
-            )(put(x), put(w)),
+    def convolution(n: int, c: int, image: int, k: int, kernel: int, grads: bool = False) -> Row:
+        ours: Callable[..., Any] = lambda x, w: F.conv2d(x, w, padding=kernel // 2)  # noqa: E731
+        theirs: Callable[..., Any] = lambda x, w: torch.nn.functional.conv2d(  # noqa: E731
+            x, w, padding=kernel // 2
         )
+        if grads:
+            ours, theirs = _with_gradients(ours, _ones_like), _with_gradients(theirs, _ones_like)
+        name = f"conv2d {n},{c},{image} to {k}, {kernel}x{kernel}" + (", training" if grads else "")
+        work = 2.0 * n * c * image * image * k * kernel * kernel * (3 if grads else 1)
+        return Row(name, [_numbers(n, c, image, image), _numbers(k, c, kernel, kernel)],
+                   ours, theirs, work, product=True, image=True)  # fmt: skip
 
-    def map_of(name: str, ours: Callable[..., Any], theirs: Callable[..., Any], moved: int) -> Row:
+    def mapped(name: str, ours: Callable[..., Any], theirs: Callable[..., Any], moved: int) -> Row:
         x = _numbers(size, size)
-        return (
-            f"{name} {size}x{size}",
-            float(moved * x.nbytes),
-            lambda put: (lambda a: lambda: ours(a))(put(x)),
-            lambda put: (lambda a: lambda: theirs(a))(put(x)),
-        )
+        return Row(f"{name} {size}x{size}", [x], ours, theirs, float(moved * x.nbytes))
 
+    image = _numbers(batch, 64, 56 if not small else 8, 56 if not small else 8)
+    pooled = Row("max_pool2d 3x3, stride 2", [image], lambda x: F.max_pool2d(x, 3, 2),
+                 lambda x: torch.nn.functional.max_pool2d(x, 3, 2), 1.25 * image.nbytes,
+                 image=True)  # fmt: skip
+    edge = 8 if small else 56
     return [
         product(size, size, size),
         product(size, 64, size),
+        product(1000 if not small else 33, 1000 if not small else 37, 1000 if not small else 41),
         layer(size, size, size),
         layer(256, size, size),
-        convolution(batch, 64, 56 if not small else 8, 64, 3),
-        convolution(batch, 3, 224 if not small else 16, 64, 7),
-        map_of("add", lambda a: a + a, lambda a: a + a, 2),
-        map_of("relu", F.relu, lambda a: torch.relu(a), 2),
-        map_of("sum of rows", lambda a: a.sum(1), lambda a: a.sum(1), 1),
-        map_of("softmax", F.softmax, lambda a: torch.softmax(a, -1), 2),
+        convolution(batch, 64, edge, 64, 3),
+        convolution(batch, 64, edge, 64, 3, grads=True),
+        convolution(batch, 256 if not small else 16, edge // 4, 256 if not small else 16, 3),
+        convolution(batch, 3, 4 * edge, 64, 7),
+        pooled,
+        mapped("copy", lambda a: a.clone(), lambda a: a.clone(), 2),
+        mapped("add", lambda a: a + a, lambda a: a + a, 2),
+        mapped("relu", F.relu, lambda a: torch.relu(a), 2),
+        mapped("sum of rows", lambda a: a.sum(1), lambda a: a.sum(1), 1),
+        mapped("sum of columns", lambda a: a.sum(0), lambda a: a.sum(0), 1),
+        mapped("softmax", F.softmax, lambda a: torch.softmax(a, -1), 2),
+        mapped("sort", lambda a: F.sort(a)[0], lambda a: torch.sort(a)[0], 2),
     ]
 
 
-def agree(call: Callable[[], Any], reference: np.ndarray, error: float) -> bool:
-    """Whether a result is the reference but for an error relative to its largest number."""
-    found = call().to(rv.float32).cpu().numpy()
-    return bool(np.abs(found - reference).max() <= error * np.abs(reference).max())
+def kernels(setting: Setting) -> list[str]:
+    """The table of ops; raises where a way to compute gives something else than float32."""
+    ways = OURS if setting.on_gpu else OURS[:3]
+    peers = [Way("torch float32"), Way("torch TF32", tf32=True), Way("torch bfloat16"),
+             Way("torch float32, channels_last")] if setting.peer else []  # fmt: skip
+    names = [f"ours {w.label}" for w in ways] + [w.label for w in peers]
+    lines = ["| op | " + " | ".join(names) + " | ours, G/s | of copy |"]
+    lines.append("| --- " * (len(names) + 3) + "|")
+    wrong: list[str] = []
+    copied = None
+    table = rows(setting.small)
+    table.sort(key=lambda r: not r.name.startswith("copy"))  # first: the bandwidth of the others
+    for row in table:
+        grads = row.name.endswith("training")
+        columns: list[tuple[Way, Call]] = []
+        places: list[int] = []
+        reference: np.ndarray | None = None
+        for place, way in enumerate(ways):
+            if place > 0 and (not row.product or (grads and (way.dtype or way.path))):
+                continue
+            own = [setting.put(a).to(way.dtype or rv.float32) for a in row.arrays]
+            for t in own:
+                t.requires_grad = grads
+            call: Call = lambda row=row, own=own: row.ours(*own)  # noqa: E731
+            try:
+                with chosen(way, setting.on_gpu):
+                    if reference is None:
+                        reference = call().detach().cpu().numpy()
+                    elif not agree(lambda call=call: call().detach(), reference):
+                        wrong.append(f"{row.name}, ours {way.label}")
+            except Exception as error:  # the row goes on without this column
+                wrong.append(f"{row.name}, ours {way.label}: {type(error).__name__}: {error}")
+                continue
+            columns.append((way, call))
+            places.append(place)
+        for place, way in enumerate(peers, len(ways)):
+            last = way.label.endswith("channels_last")
+            if last and not row.image:
+                continue
+            dtype = torch.bfloat16 if way.label.endswith("bfloat16") else torch.float32
+            made = [torch.tensor(a, device=setting.torch_device, dtype=dtype) for a in row.arrays]
+            if last:
+                made = [m.to(memory_format=torch.channels_last) for m in made]
+            for m in made:
+                m.requires_grad_(grads)
+            columns.append((way, lambda row=row, made=made: row.theirs(*made)))
+            places.append(place)
+        found = medians(columns, setting)
+        cells = ["-"] * len(names)
+        for place, seconds in zip(places, found, strict=True):
+            cells[place] = shown(seconds)
+        rate = row.work / found[0] / 1e9 if found and found[0] else 0.0
+        if row.name.startswith("copy"):
+            copied = rate
+        share = f"{rate / copied:.0%}" if copied and not row.product else "-"
+        lines.append(f"| {row.name} | {' | '.join(cells)} | {rate:.1f} | {share} |")
+        print(lines[-1], flush=True)
+    lines += ["", *(f"WRONG: {w}" for w in wrong)]
+    if wrong:
+        print("\n".join(f"WRONG: {w}" for w in wrong))
+    return lines
 
 
-def once(call: Callable[[], Any], drain: Callable[[], None], seconds: float) -> float:
-    """Seconds of one call, from as many as fill the given time."""
-    call()
-    drain()
-    start = time.perf_counter()
-    call()
-    drain()
-    count = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))
-    start = time.perf_counter()
-    for _ in range(count):
-        call()
-    drain()
-    return (time.perf_counter() - start) / count
+# ---- Whole steps --------------------------------------------------------------------------------
 
 
-def choose(on_gpu: bool, precision: str, path: str | None) -> None:
-    """The precision and the unproven path, or none, of the calls that follow."""
-    rv.set_matmul_precision(precision)
-    if on_gpu:
-        rv.cuda.allow_unproven(*([path] if path else []))
+class CharLstm(nn.Module):
+    """Embedding, LSTM, linear: over the next character."""
+
+    def __init__(self, letters: int, units: int) -> None:
+        self.embedding = nn.Embedding(letters, units)
+        self.lstm = nn.LSTM(units, units, batch_first=True)
+        self.out = nn.Linear(units, letters)
+
+    def forward(self, x: rv.Tensor) -> rv.Tensor:
+        return self.out(self.lstm(self.embedding(x))[0])
+
+
+def lenet() -> nn.Module:
+    return rv.models.get("lenet", activation="relu")
+
+
+def our_step(make: Callable[[], nn.Module], setting: Setting, captured: bool) -> Any:
+    """A training step on tensors of the device."""
+    rv.manual_seed(0)
+    model = make().to(setting.device)
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+
+    def step(x: rv.Tensor, y: rv.Tensor) -> rv.Tensor:
+        optimizer.zero_grad()
+        out = model(x)
+        loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return rv.capture(step) if captured else step
+
+
+def their_step(make: Callable[[], Any], setting: Setting, x: Any, y: Any, mode: str) -> Call:
+    """PyTorch's: "eager", "graph" (the whole step as a CUDA graph) or "compile"."""
+    model = make().to(setting.torch_device)
+    capturable = mode == "graph"
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=capturable)
+    forward = torch.compile(model) if mode == "compile" else model
+
+    def step() -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        out = forward(x)
+        loss = torch.nn.functional.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    if mode != "graph":
+        return step
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def torch_lenet() -> Any:
+    t = torch.nn
+    return t.Sequential(
+        t.Conv2d(1, 6, 5), t.ReLU(), t.MaxPool2d(2), t.Conv2d(6, 16, 5), t.ReLU(), t.MaxPool2d(2),
+        t.Flatten(), t.Linear(400, 120), t.ReLU(), t.Linear(120, 84), t.ReLU(), t.Linear(84, 10),
+    )  # fmt: skip
+
+
+def torch_char_lstm(letters: int, units: int) -> Any:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(letters, units)
+            self.lstm = torch.nn.LSTM(units, units, batch_first=True)
+            self.out = torch.nn.Linear(units, letters)
+
+        def forward(self, x: Any) -> Any:
+            return self.out(self.lstm(self.embedding(x))[0])
+
+    return Net()
+
+
+Network = tuple[str, Callable[[], Any], Callable[[], Any], np.ndarray, np.ndarray]
+
+
+def networks(small: bool) -> list[Network]:
+    """Name, our model, PyTorch's, a batch of inputs and one of targets."""
+    rng = np.random.default_rng(0)
+    batch, units, length, letters = (2, 8, 5, 11) if small else (64, 256, 64, 64)
+    images = rng.standard_normal((batch, 1, 32, 32)).astype(np.float32)
+    text = rng.integers(0, letters, (batch // 2, length + 1))
+    return [
+        (f"LeNet-5, batch {batch}", lenet, torch_lenet, images, rng.integers(0, 10, batch)),
+        (
+            f"char-LSTM, batch {batch // 2}, {length} steps of {units} units",
+            lambda: CharLstm(letters, units), lambda: torch_char_lstm(letters, units),
+            text[:, :-1].copy(), text[:, 1:].copy(),
+        ),
+    ]  # fmt: skip
+
+
+def steps(setting: Setting) -> list[str]:
+    """The table of whole training steps."""
+    names = ["ours eager", "ours captured"]
+    modes = ["eager", "graph", "compile"] if setting.on_gpu else ["eager"]
+    modes = modes if setting.peer else []
+    lines = ["| step | " + " | ".join(names + [f"torch {m}" for m in modes]) + " | precision |"]
+    lines.append("| --- " * (len(names) + len(modes) + 2) + "|")
+    profiles = []
+    for title, ours, theirs, x, y in networks(setting.small):
+        batch = setting.put(x), setting.put(y)
+        eager, captured = (our_step(ours, setting, c) for c in (False, True))
+        for name, tf32 in [("highest", False), ("high", True)]:
+            way = Way(name, name, tf32=tf32)
+            columns: list[tuple[Way, Call]] = [
+                (way, lambda eager=eager, batch=batch: eager(*batch)),
+                (way, lambda captured=captured, batch=batch: captured(*batch)),
+            ]
+            for mode in modes:
+                there = [torch.tensor(a, device=setting.torch_device) for a in (x, y)]
+                try:
+                    with chosen(way, setting.on_gpu):
+                        call = their_step(theirs, setting, *there, mode)
+                except Exception as error:  # a mode that this build of PyTorch lacks
+                    reason = f"{type(error).__name__}: {error}"
+
+                    def call(reason: str = reason) -> Any:
+                        raise RuntimeError(reason)
+
+                columns.append((way, call))
+            found = medians(columns, setting)
+            lines.append(f"| {title} | {' | '.join(map(shown, found))} | {name} |")
+            print(lines[-1], flush=True)
+        with chosen(Way("highest"), setting.on_gpu):
+            captured(*batch)
+            profiles += ["", f"{title}: {captured.program.graphs} graphs", "", "```"]
+            profiles += [captured.profile(3), "```"]
+    return lines + profiles
+
+
+# ---- Curves -------------------------------------------------------------------------------------
+
+
+def curves(setting: Setting) -> list[str]:
+    """Losses on the cpu and on the device; raises where they part, or two runs differ."""
+    count = 4 if setting.small else 40
+    lines = []
+    wrong = []
+    for title, make, _, x, y in networks(setting.small):
+
+        def losses(device: str, make: Any = make, x: Any = x, y: Any = y) -> list[float]:
+            step = our_step(make, Setting(device, 1, True), captured=True)
+            batch = rv.tensor(x, device=device), rv.tensor(y, device=device)
+            return [step(*batch).item() for _ in range(count)]
+
+        host, first, second = losses("cpu"), losses(setting.device), losses(setting.device)
+        far = max(abs(a - b) / max(abs(a), 1e-3) for a, b in zip(host, first, strict=True))
+        same = first == second
+        lines += [f"{title}: {count} steps, largest relative difference of losses {far:.2e}; two "
+                  f"runs {'have the same bits' if same else 'DIFFER'}", "",
+                  "| step | cpu | " + setting.device + " |", "| --- | --- | --- |"]  # fmt: skip
+        shown_steps = sorted({0, 1, 2, count // 2, count - 1})
+        lines += [f"| {i + 1} | {host[i]:.6f} | {first[i]:.6f} |" for i in shown_steps] + [""]
+        if not same:
+            wrong.append(f"{title}: two runs differ")
+        if not far < 1e-2:
+            wrong.append(f"{title}: losses part by {far:.2e}")
+    print("\n".join(lines))
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    return lines
+
+
+PARTS: dict[str, Callable[[Setting], list[str]]] = {
+    "curves": curves,
+    "kernels": kernels,
+    "steps": steps,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--small", action="store_true", help="tiny shapes: does it run?")
     options = parser.parse_args()
-    on_gpu = options.device.startswith("cuda")
-    if on_gpu and not rv.cuda.is_available():
+    setting = Setting(options.device, options.rounds, options.small)
+    if setting.on_gpu and not rv.cuda.is_available():
         print(f"SKIPPED: {rv.cuda.why_not()}")
         return 0
-    peer = torch is not None and (torch.cuda.is_available() or not on_gpu)
-
-    def drain() -> None:
-        if on_gpu:
-            rv.cuda.synchronize(options.device)
-            if peer:
-                torch.cuda.synchronize()
-
-    wrong = 0
-    versions = f"ranvier {rv.__version__}" + (f", PyTorch {torch.__version__}" if peer else "")
-    name = rv.cuda.device_name(options.device) if on_gpu else "cpu"
-    lines = [f"{name}; {versions}; medians of {options.rounds} rounds, milliseconds", ""]
-    ways = WAYS + UNPROVEN if on_gpu else WAYS[:1]
-    columns = [f"ours {way[0]}" for way in ways]
-    columns += ["torch float32", "torch TF32", "torch bfloat16"] if peer else []
-    lines.append("| kernel | " + " | ".join(columns) + " | ours float32, G/s |")
-    lines.append("| --- " * (len(columns) + 2) + "|")
-    for title, work, ours, theirs in rows(options.small):
-        calls: list[Callable[[], Any] | None] = []
-        reference: np.ndarray | None = None
-        for label, precision, path, dtype in ways:
-            if label != "float32" and title.split()[0] not in PRODUCTS:
-                calls.append(None)
-                continue
-            call = ours(lambda a, t=dtype: rv.tensor(a, device=options.device).to(t))
-            choose(on_gpu, precision, path)
-            if reference is None:
-                reference = call().cpu().numpy()
-            elif not agree(call, reference, 0.05):
-                print(f"WRONG: {title} in {label}")
-                wrong += 1
-            calls.append(call)
-        for half in (None, None, torch.bfloat16) if peer else ():
-            calls.append(theirs(lambda a, h=half: torch.tensor(a, device=options.device, dtype=h)))
-        times: list[list[float]] = [[] for _ in calls]
-        for _ in range(options.rounds):
-            for column, call in enumerate(calls):
-                if call is None:
-                    continue
-                if column < len(ways):
-                    choose(on_gpu, *ways[column][1:3])
-                else:
-                    torch.backends.cuda.matmul.allow_tf32 = column == len(ways) + 1
-                    torch.backends.cudnn.allow_tf32 = column == len(ways) + 1
-                times[column].append(once(call, drain, 0.002 if options.small else 0.01))
-        medians = [statistics.median(t) if t else 0.0 for t in times]
-        shown = " | ".join(f"{m * 1e3:.4f}" if m else "" for m in medians)
-        lines.append(f"| {title} | {shown} | {work / medians[0] / 1e9:.1f} |")
-    choose(on_gpu, "highest", None)
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.out:
-        (options.out / "bench.md").write_text(text)
-    return 1 if wrong else 0
+    where = rv.cuda.device_name(options.device) if setting.on_gpu else "cpu"
+    versions = f"ranvier {rv.__version__}"
+    versions += f", PyTorch {torch.__version__}" if setting.peer else ", no PyTorch to compare with"
+    failed = False
+    for name in options.part or list(PARTS):
+        head = [f"{where}; {versions}; medians of {options.rounds} rounds, milliseconds", ""]
+        lines = head + PARTS[name](setting)
+        if options.out:
+            (options.out / f"{name}.md").write_text("\n".join(lines) + "\n")
+        failed = failed or any(line.startswith("WRONG") for line in lines)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 // The machine below the library: CUDA's runtime, linked statically. See backend.h.
-#include <algorithm>
+#include <stdlib.h>
+#include <string.h>
+
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -108,7 +110,12 @@ int capability(int device) {
 const char* const kFlavor = "cuda";
 const char* const kBuilt = "CUDA " RV_TEXT(__CUDACC_VER_MAJOR__) "." RV_TEXT(
     __CUDACC_VER_MINOR__) " for " RV_ARCHITECTURES;
-const bool kExact = false;
+// RANVIER_POISON=1, for tests: fresh memory is NaN, of the exact size, and never used again, so
+// that nobody relies on what was there, and compute-sanitizer sees where an array ends.
+const bool kExact = [] {
+  const char* v = getenv("RANVIER_POISON");
+  return v && *v && strcmp(v, "0") != 0;
+}();
 
 int devices() {
   int count = 0;
@@ -164,6 +171,10 @@ Place place(int device) {
 
 void finish(const Place&) { check(cudaPeekAtLastError(), "cuda"); }
 
+static void poison(const Place& p, void* data, size_t size) {
+  if (kExact) check(cudaMemsetAsync(data, 0xff, size, stream_of(p)), "allocate");
+}
+
 // Lets the device's own pool of workspace go: what its kernels still use is kept.
 static void empty_pool(const Place& p) {
   cudaMemPool_t pool;
@@ -176,10 +187,12 @@ void* allocate(int device, int64_t bytes) {
   const Place p = place(device);
   const size_t size = static_cast<size_t>(bytes > 0 ? bytes : 1);
   void* data = nullptr;
-  if (cudaMalloc(&data, size) == cudaSuccess) return data;
-  cudaGetLastError();
-  empty_pool(p);
-  check(cudaMalloc(&data, size), "allocate");
+  if (cudaMalloc(&data, size) != cudaSuccess) {
+    cudaGetLastError();
+    empty_pool(p);
+    check(cudaMalloc(&data, size), "allocate");
+  }
+  poison(p, data, size);
   return data;
 }
 void release(int device, void* data) {
@@ -208,11 +221,13 @@ void* allocate_scratch(const Place& p, int64_t bytes) {
   if (writes(p)) return take_workspace(*t_writing, bytes);
   const size_t size = static_cast<size_t>(bytes);
   void* data = nullptr;
-  if (cudaMallocAsync(&data, size, stream_of(p)) == cudaSuccess) return data;
-  cudaGetLastError();
-  relieve(p.device);
-  empty_pool(p);
-  check(cudaMallocAsync(&data, size, stream_of(p)), "allocate");
+  if (cudaMallocAsync(&data, size, stream_of(p)) != cudaSuccess) {
+    cudaGetLastError();
+    relieve(p.device);
+    empty_pool(p);
+    check(cudaMallocAsync(&data, size, stream_of(p)), "allocate");
+  }
+  poison(p, data, size);
   return data;
 }
 void release_scratch(const Place& p, void* data) {

@@ -14,9 +14,7 @@ needs_cuda = pytest.mark.skipif(not rv.cuda.is_available(), reason=rv.cuda.why_n
 pytestmark = pytest.mark.kernels
 
 # Kernels that have no CUDA variant yet: an op that uses one raises, and its tests are skipped.
-TO_COME = {
-    "lstm_norm", "lstm_norm_backward",
-}  # fmt: skip
+TO_COME: set[str] = set()
 
 
 @needs_cuda

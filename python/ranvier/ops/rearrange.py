@@ -203,7 +203,7 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
     (axis,) = _axes("repeat_interleave", dim, x.ndim)
     if isinstance(repeats, Tensor):
         _core.check_host_read("the numbers of repetitions")
-        counts = np.asarray(repeats.numpy())
+        counts = np.asarray(repeats.cpu().numpy())
         if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts < 0).any():
             raise ValueError("[repeat_interleave] expected whole numbers from 0 up, one a slice")
         if counts.size not in (1, x.shape[axis]):
