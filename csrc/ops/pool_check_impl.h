@@ -17,7 +17,7 @@ inline int64_t pool_size(const char* op, const char* axis, int64_t n, int64_t ke
   RV_CHECK(kernel < most && dilation < most, op, Value,
            "expected kernel and dilation below 2^31 along the ", axis, ", got ", kernel, " and ",
            dilation);
-  RV_CHECK(padding >= 0 && 2 * padding <= kernel, op, Value,
+  RV_CHECK(padding >= 0 && padding <= kernel / 2, op, Value,
            "expected padding from 0 to half the "
            "kernel along the ",
            axis, ", got ", padding, " for a kernel of ", kernel,
@@ -30,7 +30,7 @@ inline int64_t pool_size(const char* op, const char* axis, int64_t n, int64_t ke
            span, " over ", n, " + 2*", padding, " along the ", axis,
            " - use a smaller kernel or a larger image");
   int64_t out = room / stride + 1;
-  if (ceil_mode && room % stride != 0 && out * stride < n + padding) ++out;
+  if (ceil_mode && room % stride != 0 && stride < n + padding && out * stride < n + padding) ++out;
   return out;
 }
 
