@@ -24,17 +24,17 @@ struct Keys {
 // Elements of the size of T, from the places that were found.
 template <class T>
 struct Deliver {
-  Lanes<3> lanes;  // of values, places, x
-  int64_t k;
+  Lanes<3> lanes;        // of values, places, x
+  int64_t count, first;  // how many of each lane are wanted, from which one of the found
   sorting::Runs found;
   T* values;
   int64_t* places;
   const T* x;
   __device__ void operator()(int64_t e) const {
     int64_t at[3];
-    lanes.starts.locate(e / k, at);
-    const int64_t i = e % k;
-    const auto place = static_cast<int64_t>(found.places[e / k * found.lane + i]);
+    lanes.starts.locate(e / count, at);
+    const int64_t i = e % count;
+    const auto place = static_cast<int64_t>(found.places[e / count * found.lane + first + i]);
     values[at[0] + i * lanes.step[0]] = x[at[2] + place * lanes.step[2]];
     places[at[1] + i * lanes.step[1]] = place;
   }
@@ -42,21 +42,21 @@ struct Deliver {
 
 template <class T, class Wide, class Bits>
 void run(const SortArgs& a, const Context& c) {
-  const int64_t n = lane_length(a.x), k = lane_length(a.values);
+  const int64_t n = lane_length(a.x), count = lane_length(a.values);
   // Both walk the lanes in the order of the first array's memory, so they agree on their numbers.
   const Lanes<2> from = lanes_of<2>({&a.values, &a.x});
   const Lanes<3> to = lanes_of<3>({&a.values, &a.places, &a.x});
   const int64_t lanes = from.starts.count;
   sorting::smallest(
-      c, lanes, n, k,
+      c, lanes, n, a.k,
       [&](uint64_t* keys) {
         each_index(
             c, lanes * n,
             Keys<T, Wide>{from, n, a.descending ? ~uint64_t{0} : 0, device_data<T>(a.x), keys});
       },
       [&](const sorting::Runs& found) {
-        each_index(c, lanes * k,
-                   Deliver<Bits>{to, k, found, device_data<Bits>(a.values),
+        each_index(c, lanes * count,
+                   Deliver<Bits>{to, count, a.k - count, found, device_data<Bits>(a.values),
                                  device_data<int64_t>(a.places), device_data<Bits>(a.x)});
       });
 }
