@@ -85,7 +85,8 @@ class TestDroppedCopies:
 class TestNormRelu:
     @pytest.mark.parametrize("norm", ["batch", "instance", "group"])
     @pytest.mark.parametrize("residual", ["", "first", "second"])
-    def test_takes_in_the_sum_and_the_relu(self, norm, residual):
+    @pytest.mark.parametrize("planes", [False, True])
+    def test_takes_in_the_sum_and_the_relu(self, norm, residual, planes):
         def make():
             rv.manual_seed(1)
             layer = {
@@ -109,8 +110,9 @@ class TestNormRelu:
 
             return step
 
-        r = images(4).to(rv.float32)
-        x, r = F.relu(images(3)) * 1.0, F.conv2d(r, rv.ones(16, 16, 1, 1))  # both channels-last
+        x, r = images(3), images(4)
+        if not planes:
+            x, r = x.channels_last(), r.channels_last()
         program = rewritten(make, x, r)
         assert program.rewrites["norm_relu"] == (2 if residual else 1)
         assert "unary  " not in str(program)
