@@ -437,3 +437,24 @@ class TestOuterGradients:
 
     def test_not_for_a_batch(self):
         assert self.train(rv.optim.Adam, batch=2).rewrites["outer_gradients"] == 0
+
+    @pytest.mark.parametrize("optimizer", [rv.optim.Adam, rv.optim.SGD])
+    def test_not_where_the_step_moves_a_factor(self, optimizer):
+        """A learned input is a parameter too: the layer's gradient has its old values."""
+
+        def make():
+            rv.manual_seed(0)
+            start = rv.nn.Parameter(rv.randn(1, 70))
+            net = rv.nn.Linear(70, 130)
+            rule = optimizer([start, *net.parameters()], lr=0.1)
+
+            def step():
+                loss = F.mse_loss(net(start), rv.ones(1, 130))
+                loss.backward()
+                rule.step()
+                rule.zero_grad()
+                return [loss, start * 1.0, *(p * 1.0 for p in net.parameters())]
+
+            return step
+
+        assert rewritten(make).rewrites["outer_gradients"] == 0
