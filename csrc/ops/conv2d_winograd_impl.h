@@ -17,6 +17,9 @@
 // products for the 256 C of 4x4 taps or the 144 C of 3x3. Its data gradient falls apart into
 // residue classes (conv2d_impl.h), which are convolutions with 2x2 filters at stride 1.
 //
+// 5x5. Three taps and two along each axis: four 3x3 filters, on four images three pixels apart,
+// 144 C products at the points for the 400 C of the taps, and one transform back.
+//
 // The interpolation points are 0, 1, -1, 1/2, -2 and infinity, which lose less than half as much as
 // the usual 0, +-1, +-2 (Barabasz et al., "Error analysis and improving the accuracy of Winograd
 // convolution for deep neural networks", 2018); 2x2 filters do without -2. In fp32 the relative
@@ -191,8 +194,18 @@ struct Points {
   }
 };
 
-// Phases of a problem: images of every step-th pixel. 1 or 4.
-RV_INLINE int64_t phases_of(const Correlation<float>& p) { return p.step_h * p.step_w; }
+// How a filter falls apart, along each axis: tap i of part a is tap i * step + a * shift, and so are
+// the pixels that it meets, the "phases" of the image.
+struct Split {
+  int64_t parts, step, shift;
+  explicit Split(const Correlation<float>& p)
+      : parts(p.step_h > 1 || p.R > 3 ? 2 : 1), step(p.step_h), shift(p.step_h > 1 ? 1 : 3) {}
+  int64_t phases() const { return parts * parts; }
+  // Tap, or pixel, i of phase f, from its first.
+  int64_t down(int64_t f, int64_t i) const { return i * step + f / parts * shift; }
+  int64_t right(int64_t f, int64_t i) const { return i * step + f % parts * shift; }
+};
+RV_INLINE int64_t phases_of(const Correlation<float>& p) { return Split(p).phases(); }
 
 // Patches of the tiles t0 <= t < t1 at their points: channels c0 <= c < c1 of the phases from f0 to
 // f1, each phase p.C numbers after the one before. zeros: c1 - c0 of them.
@@ -200,13 +213,14 @@ template <int E>
 void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
                        int64_t f0, int64_t f1, int64_t c0, int64_t c1, const float* zeros,
                        const Points& to) {
-  const int64_t step = p.step_h;
+  const Split split(p);
   for (int64_t t = t0; t < t1; ++t) {
     const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
     for (int64_t f = f0; f < f1; ++f) {
       const float* at[E * E];
       find_pixels<E>(p.in + n * p.height * p.width * p.in_pixel + c0, p.height, p.width, p.in_pixel,
-                     p.row_of(4 * h) + f / step, p.col_of(4 * w) + f % step, step, zeros, at);
+                     p.row_of(4 * h) + split.down(f, 0), p.col_of(4 * w) + split.right(f, 0),
+                     split.step, zeros, at);
       float* v = to.data + (t - t0) * to.row + (f - f0) * p.C;
       const int64_t plane = to.plane;
       for (int64_t c = 0; c < c1 - c0; c += kN, v += kN) {
@@ -288,17 +302,18 @@ template <int E>
 void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int64_t v1,
                        float* buffer, float* to) {
   constexpr int kTaps = E - 3;
-  const int64_t width = block_width(p.K, k0), step = p.step_h, C = p.C;
-  const int64_t plane = Points::plane_of(phases_of(p) * C, width);
+  const Split split(p);
+  const int64_t width = block_width(p.K, k0), C = p.C;
+  const int64_t plane = Points::plane_of(split.phases() * C, width);
   for (int64_t v = v0; v < v1; ++v) {
     pack_lanes(p, k0 + v * kN, buffer, kN);
-    for (int64_t row = 0; row < phases_of(p) * C; ++row) {
+    for (int64_t row = 0; row < split.phases() * C; ++row) {
       const int64_t f = row / C, c = row % C;
       float* u = to + row * width + v * kN;
       both_axes<kTaps, E>(
           [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
           [&](int i, int j) RV_LAMBDA {
-            const int64_t r = i * step + f / step, s = j * step + f % step;
+            const int64_t r = split.down(f, i), s = split.right(f, j);
             return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * C + c) * kN) : F::zero();
           },
           [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
@@ -424,10 +439,10 @@ void run_edge(const Correlation<float>& p, float* workspace) {
 }
 // Of the residue classes of a strided data gradient, those of 2x2 taps.
 RV_INLINE bool fits(const Correlation<float>& p) {
-  return p.R == p.S && (p.R == 2 || p.R == 3) && p.step_h == 1 && p.tap_h == 1 && p.tap_w == 1;
+  return p.R == p.S && (p.R == 2 || p.R == 3 || p.R == 5) && p.step_h == 1 && p.tap_h == 1 && p.tap_w == 1;
 }
 static void run(const Correlation<float>& p, float* workspace) {
-  if (p.R == 3 && p.step_h == 1) return run_edge<6>(p, workspace);
+  if (p.R > 2 && p.step_h == 1) return run_edge<6>(p, workspace);
   run_edge<5>(p, workspace);
 }
 
@@ -440,7 +455,8 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
                    float* to) {
   constexpr int kTaps = E - 3;
   const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
-  const int64_t plane = u.plane, step = p.step_h;
+  const int64_t plane = u.plane;
+  const Split split(p);
   to += c0 * p.K + k0;
   for (int64_t c = 0; c < channels; ++c, to += p.K) {
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
@@ -449,7 +465,7 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
                           [&](int i, int j)
                               RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
                           [&](int i, int j, F x) RV_LAMBDA {
-                            const int64_t r = i * step + f / step, s = j * step + f % step;
+                            const int64_t r = split.down(f, i), s = split.right(f, j);
                             if (r < p.R && s < p.S)
                               x.store(to + (r * p.S + s) * p.C * p.K + k, lanes);
                           });
@@ -466,7 +482,9 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
-  const Cut cut(t1 - t0, 32);
+  // As many tiles at a time as L2 holds beside the sums: few channels bear long products.
+  const int64_t room = 163840 - kPoints * channels * width;
+  const Cut cut(t1 - t0, max(32, min(128, room / kPoints / (row + width) / 8 * 8)));
   const int64_t u_size = kPoints * Points::plane_of(channels, width);
   const int64_t v_size = kPoints * Points::plane_of(cut.tiles, row);
   const int64_t g_size = kPoints * Points::plane_of(cut.tiles, width);
@@ -515,7 +533,7 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
   if (with_bias) merge_bias(a, biases, count);
 }
 static void run_weight(const Conv2dWeightArgs& a, int64_t group, float* workspace) {
-  if (a.shape.R == 3 && a.shape.stride_h == 1) return run_weight_edge<6>(a, group, workspace);
+  if (a.shape.R > 2 && a.shape.stride_h == 1) return run_weight_edge<6>(a, group, workspace);
   run_weight_edge<5>(a, group, workspace);
 }
 
