@@ -141,7 +141,7 @@ static inline bool conv2d_worth(const Conv2dShape& s, int64_t rows, int64_t cols
   // 25 products for 64, or 144 for 400, bear half a tile of waste.
   return (edge == 6 && s.R == 3) || rows * cols >= 8 * tiles;
 }
-constexpr int64_t kConv2dLeast5x5 = 16;
+constexpr int64_t kConv2dLeast5x5 = 32;
 static inline bool conv2d_prefers_minimal(const Conv2dShape& s) {
   const Conv2dMinimal m = conv2d_minimal(s);
   if (m.phases == 4 && s.C / s.groups % 16 != 0) return false;

@@ -134,7 +134,7 @@ void pack_grouped(const Correlation<T>& p, int64_t group_step, T* packed) {
   }
 }
 
-// Rows row0 <= row < row1 of the outputs: a vector of channels at a time, whose weights stay in L1.
+// Rows row0 <= row < row1 of the outputs.
 template <class T, int D>
 RV_ONE_COPY void grouped_rows(const Correlation<T>& p, const T* packed, int64_t row0,
                               int64_t row1) {
@@ -142,36 +142,44 @@ RV_ONE_COPY void grouped_rows(const Correlation<T>& p, const T* packed, int64_t 
   const Range interior = depthwise_interior(p);
   T* zeros = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * p.K));
   __builtin_memset(zeros, 0, sizeof(T) * p.K);
-  for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
-    const T* w = grouped_weights(p, D, packed, k);
-    const Vec<T> bias = p.bias ? Vec<T>::load(p.bias + k, lanes) : Vec<T>::zero();
-    for (int64_t row = row0; row < row1; ++row) {
-      const int64_t n = row / p.rows, i = row % p.rows;
-      const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
-      const T* image = p.in + (n * p.height + p.row_of(i)) * p.width * p.in_pixel;
-      T* out = p.out + n * p.out_image + i * p.out_row + k;
-      if (near) {
-        for (int64_t next = 0; next < p.cols; next += kNear) {
-          const int64_t j = min(next, p.cols - kNear);
-          const NearColumns<T, kNear + 2> columns(image, p.width, p.in_pixel, j + p.from_w, zeros);
-          grouped_near_tile<T, D>(p, columns, r, k, w, bias, out + j * p.out_pixel, lanes);
-        }
-        continue;
+  const auto bias_of = [&](int64_t k, auto lanes) RV_LAMBDA {
+    return p.bias ? Vec<T>::load(p.bias + k, lanes) : Vec<T>::zero();
+  };
+  for (int64_t row = row0; row < row1; ++row) {
+    const int64_t n = row / p.rows, i = row % p.rows;
+    const Range r = inside(p.row_of(i), p.tap_h, p.R, p.height);
+    const T* image = p.in + (n * p.height + p.row_of(i)) * p.width * p.in_pixel;
+    T* out_row = p.out + n * p.out_image + i * p.out_row;
+    if (near) {
+      for (int64_t next = 0; next < p.cols; next += kNear) {
+        const int64_t j = min(next, p.cols - kNear);
+        const NearColumns<T, kNear + 2> columns(image, p.width, p.in_pixel, j + p.from_w, zeros);
+        for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
+          grouped_near_tile<T, D>(p, columns, r, k, grouped_weights(p, D, packed, k),
+                                  bias_of(k, lanes), out_row + j * p.out_pixel + k, lanes);
+        });
       }
-      for (int64_t j = 0; j < p.cols;) {
-        const T* x = image + p.col_of(j) * p.in_pixel + k;
-        const Range all{0, p.S};
-        if (j >= interior.begin && j + 4 <= interior.end) {
-          grouped_tile<T, D, 4>(p, x, r, all, w, bias, out + j * p.out_pixel, lanes);
-          j += 4;
-        } else {
-          const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
-          grouped_tile<T, D, 1>(p, x, r, s, w, bias, out + j * p.out_pixel, lanes);
-          ++j;
-        }
+      continue;
+    }
+    for (int64_t j = 0; j < p.cols;) {
+      const T* x = image + p.col_of(j) * p.in_pixel;
+      T* out = out_row + j * p.out_pixel;
+      if (j >= interior.begin && j + 4 <= interior.end) {
+        for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
+          grouped_tile<T, D, 4>(p, x + k, r, Range{0, p.S}, grouped_weights(p, D, packed, k),
+                                bias_of(k, lanes), out + k, lanes);
+        });
+        j += 4;
+      } else {
+        const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
+        for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
+          grouped_tile<T, D, 1>(p, x + k, r, s, grouped_weights(p, D, packed, k),
+                                bias_of(k, lanes), out + k, lanes);
+        });
+        ++j;
       }
     }
-  });
+  }
 }
 
 template <class T, int D>

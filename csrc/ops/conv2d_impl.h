@@ -203,6 +203,29 @@ Correlation<T> pixel_problem(const Conv2dDataArgs& a, int64_t group, int64_t h, 
           a.bias.storage ? data<T>(a.bias) + group * C : nullptr};
 }
 
+// ---- Memory --------------------------------------------------------------------------------
+
+// Memory that will be needed soon is fetched into L2 while something else is computed, a few lines
+// at a time: the activations of a network come from far away, and the ways of the kernels through
+// them are not those that the hardware foresees.
+struct Ahead {
+  const char *at = nullptr, *end = nullptr;
+  int64_t lines = 0;  // at a time
+
+  Ahead() = default;
+  template <class T>
+  Ahead(const T* from, const T* to, int64_t times)
+      : at(reinterpret_cast<const char*>(from)), end(reinterpret_cast<const char*>(to)) {
+    lines = 1 + (end - at) / (64 * max(1, times));
+  }
+  template <bool Write>
+  RV_ALWAYS_INLINE void fetch() {
+    for (int64_t i = 0; i < lines && at < end; ++i, at += 64) {
+      __builtin_prefetch(at, Write, Write ? 3 : 2);
+    }
+  }
+};
+
 // ---- Blocks of output pixels -------------------------------------------------------------
 
 // The outputs are cut into boxes of images x rows x columns, by the shape alone.

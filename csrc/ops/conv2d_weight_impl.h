@@ -142,16 +142,6 @@ void add_box_columns(const Correlation<T>& p, const Box& b, const T* dy, T* sums
 
 // ---- Outer products ----------------------------------------------------------------------
 
-// Memory that will be read soon, fetched into L2 a few lines at a time.
-struct Ahead {
-  const char *at = nullptr, *end = nullptr;
-  int64_t lines = 0;  // at a time
-
-  RV_ALWAYS_INLINE void fetch() {
-    for (int64_t i = 0; i < lines && at < end; ++i, at += 64) __builtin_prefetch(at, 0, 2);
-  }
-};
-
 // Left operand: row m of the product is column m of a matrix whose rows are pixels; the pixels come
 // in `rows` rows of `depth` each.
 template <class T>
@@ -169,7 +159,7 @@ struct PixelRows {
     for (int64_t u = 0; u < rows; ++u) {
       const T *x = a + a_row[u] + row, *y = b + b_row[u];
       for (int64_t left = depth; left > 0; left -= kPixels) {
-        ahead->fetch();
+        ahead->fetch<false>();
         gemm::multiply_columns(c, x, lda, min(left, kPixels), y, ldb);
         x += kPixels * lda;
         y += kPixels * ldb;
@@ -262,10 +252,8 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
     Ahead ahead;
     if (fetch && index + 1 < boxes.count()) {
       const Box next = box_at(p, boxes, index + 1);
-      ahead.at = reinterpret_cast<const char*>(
-          dy + ((next.n0 * p.rows + next.i0) * p.cols + next.j0) * dy_pixel);
-      ahead.end = ahead.at + sizeof(T) * next.pixels() * dy_pixel;
-      ahead.lines = 1 + (ahead.end - ahead.at) * PixelRows<T>::kPixels / (64 * p.R * b.pixels());
+      const T* at = dy + ((next.n0 * p.rows + next.i0) * p.cols + next.j0) * dy_pixel;
+      ahead = Ahead(at, at + next.pixels() * dy_pixel, p.R * b.pixels() / PixelRows<T>::kPixels);
     }
     const T* g = dy + ((b.n0 * p.rows + b.i0) * p.cols + b.j0) * dy_pixel;
     int64_t g_pixel = dy_pixel;

@@ -254,6 +254,31 @@ void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const 
   }
 }
 
+// What the tiles t0 <= t < t1 read, or write, as one range of memory: to be fetched while products
+// at `times` points run. Nothing where it would push out what these need.
+constexpr int64_t kAheadBytes = 256 << 10;
+struct Region {
+  const float* base;
+  int64_t image, row, rows, step;  // numbers from image to image, from row to row; rows; of a tile
+};
+RV_INLINE Ahead ahead_of(const Region& x, const Tiles& tiles, int64_t t0, int64_t t1,
+                         int64_t times) {
+  t1 = min(t1, tiles.count);
+  if (t0 >= t1) return {};
+  const int64_t first = t0 / tiles.w, last = (t1 - 1) / tiles.w;  // rows of tiles
+  const auto at = [&](int64_t tile_row, int64_t row) {
+    return x.base + tile_row / tiles.h * x.image +
+           min(x.rows, tile_row % tiles.h * x.step + row) * x.row;
+  };
+  const float *from = at(first, 0), *to = at(last, x.step);
+  if ((to - from) * static_cast<int64_t>(sizeof(float)) > kAheadBytes) return {};
+  return Ahead(from, to, times);
+}
+RV_INLINE Region input_region(const Correlation<float>& p) {
+  const int64_t row = p.width * p.in_pixel;
+  return {p.in, p.height * row, row, p.height, 4 * p.step_h};
+}
+
 // Sums at the points, of `width` outputs from k0 on, back to pixels.
 template <int E>
 void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
@@ -339,12 +364,15 @@ void multiply(const Left& left, const float* b, int64_t rows, int64_t depth, int
 // One block of outputs of some tiles. buffer: room for their sums.
 template <int E>
 void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
-                    int64_t k0, const Points& v, const float* u, float* buffer) {
+                    int64_t k0, const Points& v, const float* u, float* buffer, Ahead* in,
+                    Ahead* out) {
   const int64_t width = block_width(p.K, k0), depth = phases_of(p) * p.C;
   const int64_t plane = Points::plane_of(depth, width);
   const Points m(buffer, t1 - t0, width);
   const int64_t cuts = ceil_div(depth, 512);  // long chains of additions lose more than short ones
   for (int64_t x = 0; x < E * E; ++x) {
+    in->fetch<false>();
+    out->fetch<true>();
     for (int64_t cut = 0; cut < cuts; ++cut) {
       const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
       multiply(gemm::Rows<float>{v.data + x * v.plane + from, v.row}, u + x * plane + from * width,
@@ -391,8 +419,10 @@ void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) 
     const Points v(buffer + row, t1 - t0, row);
     __builtin_memset(buffer, 0, sizeof(float) * row);
     transform_patches<E>(p, tiles, t0, t1, 0, phases, 0, p.C, buffer, v);
+    Ahead in = ahead_of(input_region(p), tiles, t1, t1 + cut.tiles, kPoints);
+    Ahead out = ahead_of({p.out, p.out_image, p.out_row, p.rows, 4}, tiles, t0, t1, kPoints);
     for (int64_t k0 = 0; k0 < p.K; k0 += kBlock) {
-      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size);
+      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size, &in, &out);
     }
   });
 }
@@ -423,7 +453,9 @@ void run_filters_first(const Correlation<float>& p, const Tiles& tiles, float* w
     for (int64_t t0 = 0; t0 < tiles.count; t0 += cut.tiles) {
       Points part = v;
       part.data += t0 * row;
-      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size);
+      Ahead none;
+      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size,
+                        &none, &none);
     }
   });
 }
@@ -498,7 +530,13 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
     const int64_t end = min(t1, t + cut.tiles);
     transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
     transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
+    Ahead in = ahead_of(input_region(p), tiles, end, end + cut.tiles, kPoints);
+    const int64_t dy_row = p.cols * dy_pixel;
+    Ahead upstream = ahead_of({dy, p.rows * dy_row, dy_row, p.rows, 4}, tiles, end,
+                              end + cut.tiles, kPoints);
     for (int64_t x = 0; x < kPoints; ++x) {
+      in.fetch<false>();
+      upstream.fetch<false>();
       multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
                end - t, width, u.data + x * u.plane, t > t0);
     }
