@@ -18,7 +18,7 @@ namespace raw {
 template <int D, int I, class V>
 RV_INLINE V spread(V x) {
   constexpr int n = sizeof(V) / sizeof(x[0]);
-#define RV_LANE(l) (l) / D * D + I
+#define RV_LANE(l) (l) / D* D + I
   if constexpr (n == 16) {
     return __builtin_shufflevector(x, x, RV_LANE(0), RV_LANE(1), RV_LANE(2), RV_LANE(3), RV_LANE(4),
                                    RV_LANE(5), RV_LANE(6), RV_LANE(7), RV_LANE(8), RV_LANE(9),
@@ -126,8 +126,7 @@ void pack_grouped(const Correlation<T>& p, int64_t group_step, T* packed) {
       const T* w = p.weight + tap / p.S * p.weight_r + tap % p.S * p.weight_s;
       for (int64_t d = 0; d < D; ++d) {
         for (int64_t k = k0; k < k0 + kN; ++k) {
-          *packed++ =
-              k < p.K ? w[k / D * group_step + k % D * p.weight_k + d * p.weight_c] : T(0);
+          *packed++ = k < p.K ? w[k / D * group_step + k % D * p.weight_k + d * p.weight_c] : T(0);
         }
       }
     }
@@ -173,8 +172,8 @@ RV_ONE_COPY void grouped_rows(const Correlation<T>& p, const T* packed, int64_t 
       } else {
         const Range s = inside(p.col_of(j), p.tap_w, p.S, p.width);
         for_each_vector<T>(p.K, [&](int64_t k, auto lanes) RV_LAMBDA {
-          grouped_tile<T, D, 1>(p, x + k, r, s, grouped_weights(p, D, packed, k),
-                                bias_of(k, lanes), out + k, lanes);
+          grouped_tile<T, D, 1>(p, x + k, r, s, grouped_weights(p, D, packed, k), bias_of(k, lanes),
+                                out + k, lanes);
         });
         ++j;
       }

@@ -194,8 +194,8 @@ struct Points {
   }
 };
 
-// How a filter falls apart, along each axis: tap i of part a is tap i * step + a * shift, and so are
-// the pixels that it meets, the "phases" of the image.
+// How a filter falls apart, along each axis: tap i of part a is tap i * step + a * shift, and so
+// are the pixels that it meets, the "phases" of the image.
 struct Split {
   int64_t parts, step, shift;
   explicit Split(const Correlation<float>& p)
@@ -471,7 +471,8 @@ void run_edge(const Correlation<float>& p, float* workspace) {
 }
 // Of the residue classes of a strided data gradient, those of 2x2 taps.
 RV_INLINE bool fits(const Correlation<float>& p) {
-  return p.R == p.S && (p.R == 2 || p.R == 3 || p.R == 5) && p.step_h == 1 && p.tap_h == 1 && p.tap_w == 1;
+  return p.R == p.S && (p.R == 2 || p.R == 3 || p.R == 5) && p.step_h == 1 && p.tap_h == 1 &&
+         p.tap_w == 1;
 }
 static void run(const Correlation<float>& p, float* workspace) {
   if (p.R > 2 && p.step_h == 1) return run_edge<6>(p, workspace);
@@ -532,8 +533,8 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
     transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
     Ahead in = ahead_of(input_region(p), tiles, end, end + cut.tiles, kPoints);
     const int64_t dy_row = p.cols * dy_pixel;
-    Ahead upstream = ahead_of({dy, p.rows * dy_row, dy_row, p.rows, 4}, tiles, end,
-                              end + cut.tiles, kPoints);
+    Ahead upstream =
+        ahead_of({dy, p.rows * dy_row, dy_row, p.rows, 4}, tiles, end, end + cut.tiles, kPoints);
     for (int64_t x = 0; x < kPoints; ++x) {
       in.fetch<false>();
       upstream.fetch<false>();

@@ -42,7 +42,8 @@ void check(const Conv2dShape& s) {
     }
     for (int64_t a = 0; a < s.stride_h && conv2d_data_prefers_minimal(s); ++a) {  // classes
       const int64_t tiles = conv2d_tiles(s.N, (s.H + a) / s.stride_h, (s.W + a) / s.stride_w);
-      check("data", s, needed({m.edge, s.stride_h > 1 ? 1 : m.phases}, tiles, s.K, s.C, lanes), conv2d_data_workspace(s, true));
+      check("data", s, needed({m.edge, s.stride_h > 1 ? 1 : m.phases}, tiles, s.K, s.C, lanes),
+            conv2d_data_workspace(s, true));
     }
   }
   if (conv2d_weight_prefers_minimal(s)) {
