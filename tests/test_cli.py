@@ -406,7 +406,7 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["cuda"].startswith("not available: ")
-    assert set(facts["optional"]) == {"tqdm", "matplotlib", "Pillow", "pooch"}
+    assert set(facts["optional"]) == {"tqdm", "matplotlib", "Pillow"}
 
 
 # ---- mistakes -----------------------------------------------------------------------------------
@@ -471,7 +471,7 @@ def test_help_is_light_and_lists_what_is_built() -> None:
     code = (
         "import sys\nfrom ranvier import cli\n"
         "try:\n    cli.main(['--help'])\nexcept SystemExit as leave:\n    assert leave.code == 0\n"
-        "heavy = {'matplotlib', 'PIL', 'tqdm', 'pooch', 'ranvier.train', 'ranvier._cli.train'}\n"
+        "heavy = {'matplotlib', 'PIL', 'tqdm', 'onnx', 'ranvier.train', 'ranvier._cli.train'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

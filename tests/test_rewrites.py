@@ -85,7 +85,8 @@ class TestDroppedCopies:
 class TestNormRelu:
     @pytest.mark.parametrize("norm", ["batch", "instance", "group"])
     @pytest.mark.parametrize("residual", ["", "first", "second"])
-    def test_takes_in_the_sum_and_the_relu(self, norm, residual):
+    @pytest.mark.parametrize("planes", [False, True])
+    def test_takes_in_the_sum_and_the_relu(self, norm, residual, planes):
         def make():
             rv.manual_seed(1)
             layer = {
@@ -109,8 +110,9 @@ class TestNormRelu:
 
             return step
 
-        r = images(4).to(rv.float32)
-        x, r = F.relu(images(3)) * 1.0, F.conv2d(r, rv.ones(16, 16, 1, 1))  # both channels-last
+        x, r = images(3), images(4)
+        if not planes:
+            x, r = x.channels_last(), r.channels_last()
         program = rewritten(make, x, r)
         assert program.rewrites["norm_relu"] == (2 if residual else 1)
         assert "unary  " not in str(program)
@@ -437,3 +439,24 @@ class TestOuterGradients:
 
     def test_not_for_a_batch(self):
         assert self.train(rv.optim.Adam, batch=2).rewrites["outer_gradients"] == 0
+
+    @pytest.mark.parametrize("optimizer", [rv.optim.Adam, rv.optim.SGD])
+    def test_not_where_the_step_moves_a_factor(self, optimizer):
+        """A learned input is a parameter too: the layer's gradient has its old values."""
+
+        def make():
+            rv.manual_seed(0)
+            start = rv.nn.Parameter(rv.randn(1, 70))
+            net = rv.nn.Linear(70, 130)
+            rule = optimizer([start, *net.parameters()], lr=0.1)
+
+            def step():
+                loss = F.mse_loss(net(start), rv.ones(1, 130))
+                loss.backward()
+                rule.step()
+                rule.zero_grad()
+                return [loss, start * 1.0, *(p * 1.0 for p in net.parameters())]
+
+            return step
+
+        assert rewritten(make).rewrites["outer_gradients"] == 0

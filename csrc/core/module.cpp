@@ -16,6 +16,7 @@ namespace ranvier {
 
 Binder* Binder::first = nullptr;
 PyTypeObject* array_type = nullptr;
+std::vector<std::string> shared_kernels();  // core/kernel.cpp
 
 namespace {
 
@@ -435,6 +436,8 @@ NB_MODULE(_core, m) {
     std::sort(names.begin(), names.end());
     return names;
   });
+  m.def("shared_kernels", &shared_kernels,
+        "Kernels that have had their work shared among threads so far.");
   m.def("memory_stats", [] {
     MemoryStats s = memory_stats();
     return std::make_tuple(s.in_use, s.cached, s.peak);

@@ -13,19 +13,17 @@
 namespace ranvier {
 namespace {
 // The bytes of a buffer on the host, and back, from any device.
-std::vector<char> contents(const Storage& s) {
-  std::vector<char> bytes(static_cast<size_t>(s.bytes));
+void take(const Storage& s, void* bytes) {
   if (s.device.kind == DeviceKind::Cuda && s.bytes > 0)
-    copy_bytes(bytes.data(), Device{}, s.data, s.device, s.bytes);
+    copy_bytes(bytes, Device{}, s.data, s.device, s.bytes);
   else if (s.bytes > 0)
-    std::memcpy(bytes.data(), s.data, bytes.size());
-  return bytes;
+    std::memcpy(bytes, s.data, static_cast<size_t>(s.bytes));
 }
-void put_back(Storage& s, const std::vector<char>& bytes) {
+void put_back(Storage& s, const void* bytes) {
   if (s.device.kind == DeviceKind::Cuda && s.bytes > 0)
-    copy_bytes(s.data, s.device, bytes.data(), Device{}, s.bytes);
+    copy_bytes(s.data, s.device, bytes, Device{}, s.bytes);
   else if (s.bytes > 0)
-    std::memcpy(s.data, bytes.data(), bytes.size());
+    std::memcpy(s.data, bytes, static_cast<size_t>(s.bytes));
   bump_version(&s);
 }
 
@@ -195,14 +193,17 @@ int64_t Program::buffer_bytes() const {
 
 std::vector<std::vector<char>> Program::snapshot() const {
   std::vector<std::vector<char>> saved;
-  for (const StoragePtr& s : changed_) saved.push_back(contents(*s.get()));
+  for (const StoragePtr& s : changed_) {
+    saved.emplace_back(static_cast<size_t>(s->bytes));
+    take(*s.get(), saved.back().data());
+  }
   return saved;
 }
 
 void Program::restore(const std::vector<std::vector<char>>& saved) const {
   RV_CHECK(saved.size() == changed_.size(), "capture", Value, "expected a snapshot of ",
            changed_.size(), " buffers, got ", saved.size());
-  for (size_t i = 0; i < saved.size(); ++i) put_back(*changed_[i].get(), saved[i]);
+  for (size_t i = 0; i < saved.size(); ++i) put_back(*changed_[i].get(), saved[i].data());
 }
 
 Recorder* Recorder::current() { return t_recorder; }
@@ -238,7 +239,9 @@ void Recorder::note(const ArrayRef& ref) {
   if (ref.access != Access::In && s->id < first_id_ && !it->second) {
     it->second = true;
     program_->changed_.push_back(StoragePtr::share(s));
-    before_.emplace_back(StoragePtr::share(s), contents(*s));
+    // In a block of the cache: by the time that parameters change, the temporaries left theirs.
+    before_.emplace_back(StoragePtr::share(s), allocate(s->bytes, Device{}));
+    take(*s, before_.back().second->data);
   }
 }
 
@@ -264,7 +267,7 @@ std::shared_ptr<Program> Recorder::finish() {
 
 void Recorder::abandon() {
   if (t_recorder == this) t_recorder = nullptr;
-  for (auto& [s, bytes] : before_) put_back(*s.get(), bytes);
+  for (auto& [s, bytes] : before_) put_back(*s.get(), bytes->data);
   before_.clear();
   program_.reset();
 }

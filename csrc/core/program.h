@@ -105,7 +105,7 @@ class Recorder {
 
   std::shared_ptr<Program> program_;
   std::unordered_map<Storage*, bool> seen_;
-  std::vector<std::pair<StoragePtr, std::vector<char>>> before_;  // contents before the first write
+  std::vector<std::pair<StoragePtr, StoragePtr>> before_;  // and their contents before
   uint64_t first_id_;
 };
 
