@@ -154,6 +154,8 @@ class TestProductRelu:
             lambda: rv.nn.Conv2d(16, 16, 3, groups=16),  # depthwise
             lambda: rv.nn.Conv2d(16, 16, 3, stride=2, groups=16),
             lambda: rv.nn.Conv2d(16, 8, 3, groups=4),
+            lambda: rv.nn.Conv2d(16, 16, 3, padding=1, groups=4),  # groups share a vector
+            lambda: rv.nn.Conv2d(16, 16, 3, stride=2, groups=2),
             lambda: rv.nn.Conv2d(16, 600, 32, padding=15),  # several cuts of the reduction
             lambda: rv.nn.Linear(32, 10),
             lambda: rv.nn.Linear(32, 10, bias=False),
