@@ -49,8 +49,7 @@ Array evaluate(const Array& x, const Array* weight, const Array* bias, const Arr
                const Array& running_var, double eps) {
   Array w = array_or_none(weight), b = array_or_none(bias);
   check_norm(kOp, x, w, b, running_mean, running_var, eps);
-  return norm_apply(kNorm, x.channels_last(), w, b, running_mean, running_var, geometry(x), eps,
-                    true);
+  return norm_apply(kNorm, x, w, b, running_mean, running_var, geometry(x), eps, true);
 }
 
 // `running`: mean and spread are the running mean and variance, which did not depend on x.

@@ -20,8 +20,17 @@ struct ChannelNorm {
   const Kernel<ChannelGradArgs>& grad;
 };
 
+constexpr int64_t kLeastPlane = 64;
+
 // What a group shares: everything of its channels in the whole batch, or in one sample.
 enum class NormScope { Batch, Sample };
+
+// Whether x is walked as the planes that it is, not turned to channels-last first. Short planes
+// are not worth their loops.
+inline bool walks_planes(const Array& x, int64_t positions) {
+  return positions >= kLeastPlane && x.device().kind != DeviceKind::Cuda && !x.is_channels_last() &&
+         x.is_contiguous();
+}
 
 inline ChannelNormGeometry channel_norm_geometry(const Array& x, NormScope scope, int64_t groups) {
   int64_t channels = x.shape(1), positions = 1;
@@ -33,6 +42,12 @@ inline ChannelNormGeometry channel_norm_geometry(const Array& x, NormScope scope
   g.channels = channels;
   g.groups = groups;
   g.fold = 1;
+  if (walks_planes(x, positions)) {
+    g.planes = batch ? x.shape(0) : 1;
+    g.chunk_rows = std::min<int64_t>(positions, 8192);  // read twice: stays in the first cache
+    g.chunks = g.planes * ((positions + g.chunk_rows - 1) / g.chunk_rows);
+    return g;
+  }
   if (channels > 0 && channels < 64) {
     g.fold = 16 / std::gcd<int64_t>(channels, 16);
     while (g.fold * channels < 64) g.fold *= 2;
@@ -76,12 +91,21 @@ inline Array norm_partial(const Array& x, const ChannelNormGeometry& g) {
   return Array::empty({g.samples, g.chunks, 2, g.fold * g.channels}, DType::Float64, x.device());
 }
 
+// x in one of the layouts that the kernels read.
+inline Array norm_layout(const Array& x, const ChannelNormGeometry& g) {
+  return g.planes > 0 ? x.contiguous() : x.channels_last();
+}
+inline Array norm_result(const ChannelNorm& norm, const Array& x, const ChannelNormGeometry& g) {
+  return g.planes > 0 ? Array::empty(x.shape(), x.dtype(), x.device(), norm.op)
+                      : Array::empty_channels_last(x.shape(), x.dtype(), x.device(), norm.op);
+}
+
 inline Array dense(const Array& a) { return a.defined() ? a.contiguous() : a; }
 
-inline Array norm_apply(const ChannelNorm& norm, const Array& x, const Array& weight,
+inline Array norm_apply(const ChannelNorm& norm, const Array& given, const Array& weight,
                         const Array& bias, const Array& mean, const Array& spread,
                         const ChannelNormGeometry& g, double eps, bool variance) {
-  Array y = Array::empty_channels_last(x.shape(), x.dtype(), x.device(), norm.op);
+  Array x = norm_layout(given, g), y = norm_result(norm, x, g);
   if (x.size() == 0) return y;
   Array scratch = Array::empty({g.samples, 3, g.fold * g.channels}, x.dtype(), x.device());
   norm.apply({in(x), in(dense(weight)), in(dense(bias)), in(dense(mean)), in(dense(spread)),
@@ -98,7 +122,7 @@ inline std::tuple<Array, Array, Array> norm_forward(const ChannelNorm& norm, con
                                                     double momentum) {
   for (const Array& statistic : {running_mean, running_var})
     if (statistic.defined()) check_writable(norm.op, statistic);
-  Array x = given.channels_last();
+  Array x = norm_layout(given, g);
   Array mean = Array::empty({g.samples, g.groups}, DType::Float64, x.device());
   Array invstd = Array::empty_like(mean);
   if (x.size() > 0)
@@ -113,13 +137,13 @@ inline std::tuple<Array, Array, Array> norm_backward(const ChannelNorm& norm, co
                                                      const Array& mean, const Array& spread,
                                                      const ChannelNormGeometry& g, double eps,
                                                      bool variance, bool want_x, bool want_scale) {
-  Array x = given.channels_last(), dy = grad.channels_last();
+  Array x = norm_layout(given, g), dy = norm_layout(grad, g);
   Array w = dense(weight), m = dense(mean), s = dense(spread), dx, dweight, dbias, sums;
   if (want_scale) {
     dweight = Array::empty({g.channels}, x.dtype(), x.device());
     dbias = Array::empty_like(dweight);
   }
-  if (want_x) dx = Array::empty_channels_last(x.shape(), x.dtype(), x.device(), norm.op);
+  if (want_x) dx = norm_result(norm, x, g);
   if (x.size() == 0) {
     Array zero = Array::scalar(0, x.dtype(), x.device());
     if (want_scale && g.channels > 0) {

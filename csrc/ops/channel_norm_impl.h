@@ -3,7 +3,8 @@
 //
 // x lies physically channels-last and is read as `samples` matrices of `rows` positions times
 // `channels`. Batch norm is one sample with N * positions rows and as many groups as channels;
-// instance norm has N samples; group norm has fewer groups.
+// instance norm has N samples; group norm has fewer groups. On the CPU x may also lie as planes, in
+// the order N, C, positions: then all that lies like x does so too, and a piece is part of a plane.
 //
 // Statistics are float64 and carried as (mean, sum of squared deviations): blocks of 8 rows are
 // summed about the mean so far and merged by the formula of Chan, Golub and LeVeque (1983), pieces
@@ -19,8 +20,9 @@ struct ChannelNormGeometry {
   int64_t samples, rows, channels;
   int64_t groups;      // divides channels
   int64_t fold;        // rows of x laid side by side as one: few channels still fill vectors
-  int64_t chunks;      // pieces per sample, by the shape alone
+  int64_t chunks;      // pieces per sample (and channel of planes), by the shape alone
   int64_t chunk_rows;  // folded rows per piece
+  int64_t planes;      // per sample and channel; 0: x lies channels-last
 };
 
 // Mean and 1 / sqrt(variance + eps) of every sample and group; advances the running statistics.

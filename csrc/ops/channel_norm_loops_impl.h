@@ -4,14 +4,10 @@
 #include <math.h>
 
 #include "core/simd.h"
-#include "ops/channel_norm_impl.h"
+#include "ops/channel_norm_planes_impl.h"
 
 namespace ranvier::RV_ISA {
 
-// Element i of a small array of float32 or float64.
-RV_INLINE double number(const ArrayRef& a, int64_t i) {
-  return a.dtype == DType::Float64 ? data<double>(a)[i] : static_cast<double>(data<float>(a)[i]);
-}
 RV_INLINE double inverse_std(const ArrayRef& spread, int64_t i, bool variance, double eps) {
   double v = number(spread, i);
   return variance ? 1 / __builtin_sqrt(v + eps) : v;
@@ -33,9 +29,6 @@ struct NormPiece {
   int64_t rows;           // whole folded rows
   int64_t tail;           // columns of one more row, cut short; 0 when there is none
 };
-
-// A second pass goes backwards: what the first one read last is still in the cache.
-enum class Order { Forward, Backward };
 
 template <Order kOrder, class F>
 RV_INLINE void for_each_piece(const ChannelNormGeometry& g, const F& f) {
@@ -188,6 +181,16 @@ RV_INLINE void merge_pieces(const ChannelNormGeometry& g, double* partial) {
   const int64_t columns = g.fold * g.channels, whole = g.rows / g.fold;
   const int64_t rest = g.rows % g.fold * g.channels;
   double *mean = partial, *m2 = partial + columns;
+  if (g.planes > 0) {
+    int64_t done = plane_chunk(g, 0);
+    for (int64_t k = 1; k < g.chunks; ++k) {
+      const double* mean_k = partial + 2 * k * columns;
+      const int64_t n = plane_chunk(g, k);
+      merge_columns(mean, m2, mean_k, mean_k + columns, done, n, columns);
+      done += n;
+    }
+    return;
+  }
   int64_t done = g.chunks == 1 ? whole : g.chunk_rows;
   for (int64_t k = 1; k < g.chunks; ++k) {
     const double *mean_k = partial + 2 * k * columns, *m2_k = mean_k + columns;
@@ -233,11 +236,11 @@ RV_INLINE void advance(const ChannelStatsArgs& args) {
 }
 
 template <class T>
-RV_INLINE void channel_stats(const ChannelStatsArgs& args) {
+RV_ONE_COPY void channel_stats(const ChannelStatsArgs& args) {
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
   double* partial = data<double>(args.partial);
-  for_each_piece<Order::Forward>(g, [&](const NormPiece& p) {
+  auto moments = [&](const NormPiece& p) {
     double mean[kNormPadded], m2[kNormPadded];
     piece_moments(data<T>(args.x) + p.start, columns, p, mean, m2);
     double* to = partial + (p.sample * g.chunks + p.chunk) * 2 * columns + p.column;
@@ -245,7 +248,12 @@ RV_INLINE void channel_stats(const ChannelStatsArgs& args) {
       to[c] = mean[c];
       to[columns + c] = m2[c];
     }
-  });
+  };
+  if (g.planes > 0) {
+    plane_moments<T>(args);
+  } else {
+    for_each_piece<Order::Forward>(g, moments);
+  }
   parallel_for(g.samples, [&](int64_t b) {
     double* own = partial + b * g.chunks * 2 * columns;
     merge_pieces(g, own);
@@ -292,7 +300,7 @@ RV_INLINE void fill_coefficients(const ChannelNormGeometry& g, T* rows, int kind
 }
 
 template <class T>
-RV_INLINE void channel_apply(const ChannelApplyArgs& args) {
+RV_ONE_COPY void channel_apply(const ChannelApplyArgs& args) {
   using V = Vec<T>;
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels;
@@ -310,6 +318,7 @@ RV_INLINE void channel_apply(const ChannelApplyArgs& args) {
       own[2 * columns + c] = static_cast<T>(bias - mean.low * scale);
     });
   });
+  if (g.planes > 0) return plane_apply<T>(args);
   for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {
     const T* own = coefficients + p.sample * 3 * columns + p.column;
     const T* x = data<T>(args.x) + p.start;
@@ -331,12 +340,12 @@ RV_INLINE void channel_apply(const ChannelApplyArgs& args) {
 // ---- Gradient ----------------------------------------------------------------------------
 
 template <class T>
-RV_INLINE void channel_sums(const ChannelSumsArgs& args) {
+RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
   using V = Vec<T>;
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
   double* partial = data<double>(args.partial);
-  for_each_piece<Order::Forward>(g, [&](const NormPiece& p) {
+  auto products = [&](const NormPiece& p) {
     // Sums of dy and of dy (x - high).
     double sum[kNormPadded] = {}, product[kNormPadded] = {};
     T center[kNormPadded];
@@ -365,7 +374,12 @@ RV_INLINE void channel_sums(const ChannelSumsArgs& args) {
       to[c] = sum[c];
       to[columns + c] = product[c];
     }
-  });
+  };
+  if (g.planes > 0) {
+    plane_products<T>(args);
+  } else {
+    for_each_piece<Order::Forward>(g, products);
+  }
   // Per sample: the pieces and the folded rows join, and become sums of dy and dy (x - mean) / std.
   parallel_for(g.samples, [&](int64_t b) {
     double* own = partial + b * g.chunks * 2 * columns;
@@ -404,7 +418,7 @@ RV_INLINE void channel_sums(const ChannelSumsArgs& args) {
 }
 
 template <class T>
-RV_INLINE void channel_grad(const ChannelGradArgs& args) {
+RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
   using V = Vec<T>;
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels;
@@ -428,6 +442,7 @@ RV_INLINE void channel_grad(const ChannelGradArgs& args) {
       own[3 * columns + c] = static_cast<T>(shift);
     });
   });
+  if (g.planes > 0) return plane_grad<T>(args);
   for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {
     const T* own = coefficients + p.sample * 4 * columns + p.column;
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;

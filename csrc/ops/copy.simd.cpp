@@ -1,6 +1,7 @@
 #include "ops/copy.h"
 
 #include "core/loops.h"
+#include "ops/transpose_impl.h"
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -149,45 +150,44 @@ void convert(const CopyArgs& a) {
   }
 }
 
-// Same dtype: bytes move. A reorder between layouts (C fastest <-> W fastest) reads or writes with
-// a stride; square tiles keep both sides in cache lines that are already open.
+// Same dtype: bytes move. A reorder between layouts (C fastest <-> W fastest) goes through squares
+// that are turned in registers, so that both sides are read and written by whole vectors. A strip
+// of kStrip rows of the target keeps few enough pages and cache lines open.
 template <class T>
 void move(const CopyArgs& a) {
   Loop<2> loop({&a.dst, &a.src});
-  constexpr int64_t item = sizeof(T);
-  int n = loop.ndim;
-  if (n >= 2 && loop.stride[0][n - 1] == item && loop.stride[1][n - 1] != item &&
-      loop.stride[1][n - 2] == item) {
-    int64_t rows = loop.shape[n - 2], cols = loop.shape[n - 1];
-    int64_t dr = loop.stride[0][n - 2], sc = loop.stride[1][n - 1];
-    int64_t planes = 1;
-    for (int i = 0; i < n - 2; ++i) planes *= loop.shape[i];
-    constexpr int64_t kTile = 16, kStrip = 64;
-    int64_t strips = (rows + kStrip - 1) / kStrip;
-    parallel_for(planes * strips, [&](int64_t chunk) {
-      int64_t plane = chunk / strips, r0 = chunk % strips * kStrip;
-      int64_t r1 = r0 + kStrip < rows ? r0 + kStrip : rows;
-      char* to = loop.base[0];
-      char* from = loop.base[1];
-      for (int i = n - 3; i >= 0; --i) {
-        int64_t at = plane % loop.shape[i];
-        plane /= loop.shape[i];
-        to += at * loop.stride[0][i];
-        from += at * loop.stride[1][i];
-      }
-      for (int64_t c0 = 0; c0 < cols; c0 += kTile) {
-        int64_t c1 = c0 + kTile < cols ? c0 + kTile : cols;
-        for (int64_t r = r0; r < r1; ++r) {
-          auto* __restrict y = reinterpret_cast<T*>(to + r * dr);
-          const char* x = from + r * item;
-          for (int64_t c = c0; c < c1; ++c) y[c] = *reinterpret_cast<const T*>(x + c * sc);
-        }
-      }
-    });
-    return;
+  constexpr int64_t item = sizeof(T), kStrip = 64, kPiece = 1024;
+  const int last = loop.ndim - 1;
+  int dense = -1;  // the axis along which the source is dense
+  for (int i = 0; i < last; ++i) {
+    if (loop.stride[1][i] == item && loop.shape[i] >= 4) dense = i;
   }
-  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
-    move_elements(p[0], stride[0], p[1], stride[1], n, item);
+  if (dense < 0 || loop.stride[0][last] != item || loop.stride[1][last] == item ||
+      loop.shape[last] < 4) {
+    return loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+      move_elements(p[0], stride[0], p[1], stride[1], n, item);
+    });
+  }
+  const int64_t rows = loop.shape[dense], cols = loop.shape[last];
+  int64_t planes = 1;
+  for (int i = 0; i < last; ++i) planes *= i == dense ? 1 : loop.shape[i];
+  const int64_t strips = (rows + kStrip - 1) / kStrip, pieces = (cols + kPiece - 1) / kPiece;
+  parallel_for(planes * strips * pieces, [&](int64_t chunk) {
+    const int64_t r0 = chunk / pieces % strips * kStrip, c0 = chunk % pieces * kPiece;
+    const int64_t r1 = r0 + kStrip < rows ? r0 + kStrip : rows;
+    const int64_t c1 = c0 + kPiece < cols ? c0 + kPiece : cols;
+    ByteRows to{loop.base[0], loop.stride[0][dense]}, from{loop.base[1], loop.stride[1][last]};
+    int64_t plane = chunk / pieces / strips;
+    for (int i = last - 1; i >= 0; --i) {
+      if (i == dense) continue;
+      const int64_t at = plane % loop.shape[i];
+      plane /= loop.shape[i];
+      to.at += at * loop.stride[0][i];
+      from.at += at * loop.stride[1][i];
+    }
+    to.at += r0 * to.pitch + c0 * item;
+    from.at += c0 * from.pitch + r0 * item;
+    turn_rows<T>(from, c1 - c0, r1 - r0, to);
   });
 }
 
@@ -197,9 +197,9 @@ void copy(const CopyArgs& a) {
   if (a.src.dtype == a.dst.dtype) {
     switch (item_bytes(a.src.dtype)) {
       case 8:
-        return move<uint64_t>(a);
+        return move<int64_t>(a);
       case 4:
-        return move<uint32_t>(a);
+        return move<int32_t>(a);
       case 2:
         return move<uint16_t>(a);
       default:

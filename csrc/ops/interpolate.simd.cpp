@@ -25,12 +25,34 @@ struct Matrix {
   }
 };
 
+// Where columns of y take one column of x each, neighbours from neighbours with one weight, such as
+// between the edges of a padded image, they make a run. ends[k] is the column behind run k; any
+// other column is a run of its own.
+template <class T>
+RV_ONE_COPY void find_runs(const Matrix<T>& m, int64_t columns, int32_t* ends) {
+  auto single = [&](int64_t c) RV_LAMBDA { return m.begin[c + 1] - m.begin[c] == 1; };
+  for (int64_t c = 0; c < columns;) {
+    int64_t end = c + 1;
+    if (single(c)) {
+      const int32_t e = m.begin[c];
+      while (end < columns && single(end) && m.place[m.begin[end]] == m.place[e] + (end - c) &&
+             m.weight[m.begin[end]] == m.weight[e]) {
+        ++end;
+      }
+    }
+    c = end;
+    *ends++ = static_cast<int32_t>(end);
+  }
+}
+
 // One row of y from one row that is already the sum along the other axes, times `scale`.
 template <class T>
 RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t columns, int64_t inner,
-                         T* to) {
+                         const int32_t* ends, T* y) {
   using V = Vec<T>;
-  for (int64_t c = 0; c < columns; ++c, to += inner) {
+  for (int64_t c = 0, end = 0; c < columns; c = end) {
+    end = *ends++;
+    T* const to = y + c * inner;
     const int32_t first = m.begin[c], last = m.begin[c + 1];
     if (first == last) {
       __builtin_memset(to, 0, sizeof(T) * inner);
@@ -38,8 +60,9 @@ RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t col
     }
     const T weight = scale * m.weight[first];
     const T* x = from + m.place[first] * inner;
-    if (inner < 4) {
-      for (int64_t i = 0; i < inner; ++i) {
+    const int64_t n = (end - c) * inner;
+    if (n < 4) {
+      for (int64_t i = 0; i < n; ++i) {
         T sum = weight * x[i];
         for (int32_t e = first + 1; e < last; ++e) {
           sum += scale * m.weight[e] * from[m.place[e] * inner + i];
@@ -47,7 +70,7 @@ RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t col
         to[i] = sum;
       }
     } else {
-      for_each_vector<T>(inner, [&](int64_t i, auto lanes) RV_LAMBDA {
+      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
         V sum = V(weight) * V::load(x + i, lanes);
         for (int32_t e = first + 1; e < last; ++e) {
           sum = fma(V(scale * m.weight[e]), V::load(from + m.place[e] * inner + i, lanes), sum);
@@ -75,7 +98,10 @@ void run(const ResampleArgs& args) {
   const int64_t work = to_row + from_row;
   const int64_t per = work >= 16384 ? 1 : 16384 / (work > 0 ? work : 1);
   parallel_for((all + per - 1) / per, [&](int64_t chunk) {
-    T* const sums = static_cast<T*>(scratch(static_cast<int64_t>(sizeof(T)) * from_row));
+    const int64_t items = sizeof(T);
+    T* const sums = static_cast<T*>(scratch(items * from_row + 4 * out[2]));
+    auto* const ends = reinterpret_cast<int32_t*>(sums + from_row);
+    find_runs(columns, out[2], ends);
     const int64_t start = chunk * per, end = start + per < all ? start + per : all;
     for (int64_t r = start; r < end; ++r) {
       const int64_t b = r % out[1], a = r / out[1] % out[0];
@@ -113,7 +139,7 @@ void run(const ResampleArgs& args) {
       if (first) {
         __builtin_memset(to, 0, sizeof(T) * to_row);
       } else {
-        along_row(columns, from, scale, out[2], inner, to);
+        along_row(columns, from, scale, out[2], inner, ends, to);
       }
     }
   });

@@ -74,6 +74,10 @@ class TestBatchNorm(OpTests):
         # large enough to be split among threads
         case(normal(9, 24, 37, 41)),
         case(normal(9, 3, 67, 71), training=False),
+        # planes: short ones, and some of more than one piece
+        *(case(normal(*shape)) for shape in [(3, 5, 8, 8), (2, 3, 91, 97), (1, 2, 8, 8)]),
+        *(case(normal(*shape), training=False)
+          for shape in [(N, 5, 8, 8), (N, 7, 65), (2, 3, 91, 97)]),
     ]  # fmt: skip
     errors = [
         Raises(ValueError, r"\[batch_norm\] expected at least 2 values.*got 1.*DataLoader.*eval",

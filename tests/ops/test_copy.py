@@ -99,3 +99,66 @@ def test_copy_broadcasts_into_any_layout(dtype):
     target = rv.from_numpy(base[::-2, 1::2])
     target.copy_(rv.tensor([1.0, 0.0, 1.0]).to(dtype))
     assert base.tolist() == [[0.0] * 6, [0, 1, 0, 0, 0, 1], [0.0] * 6, [0, 1, 0, 0, 0, 1]]
+
+
+SIDES = (1, 3, 4, 5, 8, 15, 16, 17, 31, 33, 64, 67)
+
+
+def numbers(shape: tuple[int, ...], dtype: str) -> rv.Tensor:
+    x = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 120, shape)
+    return rv.tensor(x.astype(np.float64), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_turned_matrices_of_any_size(dtype):
+    x = numbers((67, 67), dtype)
+    held = host(x.to("float64"))
+    for rows in SIDES:
+        for columns in SIDES:
+            y = x[:rows, :columns].T.contiguous()
+            assert y.data.is_contiguous
+            np.testing.assert_array_equal(host(y.to("float64")), held[:rows, :columns].T)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (3, 16, 8, 8), (1, 70, 9, 17), (2, 5, 40, 1)])
+def test_channels_to_the_end_and_back(dtype, shape):
+    x = numbers(shape, dtype)
+    y = x.channels_last()
+    assert y.data.is_channels_last
+    np.testing.assert_array_equal(host(y.to("float64")), host(x.to("float64")))
+    back = y.contiguous()
+    assert back.data.is_contiguous
+    np.testing.assert_array_equal(host(back.to("float64")), host(x.to("float64")))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8"])
+def test_turned_views_of_any_strides(dtype):
+    """Reversed rows and columns, steps, more axes than two, targets that are views themselves."""
+    base = np.random.default_rng(1).integers(0, 120, (6, 40, 70)).astype(dtype)
+    x = rv.from_numpy(base)
+    for view in (
+        lambda a: a[:, ::-1].transpose(0, 2, 1),
+        lambda a: a[::-2, ::3].transpose(0, 2, 1),
+        lambda a: a[:, :, ::-1].transpose(0, 2, 1),
+        lambda a: a.transpose(2, 1, 0),
+        lambda a: a.transpose(1, 2, 0),
+        lambda a: a[:, 1:39, 3:68].transpose(2, 0, 1),
+    ):
+        want = view(base)
+        got = rv.from_numpy(view(base))
+        np.testing.assert_array_equal(host(got.contiguous()), want)
+        target = np.zeros(tuple(n + 3 for n in want.shape), dtype)
+        place = target[tuple(slice(1, n + 1) for n in want.shape)]
+        rv.from_numpy(place).copy_(got)
+        np.testing.assert_array_equal(place, want)
+        assert target.sum(dtype=np.float64) == want.sum(dtype=np.float64)  # nothing beside it
+    turned = np.zeros((70, 40, 6), dtype)
+    rv.from_numpy(turned.transpose(2, 1, 0)).copy_(x)
+    np.testing.assert_array_equal(turned, base.transpose(2, 1, 0))
+
+
+def test_turning_moves_bits():
+    bits = np.random.default_rng(2).integers(0, 2**32, (50, 70), dtype=np.uint32)
+    y = host(rv.from_numpy(bits.view(np.float32)).T.contiguous())  # NaNs of every kind among them
+    np.testing.assert_array_equal(y.view(np.uint32), bits.T)

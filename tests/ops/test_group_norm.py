@@ -48,6 +48,8 @@ class TestGroupNorm(OpTests):
           for affine in (False, True)),
         case(normal(N, 4, 5, 5), 2, eps=0.1),
         case(normal(2, 600, 3, 3), 2),  # a group over more than one block of columns
+        case(normal(2, 6, 91, 97), 2),  # planes of more than one piece
+        case(normal(N, 6, 8, 8), 2, affine=False),
         case(normal(5, 24, 61, 67), 3),  # large enough to be split among threads
     ]  # fmt: skip
     errors = [

@@ -56,6 +56,8 @@ class TestInstanceNorm(OpTests):
           for affine in (False, True)),
         case(normal(N, 3, 5, 5), eps=0.1),
         *(case(normal(*shape), own=False) for shape in [(N, 4, 5), (N, 6, 5, 7)]),
+        case(normal(2, 3, 91, 97)),  # planes of more than one piece
+        case(normal(N, 5, 8, 8), own=False),
         case(normal(5, 24, 61, 67)),  # large enough to be split among threads
     ]  # fmt: skip
     errors = [

@@ -41,6 +41,10 @@ class TestNorm(OpTests):
         case("pairwise_distance", normal(4, 5), normal(5), 1.0, keepdim=True, n=64),
         case("cdist", normal(N, 4, 5), normal(N, 3, 5), n=64),
         case("cdist", normal(4, 5), normal(2, 3, 5), 1.0, n=64),
+        *(case("cdist", normal(*a), normal(*b), n=2 * a[-1] + 64)
+          for a, b in [((N, 1, 1), (N, 1, 1)), ((3, 2, 9, 3), (2, 17, 3)), ((67, 17), (33, 17)),
+                       ((5, 300), (2, 1, 35, 300)), ((131, 35), (16, 35))]),
+        case("cdist", normal(300, 20), normal(290, 20), n=512),  # split among threads
     ]  # fmt: skip
     errors = [
         Raises(TypeError, r"\[norm\] expected a float32 or float64", F.norm, integers(0, 3, 3)),
@@ -110,6 +114,38 @@ def test_near_vectors_keep_their_distance():
     b = a + np.array([[0.0, 2.0**-9]])
     x, y = (rv.tensor(v.astype(np.float32)) for v in (a, b))
     assert F.cdist(x, y).item() == float(np.float32(b[0, 1]) - np.float32(a[0, 1]))
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1.0, 1e30])
+def test_distances_neither_overflow_nor_vanish(scale):
+    rng = np.random.default_rng(0)
+    x = (rng.uniform(0.5, 1.5, (20, 7)) * scale).astype(np.float32)
+    x[3], x[5] = x[4], 0
+    want = np.sqrt(((x[:, None].astype(np.float64) - x[None]) ** 2).sum(-1))
+    got = host(F.cdist(rv.tensor(x), rv.tensor(x)))
+    np.testing.assert_allclose(got, want, rtol=4e-7, atol=2e-45)
+    assert not np.signbit(got).any()
+    x[7, 2], x[8, 1] = np.inf, np.nan
+    got = host(F.cdist(rv.tensor(x), rv.tensor(x)))
+    assert np.isnan(got[8]).all()
+    assert np.isinf(np.delete(got[7], [7, 8])).all()
+
+
+def test_equal_vectors_have_no_gradient_for_each_other():
+    x = rv.tensor(np.random.default_rng(0).normal(size=(9, 4)), requires_grad=True)
+    F.cdist(x, x).sum().backward()
+    assert np.isfinite(host(x.grad)).all()
+    twins = rv.ones(3, 4, requires_grad=True)
+    F.cdist(twins, rv.ones(5, 4)).sum().backward()
+    assert not host(twins.grad).any()
+
+
+def test_distances_of_nothing():
+    assert F.cdist(rv.zeros(0, 3), rv.zeros(4, 3)).shape == (0, 4)
+    assert F.cdist(rv.zeros(2, 0), rv.zeros(3, 0)).tolist() == [[0.0] * 3] * 2
+    x = rv.ones(2, 3, requires_grad=True)
+    F.cdist(x, rv.zeros(0, 3)).sum().backward()
+    assert not host(x.grad).any()
 
 
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-19, 1.0, 1e18, 1e37])

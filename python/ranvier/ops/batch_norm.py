@@ -91,7 +91,8 @@ def batch_norm(
     Statistics are accurate whatever the mean: pieces are merged as (mean, squared deviations).
 
     Args:
-        x: (N, C) or (N, C, ...), floating. The result lies physically channels-last.
+        x: (N, C) or (N, C, ...), floating. The result lies as planes
+            where x does, else channels-last.
         running_mean: (C), or None.
         running_var: (C), or None.
         weight: (C) factor of each channel, or None for 1.

@@ -50,7 +50,8 @@ def group_norm(
     groups are instance normalization.
 
     Args:
-        x: (N, C, ...), floating. The result lies physically channels-last.
+        x: (N, C, ...), floating. The result lies as planes
+            where x does, else channels-last.
         num_groups: number of groups; it divides C.
         weight: (C) factor of each channel, or None for 1.
         bias: (C) added to each channel, or None for 0.

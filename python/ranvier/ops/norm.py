@@ -16,7 +16,7 @@ import math
 from typing import Any
 
 from ranvier import _core
-from ranvier.autograd import AUTOCAST_BITS, Function
+from ranvier.autograd import AUTOCAST_BITS, Function, unbroadcast
 from ranvier.dtypes import float32
 from ranvier.tensor import Tensor, attach, check_tensors
 
@@ -157,11 +157,28 @@ def pairwise_distance(
     return _norm("pairwise_distance", x1 - x2 + eps, p, -1, keepdim)
 
 
+class _Distances(Function):
+    """Euclidean, by kernels that keep the differences in registers."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        y = _core.cdist(a, b)
+        self.save(a, b, y)
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        a, b, y = self.saved
+        share = _core.where(_core.equal(y, 0.0), 0.0, _core.divide(grad, y))
+        turned = share.permute((*range(share.ndim - 2), share.ndim - 1, share.ndim - 2))
+        da = unbroadcast(_core.cdist_backward(share, a, b), a) if self.needs[0] else None
+        db = unbroadcast(_core.cdist_backward(turned, b, a), b) if self.needs[1] else None
+        return da, db
+
+
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     """The distance of each vector of x1 to each of x2: y_ij = norm_p(x1_i - x2_j).
 
-    Computed from the differences themselves, so near vectors keep their digits; that takes memory
-    for P R D numbers.
+    Computed from the differences themselves, so near vectors keep their digits. For p other than 2
+    that takes memory for P R D numbers.
 
     Args:
         x1: (..., P, D).
@@ -179,4 +196,6 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
         raise ValueError(
             f"[cdist] expected shapes (..., P, D) and (..., R, D), got {x1.shape} and {x2.shape}"
         )
+    if p in (2, "fro") and x1.dtype == x2.dtype and x1.dtype.name in ("float32", "float64"):
+        return _Distances.apply(x1, x2)
     return _norm("cdist", x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1, False)
