@@ -7,6 +7,7 @@
 #include "core/array.h"
 #include "core/check.h"
 #include "core/device.h"
+#include "core/precision.h"
 #include "core/rewrite.h"
 #include "core/threads.h"
 
@@ -208,9 +209,11 @@ void Program::restore(const std::vector<std::vector<char>>& saved) const {
 
 Recorder* Recorder::current() { return t_recorder; }
 
-Recorder::Recorder() : program_(std::make_shared<Program>()), first_id_(next_storage_id()) {
+Recorder::Recorder(bool keep_bits)
+    : program_(std::make_shared<Program>()), first_id_(next_storage_id()) {
   RV_CHECK(!t_recorder, "capture", Capture,
            "expected no other capture in this thread - captured steps cannot contain each other");
+  program_->keeps_bits_ = keep_bits || matmul_precision() == Precision::Exact;
   t_recorder = this;
 }
 

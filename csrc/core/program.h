@@ -81,6 +81,7 @@ class Program {
   std::vector<StoragePtr> storages_;              // everything they point to
   std::vector<StoragePtr> changed_;
   std::vector<std::pair<std::string, int>> rewrites_;
+  bool keeps_bits_ = false;  // no rewrite may add in another order
   bool prepared_ = false;
   StoragePtr arena_;
   int64_t arena_bytes_ = 0, planned_bytes_ = 0;
@@ -89,7 +90,8 @@ class Program {
 
 class Recorder {
  public:
-  Recorder();
+  // Replays give the bits of the eager step if `keep_bits`, and under the precision "exact".
+  explicit Recorder(bool keep_bits = false);
   ~Recorder();
   Recorder(const Recorder&) = delete;
 

@@ -194,7 +194,7 @@ class CapturedStep:
             own._requires_grad = t._requires_grad
             inputs.append(own)
         new_args, new_kwargs = _rebuild((args, kwargs), list(inputs))
-        recorder = _core.Recorder()
+        recorder = _core.Recorder(keep_bits=self._check)
         outer, _guards = _guards, []
         try:
             outputs = self._function(*new_args, **new_kwargs)
@@ -325,7 +325,8 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
     its values until the next call.
 
     Environment:
-        RANVIER_CHECK_CAPTURE=1 compares every replay with an eager run from the same state.
+        RANVIER_CHECK_CAPTURE=1 compares every replay with an eager run from the same state, bit
+        for bit; rewrites that add in another order are left out.
 
     Example:
         >>> import ranvier as rv
