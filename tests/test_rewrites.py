@@ -328,6 +328,7 @@ def test_flops_are_told():
     assert "flops" in str(step.program)
 
 
+@pytest.mark.replays
 def test_recording_holds_no_more_than_an_eager_step():
     from ranvier import _core
 

@@ -73,7 +73,8 @@ class Program {
   friend class Rewriter;
   void prepare();  // rewrite and plan, once
   void plan();
-  // The only holder of a block of host memory: neither Python nor another program can see it.
+  void poison_arenas() const;  // where devices watch their memory: nobody relies on what was there
+  // The only holder of a block: neither Python nor another program can see it.
   static bool owns(const Storage* s);
 
   std::vector<Call> calls_;
@@ -82,8 +83,8 @@ class Program {
   std::vector<StoragePtr> changed_;
   std::vector<std::pair<std::string, int>> rewrites_;
   bool keeps_bits_ = false;  // no rewrite may add in another order
-  bool prepared_ = false;
-  StoragePtr arena_;
+  bool rewritten_ = false, prepared_ = false;
+  std::vector<StoragePtr> arenas_;  // one for each device that has temporaries
   int64_t arena_bytes_ = 0, planned_bytes_ = 0;
   Graphs graphs_;
 };

@@ -60,6 +60,7 @@ bool find_scatter(Rewriter& r, const GatherArgs& lookup, const ArrayRef& dx, Fou
 bool find(Rewriter& r, int i, Found& at) {
   const auto* lstm = r.match<LstmArgs>(i, "lstm");
   if (!lstm || lstm->tokens.storage || !r.temporary(lstm->x)) return false;
+  if (lstm->x.device != DeviceKind::Cpu) return false;  // whose kernel knows no tokens
   const std::vector<int> uses = r.uses(lstm->x);
   if (uses.size() < 2 || uses.size() > 3 || uses[1] != i) return false;
   at.lookup = uses[0];
