@@ -350,6 +350,7 @@ def test_predict_reads_every_kind_of_pixel(
 
 
 def test_predict_refusals(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fails(capsys, "predict", str(lenet), ".", words=("expected a picture file, got a folder",))
     image = pytest.importorskip("PIL.Image")
     run = str(lenet)
     fails(capsys, "predict", run, "none.png", words=("nothing at 'none.png'",))
@@ -406,7 +407,7 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["cuda"].startswith("not available: ")
-    assert set(facts["optional"]) == {"tqdm", "matplotlib", "Pillow", "pooch"}
+    assert set(facts["optional"]) == {"tqdm", "matplotlib", "Pillow"}
 
 
 # ---- mistakes -----------------------------------------------------------------------------------
@@ -471,7 +472,7 @@ def test_help_is_light_and_lists_what_is_built() -> None:
     code = (
         "import sys\nfrom ranvier import cli\n"
         "try:\n    cli.main(['--help'])\nexcept SystemExit as leave:\n    assert leave.code == 0\n"
-        "heavy = {'matplotlib', 'PIL', 'tqdm', 'pooch', 'ranvier.train', 'ranvier._cli.train'}\n"
+        "heavy = {'matplotlib', 'PIL', 'tqdm', 'onnx', 'ranvier.train', 'ranvier._cli.train'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,14 +1,26 @@
 #include "core/kernel.h"
 
+#include <atomic>
 #include <cstring>
+#include <deque>
+#include <string>
+#include <vector>
 
 #include "core/array.h"
 #include "core/check.h"
 #include "core/device.h"
 #include "core/program.h"
+#include "core/threads.h"
 
 namespace ranvier {
 namespace {
+
+// Whether a kernel has shared its work among threads, by its number. Tests ask: a check that the
+// number of threads does not matter says nothing about one that was never split.
+std::deque<std::atomic<bool>>& shared() {
+  static auto* flags = new std::deque<std::atomic<bool>>;
+  return *flags;
+}
 
 KernelBase* g_first = nullptr;
 int g_count = 0;
@@ -50,6 +62,7 @@ KernelBase::KernelBase(const char* name, int arrays, int spans, int bytes,
                        const HostFn (&fns)[kLevels])
     : name(name), id(g_count++), arrays(arrays), spans(spans), bytes(bytes), next(g_first) {
   for (int i = 0; i < kLevels; ++i) cpu[i] = fns[i];
+  shared().emplace_back(false);
   g_first = this;
 }
 
@@ -78,15 +91,25 @@ void run_kernel(const KernelBase& k, const void* args) {
   switch (a->device) {
     case DeviceKind::Meta:
       return;
-    case DeviceKind::Cpu:
+    case DeviceKind::Cpu: {
+      const int64_t before = shared_jobs();
       k.cpu[static_cast<int>(level())](args);
+      if (shared_jobs() != before) shared()[k.id].store(true, std::memory_order_relaxed);
       return;
+    }
     case DeviceKind::Cuda: {
       RV_CHECK(k.cuda, k.name, Runtime, "this build has no CUDA kernel");
       int code = k.cuda(args, nullptr);
       if (code != kDeviceOk) check_device(code, k.name, describe(k, args));
     }
   }
+}
+
+std::vector<std::string> shared_kernels() {
+  std::vector<std::string> names;
+  for (KernelBase* k = g_first; k; k = k->next)
+    if (shared()[k->id].load(std::memory_order_relaxed)) names.emplace_back(k->name);
+  return names;
 }
 
 }  // namespace ranvier

@@ -16,6 +16,7 @@ namespace ranvier {
 
 Binder* Binder::first = nullptr;
 PyTypeObject* array_type = nullptr;
+std::vector<std::string> shared_kernels();  // core/kernel.cpp
 
 namespace {
 
@@ -411,7 +412,7 @@ NB_MODULE(_core, m) {
         p.restore(blocks);
       });
   nb::class_<Recorder>(m, "Recorder", "Records the kernel calls of this thread until finished.")
-      .def(nb::init<>())
+      .def(nb::init<bool>(), "keep_bits"_a = false)
       .def("finish", &Recorder::finish)
       .def("abandon", &Recorder::abandon);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
@@ -435,6 +436,8 @@ NB_MODULE(_core, m) {
     std::sort(names.begin(), names.end());
     return names;
   });
+  m.def("shared_kernels", &shared_kernels,
+        "Kernels that have had their work shared among threads so far.");
   m.def("memory_stats", [] {
     MemoryStats s = memory_stats();
     return std::make_tuple(s.in_use, s.cached, s.peak);

@@ -31,6 +31,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 thread_local bool t_inside = false;  // a chunk is running in this thread: no job within a job
+thread_local int64_t t_shared = 0;   // jobs of this thread that a pool has run
 
 struct alignas(64) Range {
   std::atomic<int64_t> next{0};
@@ -195,8 +196,13 @@ void set_num_threads(int n) {
   s.pool.store(nullptr);
 }
 
+int64_t shared_jobs() { return t_shared; }
+
 void parallel_run(int64_t chunks, void (*fn)(void*, int64_t), void* context) {
-  if (chunks > 1 && !t_inside && num_threads() > 1 && pool()->try_run(chunks, fn, context)) return;
+  if (chunks > 1 && !t_inside && num_threads() > 1 && pool()->try_run(chunks, fn, context)) {
+    ++t_shared;
+    return;
+  }
   for (int64_t c = 0; c < chunks; ++c) fn(context, c);
 }
 

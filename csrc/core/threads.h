@@ -16,6 +16,9 @@ void parallel_for(int64_t chunks, F&& f) {
       chunks, [](void* context, int64_t chunk) { (*static_cast<F*>(context))(chunk); }, &f);
 }
 
+// How many jobs of the calling thread a pool has run, so far.
+int64_t shared_jobs();
+
 int num_threads();
 void set_num_threads(int n);
 

@@ -27,21 +27,20 @@ RV_ALWAYS_INLINE Vec<T> direction(Vec<T> m, Vec<T> v, Vec<T> scale, Vec<T> eps) 
 #if defined(__AVX512F__)
 // Square root and division keep their unit busy for longer than memory takes; estimates of 14 bits
 // and a Newton step each give the same to a rounding or two. The estimate needs v within the normal
-// numbers: below 1e-38 its root is nothing beside eps. NaN stays NaN.
+// numbers: below 1e-38 its root is nothing beside eps, and an infinite one stops its parameter. NaN
+// stays NaN.
 template <>
 RV_ALWAYS_INLINE Vec<float> direction(Vec<float> m, Vec<float> v, Vec<float> scale,
                                       Vec<float> eps) {
   using V = Vec<float>;
-  const V low(0x1p-126f), high(0x1.fffffep127f);
-  const V x(_mm512_maskz_min_ps(
-      0xffff, high.v,
-      _mm512_maskz_max_ps(0xffff, low.v, v.v)));  // the second operand, if it is NaN
+  const V low(0x1p-126f);
+  const V x(_mm512_maskz_max_ps(0xffff, low.v, v.v));  // the second operand, if it is NaN
   const V inverse(_mm512_maskz_rsqrt14_ps(0xffff, x.v));
   V root = x * inverse;
   root = fma(root, fnma(root, inverse * 0.5f, 0.5f), root);
   const V below = fma(root, scale, eps), share(_mm512_maskz_rcp14_ps(0xffff, below.v));
   const V ratio = m * share;
-  return fma(fnma(ratio, below, m), share, ratio);
+  return select(v == V(__builtin_inff()), m * V::zero(), fma(fnma(ratio, below, m), share, ratio));
 }
 #endif
 

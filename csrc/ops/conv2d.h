@@ -93,7 +93,17 @@ static inline bool conv2d_depthwise(const Conv2dShape& s) {
   return s.groups > 1 && s.groups == s.C && s.C == s.K;
 }
 
+// Channels of a group, in and out, where they are few enough to share a vector; else 0.
+static inline int64_t conv2d_grouped(const Conv2dShape& s) {
+  const int64_t channels = s.C / s.groups;
+  const bool few = channels == 2 || channels == 4 || channels == 8;
+  return s.groups > 1 && s.C == s.K && few ? channels : 0;
+}
+
 // ---- Winograd's minimal filtering, F(4x4, 3x3) and F(4x4, 2x2) ----
+//
+// A filter of 5x5 taps is the sum of four of 3x3, three rows or columns apart; one at stride 2 that
+// of four of 2x2, on every second pixel each.
 //
 // Error. With eps the unit roundoff and a tile's sums of |products| as the magnitude, a plain sum
 // of n = 9 C terms is exact to n eps. Here C terms are added at each point, and the transforms
@@ -102,8 +112,8 @@ static inline bool conv2d_depthwise(const Conv2dShape& s) {
 // 64 channels and 3e-6 at 512, plain sums 4e-7 and 1e-6.
 constexpr int64_t kWinogradBlock = 64;  // channels that one thread multiplies at a time
 
-// How a problem is cut: patches of `edge` x `edge` pixels, in one image or four phases of it. An
-// edge of 0: not at all.
+// How a problem is cut: patches of `edge` x `edge` pixels, in one image or four phases of it (one
+// for each part of the filter). An edge of 0: not at all.
 struct Conv2dMinimal {
   int64_t edge, phases;
 };
@@ -112,6 +122,7 @@ static inline Conv2dMinimal conv2d_minimal(const Conv2dShape& s) {
       s.R == s.S && s.stride_h == s.stride_w && s.dilation_h == 1 && s.dilation_w == 1;
   if (plain && s.stride_h == 1 && s.R == 3) return {6, 1};
   if (plain && s.stride_h == 1 && s.R == 2) return {5, 1};
+  if (plain && s.stride_h == 1 && s.R == 5) return {6, 4};
   if (plain && s.stride_h == 2 && (s.R == 3 || s.R == 4)) return {5, 4};
   return {0, 0};
 }
@@ -125,23 +136,29 @@ static inline int64_t conv2d_tiles(int64_t N, int64_t rows, int64_t cols) {
 static inline bool conv2d_worth(const Conv2dShape& s, int64_t rows, int64_t cols, int64_t least) {
   const int64_t tiles = conv2d_tiles(1, rows, cols), edge = conv2d_minimal(s).edge;
   if (!edge || s.C / s.groups < least || s.K / s.groups < least) return false;
+  if (conv2d_grouped(s)) return false;
   if (rows < 3 || cols < 3 || s.N * tiles < 4) return false;
-  return edge == 6 || rows * cols >= 8 * tiles;  // 25 products for 64 bear half a tile of waste
+  // 25 products for 64, or 144 for 400, bear half a tile of waste.
+  return (edge == 6 && s.R == 3) || rows * cols >= 8 * tiles;
 }
+constexpr int64_t kConv2dLeast5x5 = 32;
 static inline bool conv2d_prefers_minimal(const Conv2dShape& s) {
   const Conv2dMinimal m = conv2d_minimal(s);
   if (m.phases == 4 && s.C / s.groups % 16 != 0) return false;
+  if (s.R == 5) return conv2d_worth(s, s.P, s.Q, kConv2dLeast5x5);
   if (m.phases == 1 || s.R == 4) return conv2d_worth(s, s.P, s.Q, m.edge == 6 ? 8 : 16);
   // 3x3 at stride 2: 100 products for 144, where tiles fit
   return 10 * s.P * s.Q >= 9 * 16 * conv2d_tiles(1, s.P, s.Q) && conv2d_worth(s, s.P, s.Q, 32);
 }
 static inline bool conv2d_data_prefers_minimal(const Conv2dShape& s) {
   const int64_t rows = s.H / s.stride_h, cols = s.W / s.stride_w;  // of the smallest class
+  if (s.R == 5) return s.K / s.groups % 16 == 0 && conv2d_worth(s, rows, cols, kConv2dLeast5x5);
   return conv2d_worth(s, rows, cols, conv2d_minimal(s).edge == 6 ? 8 : 16);
 }
 static inline bool conv2d_weight_prefers_minimal(const Conv2dShape& s) {
   const Conv2dMinimal m = conv2d_minimal(s);
   if (m.phases == 4 && s.R == 3) return false;
+  if (s.R == 5) return conv2d_worth(s, s.P, s.Q, kConv2dLeast5x5);
   return conv2d_worth(s, s.P, s.Q, m.edge == 6 ? 12 : 16);
 }
 
@@ -167,7 +184,9 @@ static inline int64_t conv2d_minimal_pieces(const Conv2dShape& s) {
 // ---- What all kernels are content with ----
 
 static inline int64_t conv2d_workspace(const Conv2dShape& s, bool winograd) {
-  const int64_t outputs = conv2d_depthwise(s) ? s.K : conv2d_whole_vectors(s.K / s.groups);
+  const int64_t outputs = conv2d_depthwise(s) ? s.K
+                          : conv2d_grouped(s) ? conv2d_whole_vectors(s.K)
+                                              : conv2d_whole_vectors(s.K / s.groups);
   const int64_t direct = s.R * s.S * (s.C / s.groups) * outputs;
   if (!winograd) return direct;
   const int64_t tiles = conv2d_tiles(s.N, s.P, s.Q);
@@ -175,12 +194,15 @@ static inline int64_t conv2d_workspace(const Conv2dShape& s, bool winograd) {
   return conv2d_most(direct, conv2d_minimal_workspace(m, tiles, s.C / s.groups, s.K / s.groups));
 }
 static inline int64_t conv2d_data_workspace(const Conv2dShape& s, bool winograd) {
-  const int64_t outputs = conv2d_depthwise(s) ? s.C : conv2d_whole_vectors(s.C / s.groups);
+  const int64_t outputs = conv2d_depthwise(s) ? s.C
+                          : conv2d_grouped(s) ? conv2d_whole_vectors(s.C)
+                                              : conv2d_whole_vectors(s.C / s.groups);
   const int64_t direct = s.R * s.S * (s.K / s.groups) * outputs;
   if (!winograd) return direct;
   const int64_t tiles = conv2d_tiles(s.N, (s.H + s.stride_h - 1) / s.stride_h,
                                      (s.W + s.stride_w - 1) / s.stride_w);  // the largest class
-  const Conv2dMinimal m = {conv2d_minimal(s).edge, 1};
+  Conv2dMinimal m = conv2d_minimal(s);
+  if (s.stride_h > 1) m.phases = 1;  // of a class
   return conv2d_most(direct, conv2d_minimal_workspace(m, tiles, s.K / s.groups, s.C / s.groups));
 }
 static inline int64_t conv2d_weight_workspace(const Conv2dShape& s, bool winograd) {

@@ -1,6 +1,6 @@
 #include "ops/conv2d.h"
 
-#include "ops/conv2d_depthwise_impl.h"
+#include "ops/conv2d_grouped_impl.h"
 #include "ops/conv2d_winograd_impl.h"
 
 namespace ranvier::RV_ISA {
@@ -33,6 +33,11 @@ void forward(const Conv2dArgs& a) {
     p.K = a.shape.K;
     return run_depthwise(p, workspace);
   }
+  if (grouped_channels<T>(a.shape)) {
+    Correlation<T> p = forward_problem<T>(a, 0);
+    p.K = a.shape.K;
+    return run_grouped(p, p.C * a.weight.strides[0], workspace);
+  }
 #if RV_WINOGRAD
   if constexpr (__is_same(T, float)) {
     for (int64_t group = 0; a.winograd && group < a.shape.groups; ++group) {
@@ -50,10 +55,10 @@ template <class T>
 void data_gradient(const Conv2dDataArgs& a) {
   const Conv2dShape& s = a.shape;
   T* workspace = data<T>(a.workspace);
-  const bool depthwise = conv2d_depthwise(s);
+  const bool depthwise = conv2d_depthwise(s), grouped = grouped_channels<T>(s);
   if (depthwise && depthwise_near_data(s)) return run_depthwise_near_data(a, workspace);
-  for (int64_t group = 0; group < (depthwise ? 1 : s.groups); ++group) {
-    if (!depthwise && s.P == 1 && s.Q == 1) {
+  for (int64_t group = 0; group < (depthwise || grouped ? 1 : s.groups); ++group) {
+    if (!depthwise && !grouped && s.P == 1 && s.Q == 1) {
       for (int64_t i = 0; i < s.H * s.W; ++i) {
         correlate(pixel_problem<T>(a, group, i / s.W, i % s.W), workspace);
       }
@@ -67,6 +72,11 @@ void data_gradient(const Conv2dDataArgs& a) {
       for (int64_t w = 0; w < s.stride_w; ++w) {
         Correlation<T> p = data_problem<T>(a, group, h, w);
         if (depthwise) p.K = s.C, p.weight_k = a.weight.strides[0];
+        if (grouped) {
+          p.K = s.C;
+          run_grouped(p, p.C * a.weight.strides[0], workspace);
+          continue;
+        }
 #if RV_WINOGRAD
         if constexpr (__is_same(T, float)) {
           if (a.winograd && winograd::fits(p)) {

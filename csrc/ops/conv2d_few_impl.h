@@ -418,7 +418,7 @@ void run_runs(const Conv2dDataArgs& a, int64_t group, T* packed) {
         __builtin_memset(sums, 0, sizeof(T) * s.Q * width);
       } else {
         const Patches<T> left{dy + (row / s.H * s.P + p) * s.Q * s.K, in_at, run_at, K};
-        const Scattered<T> sink{sums, out_at, nullptr, false};
+        const Scattered<T> sink{sums, out_at, nullptr, false, s.Q - 1};
         for (int64_t v = 0; v < width;) {
           const int64_t vectors = gemm::panel_vectors<T>(run - v), panel = vectors * kN;
           const gemm::Block block{0, s.Q, v, panel, 0, count * K, true, true};

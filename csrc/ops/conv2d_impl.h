@@ -203,6 +203,29 @@ Correlation<T> pixel_problem(const Conv2dDataArgs& a, int64_t group, int64_t h, 
           a.bias.storage ? data<T>(a.bias) + group * C : nullptr};
 }
 
+// ---- Memory --------------------------------------------------------------------------------
+
+// Memory that will be needed soon is fetched into L2 while something else is computed, a few lines
+// at a time: the activations of a network come from far away, and the ways of the kernels through
+// them are not those that the hardware foresees.
+struct Ahead {
+  const char *at = nullptr, *end = nullptr;
+  int64_t lines = 0;  // at a time
+
+  Ahead() = default;
+  template <class T>
+  Ahead(const T* from, const T* to, int64_t times)
+      : at(reinterpret_cast<const char*>(from)), end(reinterpret_cast<const char*>(to)) {
+    lines = 1 + (end - at) / (64 * max(1, times));
+  }
+  template <bool Write>
+  RV_ALWAYS_INLINE void fetch() {
+    for (int64_t i = 0; i < lines && at < end; ++i, at += 64) {
+      __builtin_prefetch(at, Write, Write ? 3 : 2);
+    }
+  }
+};
+
 // ---- Blocks of output pixels -------------------------------------------------------------
 
 // The outputs are cut into boxes of images x rows x columns, by the shape alone.
@@ -364,6 +387,9 @@ struct Patches {
   const int64_t* pixel;  // of row m
   const int64_t* run;
   int64_t length;
+  int64_t ahead = 0;  // how far behind a row lies what is fetched into the cache meanwhile; 0: none
+
+  static constexpr int64_t kLine = 64 / sizeof(T);
 
   template <int R, int V>
   RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
@@ -375,7 +401,17 @@ struct Patches {
       const T* rows[R];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) rows[r] = in + (pixel[row + r] + run[u] + at);
-      gemm::multiply_rows(c, rows, n, b, ldb);
+      if (ahead == 0) {
+        gemm::multiply_rows(c, rows, n, b, ldb);
+      } else {
+        for (int64_t i = 0; i < n; i += kLine) {
+#pragma GCC unroll 16
+          for (int r = 0; r < R; ++r) __builtin_prefetch(rows[r] + ahead);
+          gemm::multiply_rows(c, rows, min(kLine, n - i), b + i * ldb, ldb);
+#pragma GCC unroll 16
+          for (int r = 0; r < R; ++r) rows[r] += kLine;
+        }
+      }
       b += n * ldb;
       depth -= n;
       at = 0;
@@ -391,16 +427,17 @@ struct Scattered {
   const int64_t* pixel;
   const T* bias;
   bool relu;
+  int64_t last_row;
 
+  // A short sum is done before memory has brought its lines: those of the next tile are fetched.
   template <int R, int V>
   RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
     constexpr int kLine = 64 / sizeof(T);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+      const T* to = out + pixel[min(row + R + r, last_row)] + column;
 #pragma GCC unroll 4
-      for (int i = 0; i < V * Vec<T>::N; i += kLine) {
-        __builtin_prefetch(out + pixel[row + r] + column + i, 1);
-      }
+      for (int i = 0; i < V * Vec<T>::N; i += kLine) __builtin_prefetch(to + i, 1);
     }
   }
 
@@ -486,8 +523,10 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
     }
   }
 
-  const Patches<T> left{window.data, in_at, run, length};
-  const Scattered<T> sink{p.out, out_at, p.bias, p.relu};
+  Patches<T> left{window.data, in_at, run, length};
+  // Single taps wait for memory, which sees a tile's rows too late to bring them in time.
+  if (p.R == 1 && p.S == 1) left.ahead = 24 * p.step_w * p.in_pixel;
+  const Scattered<T> sink{p.out, out_at, p.bias, p.relu, pixels - 1};
   const int64_t cuts = ceil_div(depth, kDepth);
   for (int64_t cut = 0; cut < cuts; ++cut) {
     const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
@@ -497,6 +536,7 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
                               from, to - from, cut == 0, cut == cuts - 1};
       gemm::run_panel_of(vectors, left, packed + k * depth + from * width, width, sink, block);
       k += width;
+      left.ahead = 0;
     }
   }
 }

@@ -149,12 +149,21 @@ struct PixelRows {
   const T* a;
   const int64_t *a_row, *b_row;
   int64_t rows, lda;
+  Ahead* ahead;
+
+  static constexpr int64_t kPixels = 32;  // from one fetch to the next
 
   template <int R, int V>
   RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t, int64_t depth, const T* b,
                                  int64_t ldb) const {
     for (int64_t u = 0; u < rows; ++u) {
-      gemm::multiply_columns(c, a + a_row[u] + row, lda, depth, b + b_row[u], ldb);
+      const T *x = a + a_row[u] + row, *y = b + b_row[u];
+      for (int64_t left = depth; left > 0; left -= kPixels) {
+        ahead->fetch<false>();
+        gemm::multiply_columns(c, x, lda, min(left, kPixels), y, ldb);
+        x += kPixels * lda;
+        y += kPixels * ldb;
+      }
     }
   }
 };
@@ -232,12 +241,20 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
   auto* x_row = reinterpret_cast<int64_t*>(buffer + round_up(x_size + dy_size, 64));
   int64_t* dy_row = x_row + most;
 
+  // A short sum is done with dy sooner than memory brings more: it is asked for a box ahead.
+  const bool fetch = p.depth() < 512 && dy_pixel == p.K && (boxes.w == 1 || boxes.rows == 1);
   for (int64_t index = 0; index < boxes.count(); ++index) {
     const Box b = box_at(p, boxes, index);
     const bool copy = copy_x || needs_copy(p, b) || (dense && p.in_pixel != p.C);
     const Window<T> x = open_window(p, b, copy, buffer);
     if (bias) add_box_columns(p, b, dy, bias);
     const int64_t rows = b.images() * b.rows(), cols = b.cols();
+    Ahead ahead;
+    if (fetch && index + 1 < boxes.count()) {
+      const Box next = box_at(p, boxes, index + 1);
+      const T* at = dy + ((next.n0 * p.rows + next.i0) * p.cols + next.j0) * dy_pixel;
+      ahead = Ahead(at, at + next.pixels() * dy_pixel, p.R * b.pixels() / PixelRows<T>::kPixels);
+    }
     const T* g = dy + ((b.n0 * p.rows + b.i0) * p.cols + b.j0) * dy_pixel;
     int64_t g_pixel = dy_pixel;
     for (int64_t n = 0, u = 0; n < b.images(); ++n) {
@@ -280,12 +297,12 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
           const gemm::Block block{0,   o.run_lanes ? p.K : o.length, v, columns, 0, count, true,
                                   true};
           if (o.run_lanes) {
-            const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel};
+            const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel, &ahead};
             const gemm::Output<T> sink{sums + (r * o.taps + tap) * p.K * o.length, o.length,
                                        index > 0};
             run_outer_panel(vectors, left, run + v, x_pixel, sink, block);
           } else {
-            const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel};
+            const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel, &ahead};
             const gemm::Output<T> sink{sums + (r * p.S + tap) * p.C * p.K, p.K, index > 0};
             run_outer_panel(vectors, left, g + v, g_pixel, sink, block);
           }

@@ -17,6 +17,9 @@
 // products for the 256 C of 4x4 taps or the 144 C of 3x3. Its data gradient falls apart into
 // residue classes (conv2d_impl.h), which are convolutions with 2x2 filters at stride 1.
 //
+// 5x5. Three taps and two along each axis: four 3x3 filters, on four images three pixels apart,
+// 144 C products at the points for the 400 C of the taps, and one transform back.
+//
 // The interpolation points are 0, 1, -1, 1/2, -2 and infinity, which lose less than half as much as
 // the usual 0, +-1, +-2 (Barabasz et al., "Error analysis and improving the accuracy of Winograd
 // convolution for deep neural networks", 2018); 2x2 filters do without -2. In fp32 the relative
@@ -191,8 +194,18 @@ struct Points {
   }
 };
 
-// Phases of a problem: images of every step-th pixel. 1 or 4.
-RV_INLINE int64_t phases_of(const Correlation<float>& p) { return p.step_h * p.step_w; }
+// How a filter falls apart, along each axis: tap i of part a is tap i * step + a * shift, and so
+// are the pixels that it meets, the "phases" of the image.
+struct Split {
+  int64_t parts, step, shift;
+  explicit Split(const Correlation<float>& p)
+      : parts(p.step_h > 1 || p.R > 3 ? 2 : 1), step(p.step_h), shift(p.step_h > 1 ? 1 : 3) {}
+  int64_t phases() const { return parts * parts; }
+  // Tap, or pixel, i of phase f, from its first.
+  int64_t down(int64_t f, int64_t i) const { return i * step + f / parts * shift; }
+  int64_t right(int64_t f, int64_t i) const { return i * step + f % parts * shift; }
+};
+RV_INLINE int64_t phases_of(const Correlation<float>& p) { return Split(p).phases(); }
 
 // Patches of the tiles t0 <= t < t1 at their points: channels c0 <= c < c1 of the phases from f0 to
 // f1, each phase p.C numbers after the one before. zeros: c1 - c0 of them.
@@ -200,13 +213,14 @@ template <int E>
 void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
                        int64_t f0, int64_t f1, int64_t c0, int64_t c1, const float* zeros,
                        const Points& to) {
-  const int64_t step = p.step_h;
+  const Split split(p);
   for (int64_t t = t0; t < t1; ++t) {
     const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
     for (int64_t f = f0; f < f1; ++f) {
       const float* at[E * E];
       find_pixels<E>(p.in + n * p.height * p.width * p.in_pixel + c0, p.height, p.width, p.in_pixel,
-                     p.row_of(4 * h) + f / step, p.col_of(4 * w) + f % step, step, zeros, at);
+                     p.row_of(4 * h) + split.down(f, 0), p.col_of(4 * w) + split.right(f, 0),
+                     split.step, zeros, at);
       float* v = to.data + (t - t0) * to.row + (f - f0) * p.C;
       const int64_t plane = to.plane;
       for (int64_t c = 0; c < c1 - c0; c += kN, v += kN) {
@@ -238,6 +252,31 @@ void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const 
                       [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
     }
   }
+}
+
+// What the tiles t0 <= t < t1 read, or write, as one range of memory: to be fetched while products
+// at `times` points run. Nothing where it would push out what these need.
+constexpr int64_t kAheadBytes = 256 << 10;
+struct Region {
+  const float* base;
+  int64_t image, row, rows, step;  // numbers from image to image, from row to row; rows; of a tile
+};
+RV_INLINE Ahead ahead_of(const Region& x, const Tiles& tiles, int64_t t0, int64_t t1,
+                         int64_t times) {
+  t1 = min(t1, tiles.count);
+  if (t0 >= t1) return {};
+  const int64_t first = t0 / tiles.w, last = (t1 - 1) / tiles.w;  // rows of tiles
+  const auto at = [&](int64_t tile_row, int64_t row) {
+    return x.base + tile_row / tiles.h * x.image +
+           min(x.rows, tile_row % tiles.h * x.step + row) * x.row;
+  };
+  const float *from = at(first, 0), *to = at(last, x.step);
+  if ((to - from) * static_cast<int64_t>(sizeof(float)) > kAheadBytes) return {};
+  return Ahead(from, to, times);
+}
+RV_INLINE Region input_region(const Correlation<float>& p) {
+  const int64_t row = p.width * p.in_pixel;
+  return {p.in, p.height * row, row, p.height, 4 * p.step_h};
 }
 
 // Sums at the points, of `width` outputs from k0 on, back to pixels.
@@ -288,17 +327,18 @@ template <int E>
 void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int64_t v1,
                        float* buffer, float* to) {
   constexpr int kTaps = E - 3;
-  const int64_t width = block_width(p.K, k0), step = p.step_h, C = p.C;
-  const int64_t plane = Points::plane_of(phases_of(p) * C, width);
+  const Split split(p);
+  const int64_t width = block_width(p.K, k0), C = p.C;
+  const int64_t plane = Points::plane_of(split.phases() * C, width);
   for (int64_t v = v0; v < v1; ++v) {
     pack_lanes(p, k0 + v * kN, buffer, kN);
-    for (int64_t row = 0; row < phases_of(p) * C; ++row) {
+    for (int64_t row = 0; row < split.phases() * C; ++row) {
       const int64_t f = row / C, c = row % C;
       float* u = to + row * width + v * kN;
       both_axes<kTaps, E>(
           [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
           [&](int i, int j) RV_LAMBDA {
-            const int64_t r = i * step + f / step, s = j * step + f % step;
+            const int64_t r = split.down(f, i), s = split.right(f, j);
             return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * C + c) * kN) : F::zero();
           },
           [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
@@ -324,12 +364,15 @@ void multiply(const Left& left, const float* b, int64_t rows, int64_t depth, int
 // One block of outputs of some tiles. buffer: room for their sums.
 template <int E>
 void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
-                    int64_t k0, const Points& v, const float* u, float* buffer) {
+                    int64_t k0, const Points& v, const float* u, float* buffer, Ahead* in,
+                    Ahead* out) {
   const int64_t width = block_width(p.K, k0), depth = phases_of(p) * p.C;
   const int64_t plane = Points::plane_of(depth, width);
   const Points m(buffer, t1 - t0, width);
   const int64_t cuts = ceil_div(depth, 512);  // long chains of additions lose more than short ones
   for (int64_t x = 0; x < E * E; ++x) {
+    in->fetch<false>();
+    out->fetch<true>();
     for (int64_t cut = 0; cut < cuts; ++cut) {
       const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
       multiply(gemm::Rows<float>{v.data + x * v.plane + from, v.row}, u + x * plane + from * width,
@@ -376,8 +419,10 @@ void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) 
     const Points v(buffer + row, t1 - t0, row);
     __builtin_memset(buffer, 0, sizeof(float) * row);
     transform_patches<E>(p, tiles, t0, t1, 0, phases, 0, p.C, buffer, v);
+    Ahead in = ahead_of(input_region(p), tiles, t1, t1 + cut.tiles, kPoints);
+    Ahead out = ahead_of({p.out, p.out_image, p.out_row, p.rows, 4}, tiles, t0, t1, kPoints);
     for (int64_t k0 = 0; k0 < p.K; k0 += kBlock) {
-      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size);
+      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size, &in, &out);
     }
   });
 }
@@ -408,7 +453,9 @@ void run_filters_first(const Correlation<float>& p, const Tiles& tiles, float* w
     for (int64_t t0 = 0; t0 < tiles.count; t0 += cut.tiles) {
       Points part = v;
       part.data += t0 * row;
-      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size);
+      Ahead none;
+      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size,
+                        &none, &none);
     }
   });
 }
@@ -424,10 +471,11 @@ void run_edge(const Correlation<float>& p, float* workspace) {
 }
 // Of the residue classes of a strided data gradient, those of 2x2 taps.
 RV_INLINE bool fits(const Correlation<float>& p) {
-  return p.R == p.S && (p.R == 2 || p.R == 3) && p.step_h == 1 && p.tap_h == 1 && p.tap_w == 1;
+  return p.R == p.S && (p.R == 2 || p.R == 3 || p.R == 5) && p.step_h == 1 && p.tap_h == 1 &&
+         p.tap_w == 1;
 }
 static void run(const Correlation<float>& p, float* workspace) {
-  if (p.R == 3 && p.step_h == 1) return run_edge<6>(p, workspace);
+  if (p.R > 2 && p.step_h == 1) return run_edge<6>(p, workspace);
   run_edge<5>(p, workspace);
 }
 
@@ -440,7 +488,8 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
                    float* to) {
   constexpr int kTaps = E - 3;
   const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
-  const int64_t plane = u.plane, step = p.step_h;
+  const int64_t plane = u.plane;
+  const Split split(p);
   to += c0 * p.K + k0;
   for (int64_t c = 0; c < channels; ++c, to += p.K) {
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
@@ -449,7 +498,7 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
                           [&](int i, int j)
                               RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
                           [&](int i, int j, F x) RV_LAMBDA {
-                            const int64_t r = i * step + f / step, s = j * step + f % step;
+                            const int64_t r = split.down(f, i), s = split.right(f, j);
                             if (r < p.R && s < p.S)
                               x.store(to + (r * p.S + s) * p.C * p.K + k, lanes);
                           });
@@ -466,7 +515,9 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
-  const Cut cut(t1 - t0, 32);
+  // As many tiles at a time as L2 holds beside the sums: few channels bear long products.
+  const int64_t room = 163840 - kPoints * channels * width;
+  const Cut cut(t1 - t0, max(32, min(128, room / kPoints / (row + width) / 8 * 8)));
   const int64_t u_size = kPoints * Points::plane_of(channels, width);
   const int64_t v_size = kPoints * Points::plane_of(cut.tiles, row);
   const int64_t g_size = kPoints * Points::plane_of(cut.tiles, width);
@@ -480,7 +531,13 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
     const int64_t end = min(t1, t + cut.tiles);
     transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
     transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
+    Ahead in = ahead_of(input_region(p), tiles, end, end + cut.tiles, kPoints);
+    const int64_t dy_row = p.cols * dy_pixel;
+    Ahead upstream =
+        ahead_of({dy, p.rows * dy_row, dy_row, p.rows, 4}, tiles, end, end + cut.tiles, kPoints);
     for (int64_t x = 0; x < kPoints; ++x) {
+      in.fetch<false>();
+      upstream.fetch<false>();
       multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
                end - t, width, u.data + x * u.plane, t > t0);
     }
@@ -515,7 +572,7 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
   if (with_bias) merge_bias(a, biases, count);
 }
 static void run_weight(const Conv2dWeightArgs& a, int64_t group, float* workspace) {
-  if (a.shape.R == 3 && a.shape.stride_h == 1) return run_weight_edge<6>(a, group, workspace);
+  if (a.shape.R > 2 && a.shape.stride_h == 1) return run_weight_edge<6>(a, group, workspace);
   run_weight_edge<5>(a, group, workspace);
 }
 

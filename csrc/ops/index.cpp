@@ -80,6 +80,20 @@ void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, 
     index_scatter({in(y.permute(plan.front)), inout(plan.x), plan.span(), add});
 }
 
+// The index of each element that is true, one row of `found` for every axis.
+void list_places(const Array& x, const uint8_t* t, int64_t found, int64_t* out) {
+  const int64_t n = x.size();
+  for (int64_t i = 0; i < n; ++i) {
+    if (!t[i]) continue;
+    int64_t rest = i;
+    for (int a = x.ndim() - 1; a >= 0; --a) {
+      out[a * found] = rest % x.shape(a);
+      rest /= x.shape(a);
+    }
+    ++out;
+  }
+}
+
 // Where x is not zero: one row of int64 indices for each such place, in row-major order.
 Array nonzero(const Array& x) {
   check_host_read("the number of places that are not zero");
@@ -92,14 +106,13 @@ Array nonzero(const Array& x) {
   // The indices of one axis lie side by side: each is an index array of its own.
   Array y = Array::empty({x.ndim(), found}, DType::Int64, Device{}, "nonzero");
   auto* out = y.data<int64_t>();
-  for (int64_t i = 0; i < n; ++i) {
-    if (!t[i]) continue;
-    int64_t rest = i;
-    for (int a = x.ndim() - 1; a >= 0; --a) {
-      out[a * found] = rest % x.shape(a);
-      rest /= x.shape(a);
+  if (x.ndim() == 1) {  // no branch on what cannot be foretold
+    for (int64_t i = 0, k = 0; k < found; ++i) {
+      out[k] = i;
+      k += t[i] != 0;
     }
-    ++out;
+  } else {
+    list_places(x, t, found, out);
   }
   return to_device(y, x.device()).transpose(0, 1);
 }

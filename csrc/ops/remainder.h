@@ -9,10 +9,11 @@ namespace ranvier {
 enum class RemainderOp : int32_t { FloorDivide, Remainder, TruncDivide, Fmod };
 
 struct RemainderArgs {
-  In a, b;  // of one dtype, expanded to y
+  In a, b;  // of one dtype, broadcast to y
   Out y;
   RemainderOp op;
   static constexpr int kArrays = 3, kSpans = 0;
 };
+RV_DECLARE_KERNEL(remainder, RemainderArgs)
 
 }  // namespace ranvier

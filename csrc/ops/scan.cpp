@@ -7,35 +7,67 @@
 namespace ranvier {
 namespace {
 
-template <class T, class Sum>
+// Lanes walked together: each sum waits for itself alone, so several hide each other's latency, and
+// where they lie side by side every cache line is used at once.
+constexpr int kBundle = 16;
+
+template <bool Product, int Lanes, bool Beside, class T, class Sum>
+void scan_bundle(const T* const* from, T* const* to, int64_t n, int64_t xs, int64_t ys, Sum) {
+  Sum running[Lanes];
+  for (int k = 0; k < Lanes; ++k) running[k] = Product ? 1 : 0;
+  for (int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 16
+    for (int k = 0; k < Lanes; ++k) {
+      const T v = Beside ? from[0][i * xs + k] : from[k][i * xs];
+      running[k] = Product ? running[k] * v : running[k] + v;
+      (Beside ? to[0][i * ys + k] : to[k][i * ys]) = static_cast<T>(running[k]);
+    }
+  }
+}
+
+template <bool Product, class T, class Sum>
 void scan_lanes(const ScanArgs& args) {
   const int64_t n = lanes::length(args.x);
-  lanes::split(lanes::count(args.x), n, [&](int64_t first, int64_t last) {
-    for (int64_t lane = first; lane < last; ++lane) {
-      int64_t at[2], xs = lanes::step(args.x), ys = lanes::step(args.y);
-      lanes::begin(args.x, {&args.x, &args.y}, lane, at);
-      const T* x = lanes::data<T>(args.x) + at[0];
-      T* y = lanes::data<T>(args.y) + at[1];
-      if (args.reverse) x += (n - 1) * xs, y += (n - 1) * ys, xs = -xs, ys = -ys;
-      if (args.product) {
-        Sum running = 1;
-        for (int64_t i = 0; i < n; ++i) y[i * ys] = static_cast<T>(running *= x[i * xs]);
-      } else {
-        Sum running = 0;
-        for (int64_t i = 0; i < n; ++i) y[i * ys] = static_cast<T>(running += x[i * xs]);
+  int64_t xs = lanes::step(args.x), ys = lanes::step(args.y), xo = 0, yo = 0;
+  if (args.reverse) xo = (n - 1) * xs, yo = (n - 1) * ys, xs = -xs, ys = -ys;
+  const int64_t count = lanes::count(args.x), bundles = (count + kBundle - 1) / kBundle;
+  lanes::split(bundles, n * kBundle, [&](int64_t first, int64_t last) {
+    for (int64_t bundle = first; bundle < last; ++bundle) {
+      const T* x[kBundle];
+      T* y[kBundle];
+      int64_t here = std::min<int64_t>(kBundle, count - bundle * kBundle);
+      bool beside = here == kBundle;
+      for (int64_t k = 0; k < here; ++k) {
+        int64_t at[2];
+        lanes::begin(args.x, {&args.x, &args.y}, bundle * kBundle + k, at);
+        x[k] = lanes::data<T>(args.x) + at[0] + xo;
+        y[k] = lanes::data<T>(args.y) + at[1] + yo;
+        beside &= x[k] - x[0] == k && y[k] - y[0] == k;
       }
+      if (beside) {
+        scan_bundle<Product, kBundle, true>(x, y, n, xs, ys, Sum());
+        continue;
+      }
+      int64_t k = 0;
+      for (; k + 4 <= here; k += 4) scan_bundle<Product, 4, false>(x + k, y + k, n, xs, ys, Sum());
+      for (; k < here; ++k) scan_bundle<Product, 1, false>(x + k, y + k, n, xs, ys, Sum());
     }
   });
+}
+
+template <class T, class Sum>
+void scan_of(const ScanArgs& args) {
+  args.product ? scan_lanes<true, T, Sum>(args) : scan_lanes<false, T, Sum>(args);
 }
 
 void scan_kernel(const ScanArgs& args) {
   switch (args.x.dtype) {
     case DType::Float32:
-      return scan_lanes<float, double>(args);
+      return scan_of<float, double>(args);
     case DType::Float64:
-      return scan_lanes<double, double>(args);
+      return scan_of<double, double>(args);
     default:  // unsigned: an overflow wraps around, as in NumPy
-      return scan_lanes<uint64_t, uint64_t>(args);
+      return scan_of<uint64_t, uint64_t>(args);
   }
 }
 

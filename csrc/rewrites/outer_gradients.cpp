@@ -23,7 +23,8 @@ ArrayRef vector_of(const ArrayRef& a, int axis) {
 }
 
 // The call that made gradient g from one sample, if the step at i is its only reader and finds the
-// two vectors unchanged; -1 if there is none.
+// two vectors unchanged, which it must not change itself: a learned input is such a vector. -1 if
+// there is none.
 int outer_product(Rewriter& r, const ArrayRef& g, int i) {
   if (!r.temporary(g) || g.device != DeviceKind::Cpu) return -1;
   const std::vector<int>& at = r.uses(g);
@@ -33,7 +34,7 @@ int outer_product(Rewriter& r, const ArrayRef& g, int i) {
   const ArrayRef &dy = made->dy, &x = made->x;
   if (dy.shape[0] != 1 || (x.shape[1] > 1 && x.strides[1] != 1)) return -1;
   if (!row_major(g, dy.shape[1], x.shape[1])) return -1;
-  return r.written_between(dy, at[0], i) || r.written_between(x, at[0], i) ? -1 : at[0];
+  return r.written_between(dy, at[0], i + 1) || r.written_between(x, at[0], i + 1) ? -1 : at[0];
 }
 
 // Arrays of each parameter that must lie as its gradient does.

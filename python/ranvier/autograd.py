@@ -225,7 +225,10 @@ def _named(error: Exception, args: Sequence[Any]) -> Exception:
     if wrong:
         return not_a_tensor(wrong[0])
     if binding:
-        return TypeError(f"[{_core.op_name() or 'autograd'}] expected arguments of other types")
+        given = ", ".join("None" if a is None else type(a).__name__ for a in args)
+        return TypeError(
+            f"[{_core.op_name() or 'autograd'}] expected arguments of other types, got {given}"
+        )
     return error
 
 

@@ -142,14 +142,23 @@ def randperm(n: int, device: Any = None) -> Tensor:
     return Tensor(_core.random_permutation(n, *on(device)))
 
 
+def _array(op: str, x: Any) -> Any:
+    """The array of a tensor; a NumPy array has a `data` too, but another one."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
+    return x.data
+
+
 def rand_like(x: Tensor) -> Tensor:
     """Uniform random numbers with the shape, dtype and device of x."""
-    return Tensor(_core.random_uniform(x.data.shape, x.data.dtype, *on(x.data.device)))
+    data = _array("rand_like", x)
+    return Tensor(_core.random_uniform(data.shape, data.dtype, *on(data.device)))
 
 
 def randn_like(x: Tensor) -> Tensor:
     """Normal random numbers with the shape, dtype and device of x."""
-    return Tensor(_core.random_normal(x.data.shape, x.data.dtype, *on(x.data.device)))
+    data = _array("randn_like", x)
+    return Tensor(_core.random_normal(data.shape, data.dtype, *on(data.device)))
 
 
 def uniform(
@@ -183,7 +192,7 @@ def normal(
         device: where the tensor lives, for two numbers only.
 
     Raises:
-        ValueError: a negative standard deviation, or a size beside tensors.
+        ValueError: a negative number as standard deviation, or a size beside tensors.
     """
     parts = [t.data for t in (mean, std) if isinstance(t, Tensor)]
     if not parts:
@@ -230,7 +239,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False) -> T
         >>> rv.multinomial(rv.tensor([0.0, 1.0, 0.0]), 2, replacement=True).tolist()
         [1, 1]
     """
-    data = input.data
+    data = _array("multinomial", input)
     drawn = _core.multinomial(data, num_samples, bool(replacement), state_of(data.device))
     return Tensor(drawn)
 
@@ -246,7 +255,7 @@ def categorical(p: Tensor) -> Tensor:
         >>> rv.categorical(rv.tensor([[0.0, 1.0], [2.0, 0.0]])).tolist()
         [1, 0]
     """
-    data = p.data
+    data = _array("categorical", p)
     if not data.ndim:
         raise ValueError("[categorical] expected weights of shape (..., n), got a scalar")
     lead = data.shape[:-1]
@@ -263,9 +272,10 @@ def bernoulli(p: Tensor) -> Tensor:
         ValueError: a probability outside of [0, 1], or NaN.
         TypeError: p is not floating.
     """
-    _core.check_probabilities(p.data)
-    drawn = _core.random_uniform(p.data.shape, p.data.dtype, *on(p.data.device))
-    return Tensor(_core.less(drawn, p.data).cast(p.data.dtype))
+    data = _array("bernoulli", p)
+    _core.check_probabilities(data)
+    drawn = _core.random_uniform(data.shape, data.dtype, *on(data.device))
+    return Tensor(_core.less(drawn, data).cast(data.dtype))
 
 
 @attach("uniform_")

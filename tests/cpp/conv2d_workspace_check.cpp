@@ -42,7 +42,8 @@ void check(const Conv2dShape& s) {
     }
     for (int64_t a = 0; a < s.stride_h && conv2d_data_prefers_minimal(s); ++a) {  // classes
       const int64_t tiles = conv2d_tiles(s.N, (s.H + a) / s.stride_h, (s.W + a) / s.stride_w);
-      check("data", s, needed({m.edge, 1}, tiles, s.K, s.C, lanes), conv2d_data_workspace(s, true));
+      check("data", s, needed({m.edge, s.stride_h > 1 ? 1 : m.phases}, tiles, s.K, s.C, lanes),
+            conv2d_data_workspace(s, true));
     }
   }
   if (conv2d_weight_prefers_minimal(s)) {
@@ -54,7 +55,7 @@ void check(const Conv2dShape& s) {
 }  // namespace
 
 int main() {
-  for (int64_t taps : {2, 3, 4}) {
+  for (int64_t taps : {2, 3, 4, 5}) {
     for (int64_t stride : {1, 2}) {
       for (int64_t C = 8; C <= 150; C += C < 40 ? 3 : 13) {
         for (int64_t K = 8; K <= 150; K += K < 40 ? 3 : 13) {

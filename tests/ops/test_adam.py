@@ -113,6 +113,19 @@ def test_a_zero_gradient_moves_nothing():
     assert descend(p, zero, zero)[0].tolist() == [1.0, 1.0, 1.0]
 
 
+def test_a_gradient_too_large_to_square_stops_its_parameter():
+    """The second moment is infinite then; at every instruction-set level, in any lane."""
+    g = rv.ones(37)
+    g[[3, 36]] = 1e25
+    g[20] = np.inf
+    g[21] = np.nan
+    for steps in (1, 2):
+        q = host(descend(rv.ones(37), *[g] * steps)[0])
+        assert q[[3, 36]].tolist() == [1.0, 1.0]
+        assert np.isnan(q[[20, 21]]).all()
+        assert np.allclose(np.delete(q, [3, 20, 21, 36]), 1 - 0.1 * steps)
+
+
 def test_errors():
     p, g, hyper = rv.ones(2), rv.ones(2), hyper_of(rv.ones(1))
     taken = counts(p, 0).data

@@ -72,6 +72,13 @@ class TestConv2d(OpTests):
         case(normal(N, 5, 6, 17), normal(5, 1, 3, 3), groups=5, stride=2, padding=(0, 1)),
         case(normal(N, 17, 8, 31), normal(17, 1, 3, 3), groups=17, stride=2),
         case(normal(N, 3, 7, 23), normal(3, 1, 3, 3), groups=3, stride=2, padding=((1, 0), (0, 1))),
+        # groups that share a vector: a ragged last one, neighbours some of them twice, other taps
+        case(normal(N, 36, 6, 17), normal(36, 4, 3, 3), normal(36), groups=9, padding=1),
+        case(normal(N, 48, 5, 8), normal(48, 8, 3, 3), groups=6, padding=((1, 0), (0, 1))),
+        case(normal(N, 22, 7, 9), normal(22, 2, 3, 3), normal(22), groups=11, padding=1),
+        case(normal(N, 24, 9, 11), normal(24, 4, 3, 3), normal(24), groups=6, stride=2, padding=1),
+        case(normal(N, 16, 7, 12), normal(16, 8, 5, 2), groups=2, dilation=(1, 2), padding=(2, 3)),
+        case(normal(N, 8, 4, 4), normal(8, 4, 1, 1), groups=2, stride=3, padding=1),
         # one output pixel, as in LeNet's third layer, and padding that no window needs
         case(normal(N, 16, 5, 5), normal(24, 16, 5, 5), normal(24)),
         case(normal(N, 2, 6, 6), normal(4, 2, 3, 3), padding=((5, 0), (0, 4)), stride=3),

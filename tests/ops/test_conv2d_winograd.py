@@ -143,7 +143,7 @@ def strided(x: Any, weight: Any, bias: Any = None, **options: Any) -> Case:
 
 
 class TestPhases(OpTests):
-    """2x2 filters, and those of stride 2 that fall apart into them."""
+    """2x2 filters, those of stride 2 that fall apart into them, and 5x5 that do into 3x3."""
 
     cases = [
         strided(normal(N, 16, 9, 8), normal(20, 16, 2, 2), normal(20)),
@@ -155,6 +155,10 @@ class TestPhases(OpTests):
         # 3x3: forward where tiles fit, one residue class of the data gradient
         strided(normal(N, 32, 16, 16), normal(40, 32, 3, 3), normal(40), stride=2, padding=1),
         strided(normal(N, 18, 13, 11), normal(21, 18, 3, 3), stride=2, padding=1),
+        # 5x5: ragged tiles, several blocks, fewer tiles than outputs, groups
+        strided(normal(N, 32, 13, 15), normal(36, 32, 5, 5), normal(36), padding=2),
+        strided(normal(N, 80, 12, 11), normal(144, 80, 5, 5), padding=((2, 1), (0, 3))),
+        strided(normal(N, 64, 16, 12), normal(64, 32, 5, 5), normal(64), padding=2, groups=2),
         # large enough to be cut among threads
         strided(normal(4, 16, 66, 64), normal(16, 16, 4, 4), normal(16), stride=2, padding=1),
     ]  # fmt: skip
@@ -218,6 +222,8 @@ SHAPES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], int]] = [
     ((2, 512, 16, 16, 64), 4, 2, (1,) * 4, 1),
     ((2, 256, 16, 16, 128), 3, 2, (1,) * 4, 1),
     ((2, 70, 20, 17, 33), 2, 1, (0, 1, 1, 0), 1),
+    ((2, 64, 27, 27, 192), 5, 1, (2,) * 4, 1),
+    ((1, 256, 12, 15, 80), 5, 1, (2, 1, 0, 2), 1),
 ]
 
 
@@ -243,16 +249,17 @@ def test_error(
 @given(st.data())
 def test_any_shape(data: st.DataObject) -> None:
     draw, side = data.draw, st.integers(0, 2)
-    taps, stride = draw(st.sampled_from([(3, 1), (2, 1), (4, 2), (3, 2)]))
+    taps, stride = draw(st.sampled_from([(3, 1), (2, 1), (5, 1), (4, 2), (3, 2)]))
     groups, n = draw(st.integers(1, 2)), draw(st.integers(1, 3))
-    c = draw(st.integers(12, 40) if stride == 1 else st.sampled_from([16, 32, 48]))
+    free = stride == 1 and taps < 5
+    c = draw(st.integers(12, 40) if free else st.sampled_from([16, 32, 48]))
     k, h, w = draw(st.integers(12, 70)), draw(st.integers(5, 19)), draw(st.integers(5, 19))
     padding = draw(st.tuples(side, side, side, side))
     arrays = problem((n, c * groups, h, w, k * groups), taps, stride, padding, groups)
     assert max(errors(arrays, padding, groups, stride)[0]) < BOUND
 
 
-@pytest.mark.parametrize("index", [0, 3, 9, 10])
+@pytest.mark.parametrize("index", [0, 3, 9, 10, 14])
 def test_bits_do_not_depend_on_threads(index: int) -> None:
     shape, taps, stride, padding, groups = SHAPES[index]
     arrays = problem(shape, taps, stride, padding, groups)

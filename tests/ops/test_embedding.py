@@ -25,6 +25,7 @@ class TestEmbedding(OpTests):
         case(integers(0, 2, 5, 0), normal(2, 3)),
         case(integers(0, 50, 40, 30), normal(50, 513), 60),
         case(integers(0, 5000, 3000), normal(5000, 17)),
+        case(integers(0, 5000, 40_000), normal(5000, 1), 60),
     ]
     errors = [
         Raises(

@@ -97,6 +97,7 @@ class TestGather(OpTests):
         case("take_along_dim", normal(4, 5), integers(0, 20, 3, 2)),
         case("one_hot", integers(0, 6, N, 4), 6),
         case("one_hot", fixed(np.int32(2)), 3),
+        case("one_hot", integers(0, 3, 40_000), 3),
         masked(normal(3, 5), np.arange(15).reshape(3, 5) % 4 == 1),
         masked(normal(4, 1), np.arange(15).reshape(3, 1, 5) % 2 == 0),
     ]  # fmt: skip

@@ -54,6 +54,8 @@ class TestIndex(OpTests):
         case(normal(5, 3), MASK, "mask", capture=False),
         case(normal(4, 5), np.arange(20).reshape(4, 5) % 3 == 0, "mask of all", capture=False),
         case(normal(4, 5), np.array([], np.int64), "no rows"),
+        case(normal(50, 2), np.arange(40_000) * 7 % 50, "many rows, for several threads"),
+        case(normal(50, 130), np.arange(600) * 7 % 50, "wide rows, for several threads"),
     ]
     errors = [
         Raises(

@@ -207,6 +207,7 @@ class TestLayerNormalizedLstm(OpTests):
             given(3, N, 4, 9, projected=17, peephole=True, lengths=integers(0, 4, N)), reverse=True
         ),
         normalized_case(without(given(2, N, 4, 20, "basic", size=2.0), 5), variant="basic"),
+        normalized_case(given(2, 16, 9, 40, size=2.0)),  # on several threads
     ]
     errors = [
         Raises(ValueError, r"\[lstm\] expected the gain of c of shape \(5,\) .*, got \(4,\)",
@@ -302,6 +303,7 @@ class TestLstmCell(OpTests):
 
 
 def test_wide_layers():
+    check_wide(case(given(3, 21, 24, 190, size=0.3)))  # rows and units are many: units are shared
     check_wide(case(given(4, 5, 24, 170, size=0.3)))
     check_wide(case(given(9, 40, 24, 70, peephole=True), reverse=True))
     check_wide(case(given(4, 5, 24, 170, projected=160, size=0.3)))

@@ -105,6 +105,7 @@ class TestMaxUnpool(OpTests):
         unpooling(normal(2, 2, 3, 3), (2, 2, 7, 7), 2, stride=3, ceil_mode=True),
         unpooling(normal(2, 3, 5), (2, 3, 11), 3, stride=2),
         unpooling(normal(2, 2, 2, 3, 3), (2, 2, 5, 6, 7), 2),
+        unpooling(normal(4, 19, 19, 21), (4, 19, 37, 41), 3, stride=2, padding=1),
     ]
 
 

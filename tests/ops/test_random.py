@@ -138,6 +138,12 @@ def test_bernoulli():
     assert rv.bernoulli(rv.ones(0, 3)).shape == (0, 3)
 
 
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "rand_like", "randn_like"])
+def test_arrays_are_no_tensors(name):
+    with pytest.raises(TypeError, match=rf"\[{name}\] expected a tensor, got ndarray"):
+        getattr(rv, name)(np.ones((2, 3), np.float32))
+
+
 @pytest.mark.parametrize("device", devices())
 @pytest.mark.parametrize("p", [-0.1, 1.0001, np.nan])
 def test_bernoulli_takes_probabilities(p, device):

@@ -94,6 +94,9 @@ def test_shapes():
     assert x.unflatten(0, (1, 2)).shape == (1, 2, 1, 3, 1)
     assert x.transpose(0, 2).shape == (3, 1, 2, 1)
     assert x.movedim(2, 0).shape == (3, 2, 1, 1)
+    assert x.movedim((2, 0), (0, -1)).shape == (3, 1, 1, 2)
+    with pytest.raises(ValueError, match=r"\[movedim\] expected one place for each axis"):
+        x.movedim((0, 1), (0, 0))
     assert x.T.shape == (1, 3, 1, 2)
     assert x[:, :1].expand_as(rv.zeros(2, 5, 3, 4)).shape == (2, 5, 3, 4)
     assert rv.zeros(3).broadcast_to((2, 3)).shape == (2, 3)

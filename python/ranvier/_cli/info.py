@@ -16,7 +16,7 @@ import numpy as np
 import ranvier as rv
 from ranvier import _core
 
-_OPTIONAL = ("tqdm", "matplotlib", "Pillow", "pooch")
+_OPTIONAL = ("tqdm", "matplotlib", "Pillow")
 
 
 def collect() -> dict[str, Any]:
@@ -50,7 +50,7 @@ def main(options: argparse.Namespace) -> int:
     for name, value in facts.items():
         print(f"{name:<{width}}  {value}")
     if "(not installed)" in facts["optional"]:
-        print(f"{'':<{width}}  pip install 'ranvier[cli,data]' brings the optional packages")
+        print(f"{'':<{width}}  pip install 'ranvier[cli]' brings the optional packages")
     return 0
 
 

@@ -161,25 +161,30 @@ def checked(settings: Settings) -> Settings:
         ValueError: one is not; the text names key, range and value.
     """
     inf = float("inf")
+
+    def unless_unset(value: int | None) -> int:
+        return 1 if value is None else value
+
     ranges = {
         "epochs": (settings.epochs, 1, inf),
         "batch_size": (settings.batch_size, 1, inf),
-        "size": (settings.size or 1, 1, inf),
+        "size": (unless_unset(settings.size), 1, inf),
         "seed": (settings.seed, 0, 2**63 - 1),
-        "patience": (settings.patience or 1, 1, inf),
+        "patience": (unless_unset(settings.patience), 1, inf),
         "optimizer.lr": (settings.optimizer.lr, 0, inf),
         "optimizer.weight_decay": (settings.optimizer.weight_decay, 0, inf),
         "optimizer.momentum": (settings.optimizer.momentum, 0, 1),
         "network.dropout": (settings.network.dropout, 0, 1),
         "schedule.warmup": (settings.schedule.warmup, 0, inf),
-        "schedule.every": (settings.schedule.every, 0, inf),
+        "schedule.final": (settings.schedule.final, 0, 1),
+        "schedule.every": (settings.schedule.every, 1e-3, inf),
         "schedule.gamma": (settings.schedule.gamma, 0, 1),
         "augment.shift": (settings.augment.shift, 0, 1),
         "augment.degrees": (settings.augment.degrees, 0, 360),
         "augment.scale": (settings.augment.scale, 0, 0.99),
         "augment.shear": (settings.augment.shear, 0, 89),
         "checkpoint.every_epochs": (settings.checkpoint.every_epochs, 1, inf),
-        "checkpoint.every_steps": (settings.checkpoint.every_steps or 1, 1, inf),
+        "checkpoint.every_steps": (unless_unset(settings.checkpoint.every_steps), 1, inf),
     }
     for key, (value, low, high) in ranges.items():
         if not low <= value <= high or value == inf:

@@ -6,7 +6,21 @@ Source: Dauphin, Fan, Auli and Grangier, "Language modeling with gated convoluti
 
 from __future__ import annotations
 
+from ranvier import _core
+from ranvier.autograd import Function
 from ranvier.tensor import Tensor, attach, check_tensors
+
+Array = _core.Array
+
+
+class _Glu(Function):
+    def forward(self, x: Array, *, dim: int) -> Array:
+        self.save(x)
+        self.dim = dim
+        return _core.glu(x, dim)
+
+    def backward(self, grad: Array) -> Array:
+        return _core.glu_backward(grad, self.saved[0], self.dim)
 
 
 @attach()
@@ -23,6 +37,7 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
     Raises:
         ValueError: an odd size.
         IndexError: no such axis.
+        TypeError: integers or half precision.
 
     Example:
         >>> import ranvier as rv
@@ -35,6 +50,4 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
     size = x.shape[dim]
     if size % 2:
         raise ValueError(f"[glu] expected an even size along axis {dim}, got {size} in {x.shape}")
-    a, b = x.split([size // 2, size // 2], dim)
-    gated: Tensor = a * b.sigmoid()
-    return gated
+    return _Glu.apply(x, dim=dim)

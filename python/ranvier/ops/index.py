@@ -69,6 +69,23 @@ class _Gather(Function):
         return dx
 
 
+class _Masked(Function):
+    """Elements, or whole rows, where a mask over the first axes is true."""
+
+    def forward(self, x: Array, *, mask: Array) -> Array:
+        self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
+        self.rows = (mask.size, *x.shape[mask.ndim :])
+        (places,) = _positions(mask.reshape((mask.size,)), (mask.size,), 0)
+        self.save(places)
+        return _core.index(x.reshape(self.rows), (0,), [places], 0)
+
+    def backward(self, grad: Array) -> Array:
+        dx = _zeros((self.rows, self.dtype, self.device))
+        # Each place is there once: nothing to add up.
+        _core.index_put(dx, (0,), [self.saved[0]], 0, grad, False)
+        return dx.reshape(self.shape)
+
+
 def _refused(part: Any) -> IndexError:
     what = f"{part.dtype.name} tensor" if isinstance(part, Tensor) else type(part).__name__
     return IndexError(
@@ -168,6 +185,9 @@ def _parse(x: Array, key: Any) -> _Places:
 def _read(x: Tensor, key: Any) -> Tensor:
     if _view(x.data, key) is not None:
         return _View.apply2(x, key)
+    boolean = isinstance(key, (Tensor, np.ndarray)) and str(key.dtype).endswith("bool")
+    if boolean and key.ndim > 0 and key.shape == x.shape[: key.ndim]:
+        return _Masked.apply(x, mask=_as_index(key))
     return _Gather.apply(x, places=_parse(x.data, key))
 
 

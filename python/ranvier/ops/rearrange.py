@@ -32,6 +32,17 @@ def _axes(op: str, dims: Any, n: int) -> list[int]:
     return axes
 
 
+class _Flip(Function):
+    halves = True
+
+    def forward(self, x: Array, *, axes: list[int]) -> Array:
+        self.key = tuple([slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)])
+        return x.index(self.key)
+
+    def backward(self, grad: Array) -> Any:
+        return grad.index(self.key)  # a view as well: turned twice is not turned at all
+
+
 @attach("flip")
 def flip(x: Tensor, *dims: Any) -> Tensor:
     """A view with the order of the elements reversed along some axes: y_i = x_{n-1-i}.
@@ -51,7 +62,7 @@ def flip(x: Tensor, *dims: Any) -> Tensor:
     """
     check_tensors(x)
     axes = _axes("flip", shape_of("flip", dims), x.ndim)
-    return x[tuple([slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)])]
+    return _Flip.apply(x, axes=axes)
 
 
 @attach("fliplr")

@@ -193,11 +193,23 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 @attach("movedim")
-def movedim(x: Tensor, source: int, destination: int) -> Tensor:
-    """A view with one axis moved to another place, the others in their order."""
-    a, b = _axis("movedim", source, x.ndim), _axis("movedim", destination, x.ndim)
-    axes = [i for i in range(x.ndim) if i != a]
-    axes.insert(b, a)
+def movedim(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Tensor:
+    """A view with an axis, or several, moved to other places, the others in their order.
+
+    Raises:
+        IndexError: no such axis.
+        ValueError: an axis or a place twice, or not one place for each axis.
+    """
+    given = [d if isinstance(d, (tuple, list)) else (d,) for d in (source, destination)]
+    moved, places = ([_axis("movedim", d, x.ndim) for d in dims] for dims in given)
+    if len(moved) != len(places) or len({*moved}) != len(moved) or len({*places}) != len(moved):
+        raise ValueError(
+            f"[movedim] expected one place for each axis, all different, got {source} to "
+            f"{destination}"
+        )
+    axes = [i for i in range(x.ndim) if i not in moved]
+    for place, axis in sorted(zip(places, moved, strict=True)):
+        axes.insert(place, axis)
     return _Permute.apply(x, axes=tuple(axes))
 
 
