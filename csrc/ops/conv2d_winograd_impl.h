@@ -574,12 +574,41 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
   }
 }
 
+// The same straight into the gradient, where it is the whole one and the weights of an output are
+// one run: squares of kN weights by kN outputs are turned in registers. buffer: a vector for every
+// weight of an output in this block.
+template <int E>
+void place_weights(const Correlation<float>& p, const Points& u, int64_t c0, int64_t k0,
+                   float* buffer, float* dw) {
+  constexpr int kTaps = E - 3;
+  const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
+  const int64_t weights = channels * kTaps * kTaps, plane = u.plane;
+  for (int64_t k = 0; k < outputs; k += kN) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float* from = u.data + c * u.row + k;
+      float* to = buffer + c * kTaps * kTaps * kN;
+      both_axes<E, kTaps>([](const F(&x)[E], F(&y)[kTaps]) RV_LAMBDA { weight_sums(x, y); },
+                          [&](int i, int j)
+                              RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
+                          [&](int i, int j, F x) RV_LAMBDA { x.store(to + (i * kTaps + j) * kN); });
+    }
+    float* to = dw + (k0 + k) * p.weight_k + c0 * kTaps * kTaps;
+    for (int64_t j = 0; j < weights; j += kN) {
+      const int64_t n = min(kN, weights - j), lanes = min(kN, outputs - k);
+      F x[kN];
+      for (int64_t i = 0; i < kN; ++i) x[i] = i < n ? F::load(buffer + (j + i) * kN) : F::zero();
+      gemm::transpose(x);
+      for (int64_t l = 0; l < lanes; ++l) x[l].store(to + l * p.weight_k + j, n);
+    }
+  }
+}
+
 // The gradient of a block of weights (phase f, channels c0 on, outputs k0 on) from the tiles
-// t0 <= t < t1. With `bias`, also the sums of dy.
+// t0 <= t < t1: a private one, or in its `place`. With `bias`, also the sums of dy.
 template <int E>
 void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* dy,
                   int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f, int64_t c0, int64_t k0,
-                  float* dw, float* bias) {
+                  float* dw, bool place, float* bias) {
   constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
@@ -619,7 +648,11 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
     // The point (1, 1) of a gradient is the sum of its pixels.
     if (bias) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
   }
-  store_weights<E>(p, u, f, c0, k0, dw);
+  if (place) {
+    place_weights<E>(p, u, c0, k0, v.data, dw);  // patches and gradients are not needed any more
+  } else {
+    store_weights<E>(p, u, f, c0, k0, dw);
+  }
   if (bias) __builtin_memcpy(bias + k0, sums, sizeof(float) * outputs);
 }
 
@@ -633,6 +666,8 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
   const int64_t blocks = phases_of(p) * down * across;
   const bool with_bias = a.dbias.storage && a.shape.groups == 1;
   float* biases = workspace + count * size;
+  float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
+  const bool place = count == 1 && phases_of(p) == 1 && p.planes();
   parallel_for(count * blocks, [&](int64_t chunk) {
     const int64_t piece = chunk / blocks, block = chunk % blocks;
     const int64_t f = block / (down * across);
@@ -640,10 +675,11 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
     const bool first = block < across;  // of those with these outputs
     weight_block<E>(p, tiles, data<float>(a.dy) + group * p.K, a.shape.K,
                     piece * tiles.count / count, (piece + 1) * tiles.count / count, f, c0, k0,
-                    workspace + piece * size, with_bias && first ? biases + piece * p.K : nullptr);
+                    place ? dw : workspace + piece * size, place,
+                    with_bias && first ? biases + piece * p.K : nullptr);
   });
-  float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
-  merge_weights(p, dw, workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1}, count, size);
+  if (!place)
+    merge_weights(p, dw, workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1}, count, size);
   if (with_bias) merge_bias(a, biases, count);
 }
 static void run_weight(const Conv2dWeightArgs& a, int64_t group, float* workspace) {
