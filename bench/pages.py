@@ -85,7 +85,7 @@ def _index(book: Book, pictures: list[str]) -> str:
     steps = book.of_group("models")
     if steps:
         out += ["## Whole training steps", "",
-                "Gradients to none, forward, loss, backward, Adam (PyTorch's fused form), from the "
+                "Forward, loss, backward, Adam (PyTorch's fused form), gradients to none, from the "
                 "same weights. \"ranvier\" is captured.", "",
                 *_steps(steps), "", *_memory(steps)]  # fmt: skip
     for picture in pictures:

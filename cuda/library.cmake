@@ -2,7 +2,7 @@
 # (RANVIER_CUDA), and for the host, to test them anywhere (RANVIER_EMULATION). Both from one source.
 file(GLOB device_kernels CONFIGURE_DEPENDS cuda/ops/*.cu)
 list(APPEND device_kernels cuda/core/matrices.cu)
-set(hopper_kernels cuda/hopper/gemm.cu)  # for sm_90a alone
+file(GLOB hopper_kernels CONFIGURE_DEPENDS cuda/hopper/*.cu)  # for sm_90a alone
 
 function(ranvier_device_library name)
   add_library(${name} MODULE cuda/core/library.cpp ${ARGN})

@@ -18,6 +18,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+napoleon_use_ivar = True  # attributes are described once, by their class
 html_theme = "furo"
 html_title = "ranvier"
 exclude_patterns = ["_build"]

@@ -30,6 +30,7 @@ def counted(function):
 
 
 class TestCalls:
+    @pytest.mark.replays
     def test_python_runs_twice_then_never_again(self):
         function, calls = counted(lambda x: x * 2.0 + 1.0)
         step = rv.capture(function)
@@ -60,9 +61,11 @@ class TestCalls:
             assert result["more"][1][1:] == (3, "text", None)
 
     def test_numpy_arguments_are_inputs(self):
-        step = rv.capture(lambda x: x * 2.0)
+        """They come as tensors, in the first call too."""
+        step = rv.capture(lambda x, more: F.relu(x) * 2.0 + more["one"])
         for i in range(4):
-            assert step(np.full(3, i, np.float32)).tolist() == [2.0 * i] * 3
+            result = step(np.full(3, i, np.float32), {"one": np.ones(3, np.float32)})
+            assert result.tolist() == [2.0 * i + 1.0] * 3
 
     def test_nested_arguments(self):
         step = rv.capture(lambda batch, scale: batch["x"] * batch["y"][0] * scale)
@@ -111,6 +114,7 @@ class TestCalls:
 
 
 class TestSignatures:
+    @pytest.mark.replays
     def test_another_shape_is_captured_anew(self):
         function, calls = counted(lambda x: x * 2.0)
         step = rv.capture(function)
@@ -119,6 +123,7 @@ class TestSignatures:
             assert step(rv.ones(3)).tolist() == [2.0, 2.0, 2.0]
         assert len(calls) == 4
 
+    @pytest.mark.replays
     def test_another_dtype_or_constant_too(self):
         function, calls = counted(lambda x, factor: x * factor)
         step = rv.capture(function)
@@ -145,6 +150,7 @@ class TestSignatures:
         with pytest.raises(rv.CaptureError, match=r"\[capture\] expected .*got set"):
             rv.capture(lambda x: x)({1, 2})
 
+    @pytest.mark.replays
     def test_invalidate_records_again(self):
         scale = [2.0]
         step = rv.capture(lambda x: x * scale[0])
@@ -236,6 +242,7 @@ class TestParts:
             assert weight.grad is None
             assert net[2].weight.grad is not None
 
+    @pytest.mark.replays
     def test_what_stays_is_replayed(self):
         """A tensor that a layer keeps for itself does not start the recording again."""
 

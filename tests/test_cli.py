@@ -350,6 +350,7 @@ def test_predict_reads_every_kind_of_pixel(
 
 
 def test_predict_refusals(lenet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fails(capsys, "predict", str(lenet), ".", words=("expected a picture file, got a folder",))
     image = pytest.importorskip("PIL.Image")
     run = str(lenet)
     fails(capsys, "predict", run, "none.png", words=("nothing at 'none.png'",))

@@ -328,6 +328,7 @@ def test_flops_are_told():
     assert "flops" in str(step.program)
 
 
+@pytest.mark.replays
 def test_recording_holds_no_more_than_an_eager_step():
     from ranvier import _core
 
@@ -460,3 +461,137 @@ class TestOuterGradients:
             return step
 
         assert rewritten(make).rewrites["outer_gradients"] == 0
+
+
+class TestEmbeddingLstm:
+    """T14 N5 V9 I6 H20: the rows of a table are multiplied instead of 70 places."""
+
+    NAMES = ("table", "weight_ih", "weight_hh", "bias_ih")
+
+    @pytest.fixture(autouse=True)
+    def without_checks(self, monkeypatch):
+        monkeypatch.delenv("RANVIER_CHECK_CAPTURE", raising=False)  # it would forbid the rule
+
+    @staticmethod
+    def parts(vocabulary=9, frozen=(), dtype=np.float32):
+        rng = np.random.default_rng(25)
+        shapes = [(vocabulary, 6), (80, 6), (80, 20), (80,)]
+        values = [rv.tensor(rng.standard_normal(s).astype(dtype) * 0.4) for s in shapes]
+        for name, value in zip(TestEmbeddingLstm.NAMES, values, strict=True):
+            value.requires_grad_(name not in frozen)
+        return values
+
+    @staticmethod
+    def tokens(seed, vocabulary=9, dtype=np.int64):
+        return rv.tensor(np.random.default_rng(seed).integers(0, vocabulary, (14, 5)).astype(dtype))
+
+    @staticmethod
+    def step(parts, **options):
+        table, *weights = parts
+
+        def run(tokens):
+            y, _ = F.lstm(F.embedding(tokens, table), None, *weights, **options)
+            if any(p.requires_grad for p in parts):
+                (y * y).sum().backward()
+            gradients = [p.grad for p in parts]
+            for p in parts:
+                p.grad = None
+            return [y, *(g for g in gradients if g is not None)]
+
+        return run
+
+    def run_both(self, parts, **options):
+        captured, eager = rv.capture(self.step(parts, **options)), self.step(parts, **options)
+        for seed in range(4):
+            pairs = list(zip(captured(self.tokens(seed)), eager(self.tokens(seed)), strict=True))
+        return captured.program, pairs
+
+    def test_inference_has_the_same_bits(self):
+        parts = self.parts(frozen=self.NAMES)
+        program, pairs = self.run_both(parts)
+        assert program.rewrites["embedding_lstm"] == 1
+        assert "embedding  " not in str(program)
+        assert bits([a for a, _ in pairs]) == bits([b for _, b in pairs])
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("frozen", [(), ("table",), ("weight_ih",), ("bias_ih",)])
+    @pytest.mark.parametrize("case", ["plain", "reverse with lengths", "peephole", "original"])
+    def test_gradients_are_within_the_bound(self, dtype, frozen, case):
+        options = {}
+        parts = self.parts(frozen=frozen, dtype=dtype)
+        if case == "reverse with lengths":
+            options = {"reverse": True, "lengths": rv.tensor([14, 0, 3, 9, 1])}
+        elif case == "peephole":
+            options = {"peephole": rv.ones(3, 20, dtype=parts[0].dtype) * 0.3}
+        elif case == "original":
+            parts = [p if i == 0 else rv.tensor(p.numpy()[:60]) for i, p in enumerate(parts)]
+            for p, name in zip(parts, self.NAMES, strict=True):
+                p.requires_grad_(name not in frozen)
+            options = {"variant": "original"}
+        program, pairs = self.run_both(parts, **options)
+        assert program.rewrites["embedding_lstm"] == 1
+        assert "embedding_backward" not in str(program)
+
+        # The gradient of the gates' arguments: that of inputs that enter through a unit matrix.
+        table, weight_ih, weight_hh, bias = (p.detach() for p in parts)
+        tokens = self.tokens(3)
+        inputs = (table[tokens] @ weight_ih.T + bias).requires_grad_(True)
+        rows = weight_ih.shape[0]
+        y, _ = F.lstm(inputs, None, rv.tensor(np.eye(rows, dtype=dtype)), weight_hh, **options)
+        (y * y).sum().backward()
+        d = np.abs(inputs.grad.numpy().astype(np.float64)).reshape(-1, rows)
+        index = tokens.numpy().ravel()
+        of_table = np.zeros((9, 6))
+        np.add.at(of_table, index, d @ np.abs(weight_ih.numpy()))
+        magnitudes = {
+            "table": of_table,
+            "weight_ih": d.T @ np.abs(table.numpy()[index]),
+            "bias_ih": d.sum(0),
+        }
+        terms = 2 * (d.shape[0] + rows)
+        names = [n for n in self.NAMES if n not in frozen]
+        assert bits(pairs[0][0]) == bits(pairs[0][1])
+        for name, (a, b) in zip(names, pairs[1:], strict=True):
+            if name == "weight_hh":
+                assert bits(a) == bits(b)
+            else:
+                error = np.abs(a.numpy().astype(np.float64) - b.numpy())
+                assert (error <= terms * np.finfo(dtype).eps * magnitudes[name]).all(), name
+
+    def test_exact_keeps_the_bits(self):
+        before = rv.get_matmul_precision()
+        rv.set_matmul_precision("exact")
+        try:
+            program, pairs = self.run_both(self.parts())
+        finally:
+            rv.set_matmul_precision(before)
+        assert program.rewrites["embedding_lstm"] == 0
+        assert bits([a for a, _ in pairs]) == bits([b for _, b in pairs])
+
+    def test_a_checked_step_keeps_the_bits(self, monkeypatch):
+        monkeypatch.setenv("RANVIER_CHECK_CAPTURE", "1")
+        program, _ = self.run_both(self.parts())  # raises where they differ
+        assert program.rewrites["embedding_lstm"] == 0
+
+    def test_tokens_are_checked_in_every_replay(self):
+        step = rv.capture(self.step(self.parts()))
+        for seed in range(3):
+            step(self.tokens(seed))
+        wrong = self.tokens(0).numpy()
+        wrong[13, 4] = 9
+        with pytest.raises(IndexError, match="expected indices from 0 to 8"):
+            step(rv.tensor(wrong))
+
+    def test_stands_back(self):
+        def both(tokens):  # somebody else needs the vectors
+            vectors = F.embedding(tokens, parts[0])
+            return [F.lstm(vectors, None, *parts[1:])[0], F.relu(vectors)]
+
+        parts = self.parts(frozen=self.NAMES)
+        assert rewritten(lambda: both, self.tokens(0)).rewrites["embedding_lstm"] == 0
+        narrow = self.tokens(0, dtype=np.int32)
+        program = rewritten(lambda: self.step(parts), narrow)
+        assert program.rewrites["embedding_lstm"] == 0
+        parts = self.parts(vocabulary=36, frozen=self.NAMES)  # hardly a token comes twice
+        program = rewritten(lambda: self.step(parts), self.tokens(0))
+        assert program.rewrites["embedding_lstm"] == 0

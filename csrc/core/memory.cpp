@@ -213,7 +213,7 @@ void StoragePtr::destroy(Storage* s) {
 }
 
 void StoragePtr::give_block_back(Storage* s) {
-  Cache& c = cache();
+  Cache& c = cache(s->device);
   std::lock_guard guard(c.lock);
   put_back(c, s);
   s->data = nullptr;

@@ -412,7 +412,7 @@ NB_MODULE(_core, m) {
         p.restore(blocks);
       });
   nb::class_<Recorder>(m, "Recorder", "Records the kernel calls of this thread until finished.")
-      .def(nb::init<>())
+      .def(nb::init<bool>(), "keep_bits"_a = false)
       .def("finish", &Recorder::finish)
       .def("abandon", &Recorder::abandon);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");

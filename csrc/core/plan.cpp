@@ -1,9 +1,11 @@
-// Where a program's temporaries lie: one arena in which two of them share a place when one is last
-// used before the other is first written, and a pointwise result takes the place of an operand.
+// Where a program's temporaries lie: one arena of each device, in which two of them share a place
+// when one is last used before the other is first written, and a pointwise result takes the place
+// of an operand. Work of a device runs in the order of its calls, so one order does for all.
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
 
+#include "core/device.h"
 #include "core/program.h"
 
 namespace ranvier {
@@ -12,6 +14,7 @@ namespace {
 struct Life {
   int first, last;  // calls
   int64_t bytes, offset;
+  Device device;
   std::vector<Storage*> tenants;
 };
 
@@ -27,7 +30,7 @@ bool same_place(const ArrayRef& a, const ArrayRef& b) {
 }  // namespace
 
 bool Program::owns(const Storage* s) {
-  return s->refs.load() == 1 && !s->release && s->device.kind == DeviceKind::Cpu;
+  return s->refs.load() == 1 && !s->release && s->device.kind != DeviceKind::Meta;
 }
 
 void Program::plan() {
@@ -42,6 +45,7 @@ void Program::plan() {
     else
       uses.push_back({&calls_[i], static_cast<int>(i)});
   }
+  planned_bytes_ = arena_bytes_ = 0;
   std::vector<Life> lives;
   struct Buffer {
     int life = -1;
@@ -60,8 +64,9 @@ void Program::plan() {
       if (fresh) b.first = static_cast<int>(p);
       if (fresh && owns(s) && ref.access == Access::Out) {
         b.life = static_cast<int>(lives.size());
-        int64_t bytes = (std::max<int64_t>(s->bytes, 1) + 63) / 64 * 64;
-        lives.push_back({uses[p].index, uses[p].index, bytes, 0, {s}});
+        const int64_t unit = s->device.kind == DeviceKind::Cuda ? 256 : 64;
+        const int64_t bytes = (std::max<int64_t>(s->bytes, 1) + unit - 1) / unit * unit;
+        lives.push_back({uses[p].index, uses[p].index, bytes, 0, s->device, {s}});
         planned_bytes_ += bytes;
       }
       b.refs_at_last = b.last == static_cast<int>(p) ? b.refs_at_last + 1 : 1;
@@ -101,10 +106,11 @@ void Program::plan() {
   std::stable_sort(order.begin(), order.end(),
                    [](const Life* a, const Life* b) { return a->bytes > b->bytes; });
   std::vector<Life*> placed;
+  std::vector<std::pair<Device, int64_t>> sizes;
   for (Life* l : order) {
     std::vector<Life*> rivals;
     for (Life* p : placed)
-      if (p->first <= l->last && l->first <= p->last) rivals.push_back(p);
+      if (p->device == l->device && p->first <= l->last && l->first <= p->last) rivals.push_back(p);
     std::sort(rivals.begin(), rivals.end(),
               [](const Life* a, const Life* b) { return a->offset < b->offset; });
     int64_t offset = 0;
@@ -114,13 +120,22 @@ void Program::plan() {
     }
     l->offset = offset;
     placed.push_back(l);
-    arena_bytes_ = std::max(arena_bytes_, offset + l->bytes);
+    auto size = std::find_if(sizes.begin(), sizes.end(),
+                             [&](const auto& e) { return e.first == l->device; });
+    if (size == sizes.end()) size = sizes.insert(size, {l->device, 0});
+    size->second = std::max(size->second, offset + l->bytes);
   }
-  if (order.empty()) return;
-  empty_cache();  // blocks of the eager steps: the arena takes their place
-  arena_ = allocate(arena_bytes_, Device{});
-  for (Life* l : order)
-    for (Storage* s : l->tenants) move_storage(s, static_cast<char*>(arena_->data) + l->offset);
+  std::vector<StoragePtr> arenas;
+  for (const auto& [device, bytes] : sizes) {
+    empty_cache_of(device);  // blocks of the eager steps: the arena takes their place
+    arenas.push_back(allocate(bytes, device));
+    arena_bytes_ += bytes;
+  }
+  for (const StoragePtr& arena : arenas)
+    for (Life* l : order)
+      if (l->device == arena->device)
+        for (Storage* s : l->tenants) move_storage(s, static_cast<char*>(arena->data) + l->offset);
+  arenas_ = std::move(arenas);
 }
 
 }  // namespace ranvier

@@ -7,6 +7,7 @@
 #include "core/array.h"
 #include "core/check.h"
 #include "core/device.h"
+#include "core/precision.h"
 #include "core/rewrite.h"
 #include "core/threads.h"
 
@@ -53,9 +54,10 @@ Program::~Program() {
 
 void Program::prepare() {
   if (prepared_) return;
+  if (!rewritten_) rewrites_ = Rewriter(*this).run();
+  rewritten_ = true;
+  plan();  // if there is no memory for it, the next replay tries again
   prepared_ = true;
-  rewrites_ = Rewriter(*this).run();
-  plan();
   // What has no place in the arena is written by every replay from now on, whoever else lets go.
   for (const StoragePtr& s : storages_) s->vacate = false;
 }
@@ -121,8 +123,17 @@ void print(std::string& s, const Call& c, const char* indent) {
 
 void Program::replay() {
   prepare();
+  poison_arenas();
   graphs_.replay(calls_, run);
   for (const StoragePtr& s : changed_) bump_version(s.get());
+}
+
+void Program::poison_arenas() const {
+  for (const StoragePtr& arena : arenas_) {
+    if (arena->device.kind != DeviceKind::Cuda || !device_library("capture").exact) continue;
+    const std::vector<char> nan(static_cast<size_t>(arena->bytes), static_cast<char>(0xff));
+    copy_bytes(arena->data, arena->device, nan.data(), Device{}, arena->bytes);
+  }
 }
 
 std::vector<int64_t> Program::profile(int repeats) {
@@ -208,9 +219,11 @@ void Program::restore(const std::vector<std::vector<char>>& saved) const {
 
 Recorder* Recorder::current() { return t_recorder; }
 
-Recorder::Recorder() : program_(std::make_shared<Program>()), first_id_(next_storage_id()) {
+Recorder::Recorder(bool keep_bits)
+    : program_(std::make_shared<Program>()), first_id_(next_storage_id()) {
   RV_CHECK(!t_recorder, "capture", Capture,
            "expected no other capture in this thread - captured steps cannot contain each other");
+  program_->keeps_bits_ = keep_bits || matmul_precision() == Precision::Exact;
   t_recorder = this;
 }
 
@@ -234,7 +247,7 @@ void Recorder::note(const ArrayRef& ref) {
     program_->storages_.push_back(StoragePtr::share(s));
     // A temporary, written before it is read: only its place in the step matters from now on.
     s->vacate = ref.access == Access::Out && s->id >= first_id_ && !s->release &&
-                s->device.kind == DeviceKind::Cpu;
+                s->device.kind != DeviceKind::Meta;
   }
   if (ref.access != Access::In && s->id < first_id_ && !it->second) {
     it->second = true;

@@ -73,7 +73,8 @@ class Program {
   friend class Rewriter;
   void prepare();  // rewrite and plan, once
   void plan();
-  // The only holder of a block of host memory: neither Python nor another program can see it.
+  void poison_arenas() const;  // where devices watch their memory: nobody relies on what was there
+  // The only holder of a block: neither Python nor another program can see it.
   static bool owns(const Storage* s);
 
   std::vector<Call> calls_;
@@ -81,15 +82,17 @@ class Program {
   std::vector<StoragePtr> storages_;              // everything they point to
   std::vector<StoragePtr> changed_;
   std::vector<std::pair<std::string, int>> rewrites_;
-  bool prepared_ = false;
-  StoragePtr arena_;
+  bool keeps_bits_ = false;  // no rewrite may add in another order
+  bool rewritten_ = false, prepared_ = false;
+  std::vector<StoragePtr> arenas_;  // one for each device that has temporaries
   int64_t arena_bytes_ = 0, planned_bytes_ = 0;
   Graphs graphs_;
 };
 
 class Recorder {
  public:
-  Recorder();
+  // Replays give the bits of the eager step if `keep_bits`, and under the precision "exact".
+  explicit Recorder(bool keep_bits = false);
   ~Recorder();
   Recorder(const Recorder&) = delete;
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/array.h"
+
 namespace ranvier {
 
 RewriteRule* RewriteRule::first = nullptr;
@@ -82,6 +84,22 @@ void Rewriter::replace(int i, const KernelBase* kernel, const void* args, size_t
   std::memcpy(program_.structs_.back().get(), args, bytes);
   calls_[i] = Call{kernel, program_.structs_.back().get(), nullptr};
   refer(i);
+}
+
+Out Rewriter::make_temporary(DType dtype, std::initializer_list<int64_t> shape) {
+  Out r{};
+  int64_t size = 1;
+  for (int64_t n : shape) r.shape[r.ndim++] = n;
+  for (int i = r.ndim - 1; i >= 0; --i) {
+    r.strides[i] = size;
+    size *= r.shape[i];
+  }
+  program_.storages_.push_back(allocate(size * item_size(dtype), Device{}));
+  r.storage = program_.storages_.back().get();
+  r.dtype = dtype;
+  r.access = Access::Out;
+  r.device = DeviceKind::Cpu;
+  return r;
 }
 
 Span Rewriter::keep(const std::vector<ArrayRef>& refs) {

@@ -1,10 +1,12 @@
 // Rewrite rules: each looks at the calls of a captured step and replaces some by fewer or cheaper
-// ones that give the same bits. Rules live in csrc/rewrites, know kernels by name and argument
+// ones that give the same bits. A rule that adds in another order says within which bound, and
+// stands back where keeps_bits(). Rules live in csrc/rewrites, know kernels by name and argument
 // struct, and are applied in the order of their rank.
 //
 //   RV_REWRITE(drop_copies, 1, [](Rewriter& r) { ...; return how_often; });
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,6 +23,8 @@ class Rewriter {
   // Applies all rules; how often each did something.
   std::vector<std::pair<std::string, int>> run();
 
+  // Whether the program must give the bits of the eager step.
+  bool keeps_bits() const { return program_.keeps_bits_; }
   int size() const { return static_cast<int>(calls_.size()); }
   // The kernel of call i; nullptr if the call was removed or is a chain.
   const KernelBase* kernel(int i) const { return calls_[i].kernel; }
@@ -52,6 +56,8 @@ class Rewriter {
   void replace(int i, const KernelBase* kernel, const Args& args) {
     replace(i, kernel, &args, sizeof(Args));
   }
+  // A new row-major temporary.
+  Out make_temporary(DType dtype, std::initializer_list<int64_t> shape);
   // References for a span of a new call, kept as long as the program.
   Span keep(const std::vector<ArrayRef>& refs);
   // Puts a chain in the place of the first of these calls; the others go.

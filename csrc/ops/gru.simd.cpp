@@ -70,7 +70,7 @@ void forward(const GruArgs& args) {
 
   const bool apart = walk.lengths && walk.reverse;
   if (apart) copy_or_zero(states + rows * units, h0, rows * units);
-  for_row_groups(rows, size.steps, 3 * units * units,
+  for_row_groups(rows, size.steps, 3 * units * units, panels.count(),
                  [&](int64_t row, int64_t count, bool parallel) {
                    for (int64_t step = 0; step < size.steps; ++step) {
                      const int64_t t = walk.time(step);
@@ -108,7 +108,8 @@ void backward(const GruBackwardArgs& args) {
 
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * units);
   for_row_groups(
-      rows, size.steps, 3 * units * units, [&](int64_t row, int64_t count, bool parallel) {
+      rows, size.steps, 3 * units * units, panels.count(),
+      [&](int64_t row, int64_t count, bool parallel) {
         const T* later = nullptr;  // dgates of the step after
         for (int64_t step = size.steps - 1; step >= 0; --step) {
           const int64_t t = walk.time(step);

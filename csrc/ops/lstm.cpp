@@ -13,8 +13,11 @@ RV_KERNEL(lstm_norm_backward, LstmNormBackwardArgs);
 // The products with both weights; a backward makes two of each.
 template <class Args>
 static double products(const Args& a) {
-  return 2.0 * a.x.shape[0] * a.x.shape[1] * a.weight_ih.shape[0] *
-         (a.weight_ih.shape[1] + a.weight_hh.shape[1]);
+  double inputs = 1.0;  // rows of x
+  for (int i = 0; i < a.x.ndim - 1; ++i) inputs *= a.x.shape[i];
+  const double states = 1.0 * a.y.shape[0] * a.y.shape[1];
+  return 2.0 * a.weight_ih.shape[0] *
+         (inputs * a.weight_ih.shape[1] + states * a.weight_hh.shape[1]);
 }
 RV_FLOPS(lstm, LstmArgs, [](const LstmArgs& a) { return products(a); });
 RV_FLOPS(lstm_backward, LstmBackwardArgs,
@@ -61,10 +64,26 @@ std::vector<Array> forward(const Array& x, const Array& weight_ih, const Array& 
   const Array c = empty_if(true, {s.steps, s.rows, s.units}, x);
   if (y.size() > 0) {
     const Array workspace = empty_if(true, {lstm_workspace(s.rows, s.units, s.width, gates)}, x);
-    lstm({in(x.contiguous()), in(weight_ih.contiguous()), in(weight_hh.contiguous()),
-          in(given(bias_ih)), in(given(bias_hh)), in(given(weight_hr)), in(given(peephole)),
-          in(given(h0)), in(given(c0)), in(steps), out(y), out(hn), out(cn), out(activated), out(c),
-          out(workspace), gates, reverse});
+    lstm({in(x.contiguous()),
+          in(weight_ih.contiguous()),
+          in(weight_hh.contiguous()),
+          in(given(bias_ih)),
+          in(given(bias_hh)),
+          in(given(weight_hr)),
+          in(given(peephole)),
+          in(given(h0)),
+          in(given(c0)),
+          in(steps),
+          In{},
+          out(y),
+          out(hn),
+          out(cn),
+          out(activated),
+          out(c),
+          Out{},
+          out(workspace),
+          gates,
+          reverse});
   }
   return {y, hn, cn, activated, c};
 }
@@ -174,6 +193,7 @@ std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional d
                  in(given(h0)),
                  in(given(c0)),
                  in(s.lengths(x, lengths)),
+                 In{},
                  in(y.contiguous()),
                  in(activated),
                  in(c),
@@ -186,6 +206,7 @@ std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional d
                  out(dh0),
                  out(dc0),
                  out(dgates),
+                 Out{},
                  out(dh),
                  out(hidden),
                  out(workspace),

@@ -11,6 +11,10 @@
 // The backward needs the activated gates, the cell states c, the outputs y and the arguments;
 // nothing else is kept. Gradients overwrite; those without memory are not computed. Rows of
 // `lengths` past T count as T.
+//
+// A captured step that looks its inputs up in a table of V rows hands over the table and the
+// tokens: the products with W_ih are then those of V rows, not of T N. Gradients of what went
+// through the table are summed over the places of each token first, in the order of time.
 #pragma once
 
 #include "core/args.h"
@@ -28,15 +32,17 @@ struct LstmArgs {
   In h0;          // (N, R), optional: zeros
   In c0;          // (N, H), optional: zeros
   In lengths;     // (N) int64, optional: T for every row
+  In tokens;      // (T, N) int64, optional: x is a table (V, I) and has these rows
   Out y;          // (T, N, R); zero past a row's end
   Out hn;         // (N, R): the state after each row's last step
   Out cn;         // (N, H)
   Out gates;      // (T, N, G, H): activated; undefined past a row's end
   Out c;          // (T, N, H); past a row's end, the state that waits there
+  Out table;      // (V, G H): W_ih x + b of the table's rows; only with tokens
   Out workspace;  // lstm_workspace elements
   int64_t gate_count;
   bool reverse;  // from each row's last step to its first
-  static constexpr int kArrays = 16, kSpans = 0;
+  static constexpr int kArrays = 18, kSpans = 0;
 };
 RV_DECLARE_KERNEL(lstm, LstmArgs)
 
@@ -44,9 +50,9 @@ struct LstmBackwardArgs {
   In dy;   // (T, N, R), optional, as dhn and dcn
   In dhn;  // (N, R)
   In dcn;  // (N, H)
-  In x, weight_ih, weight_hh, weight_hr, peephole, h0, c0, lengths;  // as above
-  In y, gates, c;                                                    // as the forward left them
-  Out dx;          // (T, N, I), optional, as all outputs down to dh0
+  In x, weight_ih, weight_hh, weight_hr, peephole, h0, c0, lengths, tokens;  // as above
+  In y, gates, c;  // as the forward left them
+  Out dx;          // as x, optional, as all outputs down to dh0
   Out dweight_ih;  // (G H, I)
   Out dweight_hh;  // (G H, R)
   Out dbias;       // (G H), of either bias
@@ -55,12 +61,13 @@ struct LstmBackwardArgs {
   Out dh0;         // (N, R)
   Out dc0;         // (N, H)
   Out dgates;      // (T, N, G, H): gradient of what the gates' functions are applied to
+  Out dtable;      // (V, G H): sums of dgates by token; only with tokens
   Out dh;          // (T, N, R): of the projected states; only with weight_hr
   Out hidden;      // (T, N, H): what was projected; only with dweight_hr
   Out workspace;   // lstm_workspace elements
   int64_t gate_count;
   bool reverse;
-  static constexpr int kArrays = 26, kSpans = 0;
+  static constexpr int kArrays = 28, kSpans = 0;
 };
 RV_DECLARE_KERNEL(lstm_backward, LstmBackwardArgs)
 

@@ -21,10 +21,10 @@ struct Gate {
 template <class T, int G>
 struct Sizes {
   int64_t steps, rows, inputs, units, width;
-  RV_ALWAYS_INLINE Sizes(const ArrayRef& x, const ArrayRef& weight_ih, const ArrayRef& weight_hh)
-      : steps(x.shape[0]),
-        rows(x.shape[1]),
-        inputs(x.shape[2]),
+  RV_ALWAYS_INLINE Sizes(const ArrayRef& y, const ArrayRef& weight_ih, const ArrayRef& weight_hh)
+      : steps(y.shape[0]),
+        rows(y.shape[1]),
+        inputs(weight_ih.shape[1]),
         units(weight_ih.shape[0] / G),
         width(weight_hh.shape[1]) {}
 };
@@ -34,13 +34,15 @@ template <class T, int G>
 struct StepForward {
   Walk walk;
   int64_t t, units;
-  T* gates;           // (N, G, H) of this step: W_ih x + b, then activated
-  const T* before;    // (N, H): c_(t-1), or nullptr
-  T* c;               // (N, H)
-  T* hidden;          // (N, H): o tanh(c), the output unless it is projected
-  const T* state;     // (N, H): kept apart from the output; see room rnn
-  T* next;            //
-  const T* peephole;  //
+  T* gates;               // (N, G, H) of this step: W_ih x + b, then activated
+  const T* table;         // (V, G, H): W_ih x + b of each token, where there are
+  const int64_t* tokens;  // (N), or nullptr
+  const T* before;        // (N, H): c_(t-1), or nullptr
+  T* c;                   // (N, H)
+  T* hidden;              // (N, H): o tanh(c), the output unless it is projected
+  const T* state;         // (N, H): kept apart from the output; see room rnn
+  T* next;                //
+  const T* peephole;      //
 
   template <class Lanes>
   void operator()(int64_t n, int64_t unit, Lanes lanes, const T* sums) const {
@@ -54,8 +56,9 @@ struct StepForward {
       return;
     }
     T* const gate = gates + n * G * units + unit;
+    const T* const input = tokens ? table + tokens[n] * G * units + unit : gate;
     const auto sum = [&](int k) RV_LAMBDA {
-      return Vec<T>::load(sums + k * Vec<T>::N) + Vec<T>::load(gate + k * units, lanes);
+      return Vec<T>::load(sums + k * Vec<T>::N) + Vec<T>::load(input + k * units, lanes);
     };
     const auto peep = [&](int row)
                           RV_LAMBDA { return Vec<T>::load(peephole + row * units + unit, lanes); };
@@ -93,9 +96,10 @@ struct StepForward {
 
 template <class T, int G>
 void forward(const LstmArgs& args) {
-  const Sizes<T, G> size(args.x, args.weight_ih, args.weight_hh);
+  const Sizes<T, G> size(args.y, args.weight_ih, args.weight_hh);
   const int64_t rows = size.rows, units = size.units, width = size.width;
   const Walk walk{size.steps, args.reverse, pointer<const int64_t>(args.lengths)};
+  const int64_t* const tokens = pointer<const int64_t>(args.tokens);
   const T* const h0 = pointer<const T>(args.h0);
   const T* const c0 = pointer<const T>(args.c0);
   const T* const weight_hr = pointer<const T>(args.weight_hr);
@@ -109,15 +113,17 @@ void forward(const LstmArgs& args) {
   const ColumnPanels<T> projection{workspace.next, units, width};
 
   add_biases(pointer<const T>(args.bias_ih), pointer<const T>(args.bias_hh), G * units, bias);
-  input_product(data<const T>(args.x), size.steps * rows, size.inputs,
-                data<const T>(args.weight_ih), G * units, bias, gates, G * units);
+  T* const table = pointer<T>(args.table);
+  input_product(data<const T>(args.x), tokens ? args.x.shape[0] : size.steps * rows, size.inputs,
+                data<const T>(args.weight_ih), G * units, bias, tokens ? table : gates, G * units);
   panels.pack(data<const T>(args.weight_hh));
   if (weight_hr) projection.pack(Matrix<T>{weight_hr, 1, units});
 
   const bool apart = walk.lengths && walk.reverse;
   if (apart) copy_or_zero(states + rows * width, h0, rows * width);
   const int64_t work = G * units * width + (weight_hr ? units * width : 0);
-  for_row_groups(rows, size.steps, work, [&](int64_t row, int64_t count, bool parallel) {
+  const int64_t parts = weight_hr ? min(panels.count(), projection.count()) : panels.count();
+  for_row_groups(rows, size.steps, work, parts, [&](int64_t row, int64_t count, bool parallel) {
     for (int64_t step = 0; step < size.steps; ++step) {
       const int64_t t = walk.time(step);
       T* const out = y + t * rows * width;
@@ -129,6 +135,8 @@ void forward(const LstmArgs& args) {
                                    t,
                                    units,
                                    gates + t * rows * G * units,
+                                   table,
+                                   tokens ? tokens + t * rows : nullptr,
                                    step == 0 ? c0 : c + walk.time(step - 1) * rows * units,
                                    c + t * rows * units,
                                    weight_hr ? hidden : out,
@@ -221,7 +229,7 @@ void recompute_hidden(const T* gates, const T* c, int64_t rows, int64_t units, T
 
 template <class T, int G>
 void backward(const LstmBackwardArgs& args) {
-  const Sizes<T, G> size(args.x, args.weight_ih, args.weight_hh);
+  const Sizes<T, G> size(args.y, args.weight_ih, args.weight_hh);
   const int64_t rows = size.rows, units = size.units, width = size.width;
   const Walk walk{size.steps, args.reverse, pointer<const int64_t>(args.lengths)};
   const T *const dy = pointer<const T>(args.dy), *const h0 = pointer<const T>(args.h0);
@@ -243,7 +251,8 @@ void backward(const LstmBackwardArgs& args) {
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * width);
   copy_or_zero(dc, pointer<const T>(args.dcn), rows * units);
   const int64_t work = G * units * width + (weight_hr ? units * width : 0);
-  for_row_groups(rows, size.steps, work, [&](int64_t row, int64_t count, bool parallel) {
+  const int64_t parts = weight_hr ? min(panels.count(), projection.count()) : panels.count();
+  for_row_groups(rows, size.steps, work, parts, [&](int64_t row, int64_t count, bool parallel) {
     const T* later = nullptr;  // dgates of the step after
     for (int64_t step = size.steps - 1; step >= 0; --step) {
       const int64_t t = walk.time(step);
@@ -281,13 +290,20 @@ void backward(const LstmBackwardArgs& args) {
     if (dh0) panels.run(later, G * units, row, count, parallel, Start<T>{width, carried, dh0});
   });
 
-  const int64_t all = size.steps * rows;
+  // The rows of x, or of its table, and what arrives there.
+  const int64_t all = size.steps * rows, inputs = args.tokens.storage ? args.x.shape[0] : all;
+  const T* dinputs = dgates;
+  if (args.tokens.storage) {
+    T* const dtable = data<T>(args.dtable);
+    sum_by_token(dgates, all, G * units, data<const int64_t>(args.tokens), inputs, dtable);
+    dinputs = dtable;
+  }
   if (args.dx.storage) {
-    input_gradient(dgates, G * units, all, G * units, data<const T>(args.weight_ih), size.inputs,
-                   data<T>(args.dx), false);
+    input_gradient(dinputs, G * units, inputs, G * units, data<const T>(args.weight_ih),
+                   size.inputs, data<T>(args.dx), false);
   }
   if (args.dweight_ih.storage) {
-    weight_gradient(dgates, G * units, all, G * units, data<const T>(args.x), size.inputs,
+    weight_gradient(dinputs, G * units, inputs, G * units, data<const T>(args.x), size.inputs,
                     data<T>(args.dweight_ih), false);
   }
   if (args.dweight_hh.storage) {
@@ -295,7 +311,7 @@ void backward(const LstmBackwardArgs& args) {
                        data<T>(args.dweight_hh));
   }
   if (args.dbias.storage) {
-    bias_gradient(dgates, G * units, all, G * units, data<T>(args.dbias));
+    bias_gradient(dinputs, G * units, inputs, G * units, data<T>(args.dbias));
   }
   if (args.dweight_hr.storage) {
     T* const hidden = data<T>(args.hidden);

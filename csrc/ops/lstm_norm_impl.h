@@ -194,7 +194,7 @@ void norm_forward(const LstmNormArgs& args) {
   const bool apart = walk.lengths && walk.reverse;
   if (apart) copy_or_zero(states + rows * width, h0, rows * width);
   const int64_t work = wide * width + (weight_hr ? units * width : 0);
-  for_row_groups(rows, steps, work, [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, steps, work, 1, [&](int64_t row, int64_t count, bool parallel) {
     for (int64_t step = 0; step < steps; ++step) {
       const int64_t t = walk.time(step), at = t * rows;
       T* const out = y + at * width;
@@ -363,7 +363,7 @@ void norm_backward(const LstmNormBackwardArgs& args) {
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * width);
   copy_or_zero(dc, pointer<const T>(args.dcn), rows * units);
   const int64_t work = wide * width + (weight_hr ? units * width : 0);
-  for_row_groups(rows, steps, work, [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, steps, work, 1, [&](int64_t row, int64_t count, bool parallel) {
     const T* later = nullptr;  // dby_h of the step after
     for (int64_t step = steps - 1; step >= 0; --step) {
       const int64_t t = walk.time(step), at = t * rows;

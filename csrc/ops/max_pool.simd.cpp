@@ -93,13 +93,15 @@ RV_INLINE void store_switches(typename Vec<T>::Int position, S* to, Lanes lanes)
 }
 
 // Windows that meet the same taps: each offset is that of a sample from tap 0 of the window. The
-// first tap that is larger than all before it, or the first NaN, wins.
+// first tap that is larger than all before it, or the first NaN, wins. Windows ahead are
+// prefetched: the processor follows one row of samples by itself, not the turns from row to row.
 template <class T, class S>
 void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x, T* y,
               S* switches) {
   using V = Vec<T>;
   using Int = typename V::Int;
   using I = typename Lane<T>::Int;
+  constexpr int64_t kAhead = 2048 / sizeof(T);
   for_each_block<T>(run, [=](auto width, int64_t from, int64_t to, int64_t step_from,
                              int64_t step_to, auto lanes) RV_LAMBDA {
     constexpr int kV = decltype(width)::V;
@@ -117,6 +119,7 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x
 #pragma GCC unroll 4
       for (int v = 0; v < kV; ++v) {
         const V value = V::load(p + v * step_from, lanes);
+        __builtin_prefetch(p + v * step_from + kAhead);
         // !(value <= best) is also true where either is NaN
         const auto wins = ~(value <= best[v]) & (best[v] == best[v]);
         best[v] = select(wins, value, best[v]);

@@ -7,9 +7,9 @@
 //
 // Rows (samples) do not meet inside a walk, and neither do units inside a step. So a batch of a
 // dozen rows or more is cut into groups of rows that threads walk through without ever waiting for
-// each other; smaller batches share the units of each step. Every sum is one chain in the order of
-// its terms, whatever the cut, the tiles and the other rows: a row has the bits that it would have
-// alone.
+// each other; smaller batches, and layers whose weights fill a cache, share the units of each step.
+// Every sum is one chain in the order of its terms, whatever the cut, the tiles and the other rows:
+// a row has the bits that it would have alone.
 //
 // Packing the recurrent weights and ending its tiles with the cell: Appleyard, Kocisky and Blunsom,
 // "Optimizing performance of recurrent neural networks on GPUs" (2016), carried over to registers.
@@ -97,13 +97,20 @@ struct Walk {
   }
 };
 
-// Calls walk(row, rows, parallel) for groups of rows. `work` is the number of multiply-adds of a
-// row in one step.
+// Calls walk(row, rows, parallel) for groups of rows, or for all rows with the units of each step
+// shared. `work` is the number of multiply-adds of a row in one step, `panels` into how many parts
+// of equal size the units fall at least; 1 if they must not be shared.
 template <class F>
-RV_INLINE void for_row_groups(int64_t rows, int64_t steps, int64_t work, const F& walk) {
+RV_INLINE void for_row_groups(int64_t rows, int64_t steps, int64_t work, int64_t panels,
+                              const F& walk) {
   constexpr int64_t kGroup = 16;              // rows that share one passage of the weights
   constexpr int64_t kWorthWaiting = 500'000;  // multiply-adds that pay for meeting at their end
-  if (rows >= kGroup / 2 && rows * steps * work >= gemm::kParallelWork) {
+  // More weights than these do not stay in the L2 cache of a core from step to step, a share of
+  // them does.
+  constexpr int64_t kStay = 1 << 17;
+  const bool fair = panels % 2 == 0 || panels >= 8;
+  const bool share = fair && work > kStay && rows * work >= kWorthWaiting;
+  if (!share && rows >= kGroup / 2 && rows * steps * work >= gemm::kParallelWork) {
     const int64_t groups = 2 * ceil_div(rows, 2 * kGroup);
     parallel_for(groups, [&](int64_t i) {
       const int64_t row = rows * i / groups;
@@ -374,6 +381,24 @@ void column_sums(int64_t rows, int64_t columns, T* to, const F& f) {
       total += part;
     }
     total.store(to + column, lanes);
+  });
+}
+
+// to[v] = the sum, in their order, of those of `rows` rows whose token is v, for V tokens.
+template <class T>
+void sum_by_token(const T* from, int64_t rows, int64_t columns, const int64_t* tokens,
+                  int64_t count, T* to) {
+  constexpr int64_t kWidth = 256;  // of a run of columns, so that its sums stay in the cache
+  for_chunks(rows * columns >= 32768, ceil_div(columns, kWidth), [&](int64_t chunk) {
+    const int64_t first = chunk * kWidth, width = min(kWidth, columns - first);
+    for (int64_t v = 0; v < count; ++v) fill_zero(to + v * columns + first, width);
+    for (int64_t row = 0; row < rows; ++row) {
+      const T* const term = from + row * columns + first;
+      T* const sum = to + tokens[row] * columns + first;
+      for_each_vector<T>(width, [&](int64_t i, auto lanes) RV_LAMBDA {
+        (Vec<T>::load(sum + i, lanes) + Vec<T>::load(term + i, lanes)).store(sum + i, lanes);
+      });
+    }
   });
 }
 

@@ -36,29 +36,30 @@ void forward(const RnnArgs& args) {
   const bool apart = walk.lengths && walk.reverse;
   const bool relu = args.activation == RnnActivation::Relu;
   if (apart) copy_or_zero(states + rows * units, h0, rows * units);
-  for_row_groups(rows, size.steps, units * units, [&](int64_t row, int64_t count, bool parallel) {
-    for (int64_t step = 0; step < size.steps; ++step) {
-      const int64_t t = walk.time(step);
-      T* const out = y + t * rows * units;
-      T* const next = apart ? states + step % 2 * rows * units : nullptr;
-      const T* const state = apart       ? states + (step + 1) % 2 * rows * units
-                             : step == 0 ? h0
-                                         : y + walk.time(step - 1) * rows * units;
-      panels.run(state, units, row, count, parallel,
-                 [&](int64_t n, int64_t unit, auto lanes, Vec<T> sum) RV_LAMBDA {
-                   const int64_t i = n * units + unit;
-                   if (!walk.takes_part(n, t)) {
-                     Vec<T>::zero().store(out + i, lanes);
-                     if (next) Vec<T>::load(state + i, lanes).store(next + i, lanes);
-                     return;
+  for_row_groups(rows, size.steps, units * units, panels.count(),
+                 [&](int64_t row, int64_t count, bool parallel) {
+                   for (int64_t step = 0; step < size.steps; ++step) {
+                     const int64_t t = walk.time(step);
+                     T* const out = y + t * rows * units;
+                     T* const next = apart ? states + step % 2 * rows * units : nullptr;
+                     const T* const state = apart       ? states + (step + 1) % 2 * rows * units
+                                            : step == 0 ? h0
+                                                        : y + walk.time(step - 1) * rows * units;
+                     panels.run(state, units, row, count, parallel,
+                                [&](int64_t n, int64_t unit, auto lanes, Vec<T> sum) RV_LAMBDA {
+                                  const int64_t i = n * units + unit;
+                                  if (!walk.takes_part(n, t)) {
+                                    Vec<T>::zero().store(out + i, lanes);
+                                    if (next) Vec<T>::load(state + i, lanes).store(next + i, lanes);
+                                    return;
+                                  }
+                                  sum += Vec<T>::load(out + i, lanes);
+                                  const Vec<T> h = relu ? max(Vec<T>::zero(), sum) : tanh(sum);
+                                  h.store(out + i, lanes);
+                                  if (next) h.store(next + i, lanes);
+                                });
                    }
-                   sum += Vec<T>::load(out + i, lanes);
-                   const Vec<T> h = relu ? max(Vec<T>::zero(), sum) : tanh(sum);
-                   h.store(out + i, lanes);
-                   if (next) h.store(next + i, lanes);
                  });
-    }
-  });
   gather_last(walk, y, h0, rows, units, data<T>(args.hn));
 }
 
@@ -80,36 +81,37 @@ void backward(const RnnBackwardArgs& args) {
 
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * units);
   const bool relu = args.activation == RnnActivation::Relu;
-  for_row_groups(rows, size.steps, units * units, [&](int64_t row, int64_t count, bool parallel) {
-    const T* later = nullptr;  // dgates of the step after
-    for (int64_t step = size.steps - 1; step >= 0; --step) {
-      const int64_t t = walk.time(step), at = t * rows * units;
-      panels.run(later, units, row, count, parallel,
-                 [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
-                   const int64_t i = n * units + unit;
-                   dh += Vec<T>::load(carried + i, lanes);
-                   if (!walk.takes_part(n, t)) {
-                     dh.store(carried + i, lanes);
-                     Vec<T>::zero().store(dgates + at + i, lanes);
-                     return;
+  for_row_groups(rows, size.steps, units * units, panels.count(),
+                 [&](int64_t row, int64_t count, bool parallel) {
+                   const T* later = nullptr;  // dgates of the step after
+                   for (int64_t step = size.steps - 1; step >= 0; --step) {
+                     const int64_t t = walk.time(step), at = t * rows * units;
+                     panels.run(later, units, row, count, parallel,
+                                [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
+                                  const int64_t i = n * units + unit;
+                                  dh += Vec<T>::load(carried + i, lanes);
+                                  if (!walk.takes_part(n, t)) {
+                                    dh.store(carried + i, lanes);
+                                    Vec<T>::zero().store(dgates + at + i, lanes);
+                                    return;
+                                  }
+                                  Vec<T>::zero().store(carried + i, lanes);
+                                  dh += load_or_zero(dy, at + i, lanes);
+                                  const Vec<T> h = Vec<T>::load(y + at + i, lanes);
+                                  const Vec<T> da = relu ? select(h > T(0), dh, Vec<T>::zero())
+                                                         : dh * fnma(h, h, Vec<T>(T(1)));
+                                  da.store(dgates + at + i, lanes);
+                                });
+                     later = dgates + at;
                    }
-                   Vec<T>::zero().store(carried + i, lanes);
-                   dh += load_or_zero(dy, at + i, lanes);
-                   const Vec<T> h = Vec<T>::load(y + at + i, lanes);
-                   const Vec<T> da =
-                       relu ? select(h > T(0), dh, Vec<T>::zero()) : dh * fnma(h, h, Vec<T>(T(1)));
-                   da.store(dgates + at + i, lanes);
+                   if (dh0) {
+                     panels.run(later, units, row, count, parallel,
+                                [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
+                                  const int64_t i = n * units + unit;
+                                  (dh + Vec<T>::load(carried + i, lanes)).store(dh0 + i, lanes);
+                                });
+                   }
                  });
-      later = dgates + at;
-    }
-    if (dh0) {
-      panels.run(later, units, row, count, parallel,
-                 [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
-                   const int64_t i = n * units + unit;
-                   (dh + Vec<T>::load(carried + i, lanes)).store(dh0 + i, lanes);
-                 });
-    }
-  });
 
   const int64_t all = size.steps * rows;
   if (args.dx.storage) {

@@ -75,7 +75,7 @@ struct Written {  // a launch, with its arguments as they were
   void* call;
   void (*body)(void*);
   void (*destroy)(void*);
-  int large;
+  int large, cluster;
 };
 
 struct Graph {
@@ -96,6 +96,10 @@ std::mutex g_failure_lock;
 std::string g_failing;
 int64_t g_failures_left = 0;
 bool g_fails_always = false;
+bool told(const char* where) {
+  std::lock_guard guard(g_failure_lock);
+  return g_failing == where;
+}
 void fail_if_told(const char* where) {
   std::lock_guard guard(g_failure_lock);
   using backend::Failure;
@@ -113,13 +117,16 @@ void fail_if_told(const char* where) {
 }  // namespace
 
 void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
-            void* (*copy)(const void*), void (*destroy)(void*), int large) {
+            void* (*copy)(const void*), void (*destroy)(void*), int large, int cluster) {
   fail_if_told("launch");
+  RV_CHECK(cluster == 1 || !told("cluster"), kernel, Runtime, "a cluster fails, as told");
   if (t_writing)
-    t_writing->launches.push_back({kernel, grid, block, copy(call), body, destroy, large});
+    t_writing->launches.push_back({kernel, grid, block, copy(call), body, destroy, large, cluster});
   else
-    run(kernel, grid, block, body, call, large);
+    run(kernel, grid, block, body, call, large, cluster);
 }
+
+bool product_fails() { return told("wgmma"); }
 
 void* reach(void* address) { return static_cast<char*>(address) + kSpan; }
 
@@ -266,7 +273,7 @@ void graph_launch(const Place&, void* graph) {
   for (const auto& [data, bytes] : g->workspace)
     memset(emulation::reach(data), 0xff, static_cast<size_t>(bytes));
   for (const emulation::Written& w : g->launches)
-    emulation::run(w.kernel, w.grid, w.block, w.body, w.call, w.large);
+    emulation::run(w.kernel, w.grid, w.block, w.body, w.call, w.large, w.cluster);
   raise_index_error();
 }
 
@@ -316,10 +323,11 @@ void option(const std::string& name, const std::string& value) {
     const bool always = value.rfind("always ", 0) == 0;
     const size_t colon = value.find(':');
     const std::string what = always ? value.substr(7) : value.substr(0, colon);
-    constexpr const char* known[] = {"none", "allocate", "workspace", "launch", "graph", "lost"};
+    constexpr const char* known[] = {"none",  "allocate", "workspace", "launch",
+                                     "graph", "lost",     "cluster",   "wgmma"};
     RV_CHECK(std::find(std::begin(known), std::end(known), what) != std::end(known), "emulation",
-             Value, "expected none, allocate, workspace, launch, graph or lost to fail, got '",
-             value, "'");
+             Value, "expected none, allocate, workspace, launch, graph, lost, cluster or wgmma ",
+             "to fail, got '", value, "'");
     std::lock_guard guard(g_failure_lock);
     g_failing = what == "none" ? "" : what;
     g_failures_left =

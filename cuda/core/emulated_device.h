@@ -22,7 +22,10 @@ struct Schedule {
 extern Schedule g_schedule;
 
 // Runs body(call) for every thread of every block.
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* call, int large);
+void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* call, int large,
+         int cluster);
+
+bool product_fails();  // whether those of warp groups are told to
 
 // What an address that a kernel must not touch lies next to.
 std::string about_address(const void* address);

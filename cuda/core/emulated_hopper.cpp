@@ -52,6 +52,10 @@ std::map<int, std::vector<Descriptors>> g_given;  // by warp group: what its pro
 
 Thread& mine() { return g_threads[static_cast<size_t>(thread())]; }
 
+void check_alone() {
+  if (cluster_size() > 1) stop("bulk copies and warp-group products of clusters are not emulated");
+}
+
 Counter& counter(const Segment& s, int64_t at) {
   auto found = g_counters.find(at);
   if (found == g_counters.end())
@@ -121,6 +125,12 @@ float factor_at(const Issued& p, uint64_t descriptor, int row, int k) {
   const auto pattern = descriptor >> 62 == 1 ? Swizzle::Bytes128 : Swizzle::None;
   const int64_t byte = swizzled(start + row / 8 * group + row % 8 * 128 + k * item, pattern);
   note_read(*p.segment, byte / 4);
+  const Trace& t = p.segment->traces[byte / 4];
+  if (!is_shown(t))
+    stop(
+        "a product of a warp group reads word %lld of the shared array at %s, which thread %d "
+        "stored without fence_proxy since",
+        static_cast<long long>(byte / 4), text_of(p.segment->site).c_str(), t.writer);
   if (item == 4) {
     uint32_t bits;
     memcpy(&bits, p.segment->data + byte, 4);
@@ -165,6 +175,7 @@ bool land_one_bulk_copy() {
 }
 
 void barrier_start(const Segment& s, int64_t at, int arrivals) {
+  check_alone();
   if (at % 2 != 0) stop("a barrier at word %lld, which is not aligned", static_cast<long long>(at));
   check_range(s, at, 2, "a barrier");
   Counter c;
@@ -212,6 +223,8 @@ void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, i
 
 void group_product(const Segment& s, Factor factor, float* d, int columns, uint64_t a, uint64_t b,
                    Site site) {
+  check_alone();
+  if (product_fails()) stop("a product of a warp group fails, as told");
   const Descriptors given{a, b};
   const Exchange& e = gather(0xffffffffu, &given, sizeof given, site);
   std::vector<Descriptors>& group = g_given[thread() / 128];

@@ -17,9 +17,11 @@ struct Until {  // over(at, parity): may the thread go on?
 };
 
 // Of the fibers.
-int thread();                // that runs, of its block
+int thread();  // that runs, of its block
+int cluster_size();
 uint32_t barriers_passed();  // by the block
 void park(const Until& until, Site site);
+bool is_shown(const Trace& t);           // whether its writer called fence_proxy since
 void complain(const std::string& what);  // as `stop`, and returns
 std::string text_of(Site site);
 

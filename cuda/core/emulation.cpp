@@ -63,6 +63,7 @@ Schedule g_schedule;
 namespace {
 
 constexpr size_t kStackBytes = 128 * 1024;  // and a guard page below
+constexpr int kMostCluster = 8;             // what every GPU with clusters allows
 
 #if defined(__x86_64__)
 struct Context {
@@ -93,7 +94,7 @@ void prepare(Context& c, char* stack, size_t bytes, void (*entry)()) {
 
 // ---- State of the one launch that runs ----------------------------------------------------------
 
-enum class State : uint8_t { Fresh, Ready, Barrier, Warp, Phase, Done };
+enum class State : uint8_t { Fresh, Ready, Barrier, Cluster, Warp, Phase, Done };
 
 struct Pending {  // a copy that has not landed
   const Segment* segment;
@@ -111,7 +112,8 @@ struct Fiber {
   Exchange* exchange = nullptr;  // of the collective it is in, or was in last
   std::vector<Pending> open;     // of the group that is not closed yet
   std::vector<std::vector<Pending>> groups;
-  Until until{};  // what it waits for in State::Phase
+  uint32_t shown = 0;  // calls of show_stores
+  Until until{};       // what it waits for in State::Phase
 };
 
 struct Warp {
@@ -119,26 +121,37 @@ struct Warp {
   uint64_t last_sync = 0;  // serial of the last one
 };
 
+struct Block {
+  int rank = 0;  // in its cluster
+  uint3 index{};
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  int arrived = 0, done = 0;
+  uint32_t epoch = 0;  // barriers that it has passed
+  std::vector<Segment> segments;
+  std::vector<std::vector<Trace>> traces;
+  const Segment* large_array = nullptr;
+  std::vector<char> arena;
+  size_t arena_used = 0;
+};
+
 struct Machine {
   std::mutex lock;  // one launch at a time
   const char* kernel = "";
   void (*body)(void*) = nullptr;
   void* argument = nullptr;
-  std::vector<Fiber> fibers;
-  std::vector<Warp> warps;
-  int threads = 0, arrived = 0, done = 0;
-  int large = 0;     // bytes of the large shared array
-  int current = -1;  // the running fiber
+  std::vector<Block> blocks = std::vector<Block>(kMostCluster);
+  int cluster = 1;            // how many of them run together: one, but for clusters
+  Block* block = &blocks[0];  // of the running fiber
+  int current = -1;           // which of its block's
+  int threads = 0;            // of a block
+  int large = 0;              // bytes of the large shared array
+  int met = 0;                // threads at the barrier of the cluster
+  uint32_t cluster_epoch = 0;
   Context scheduler;
-  uint32_t block_epoch = 0;
   uint64_t serial = 0;
   std::vector<char*> stacks;         // free ones
   std::vector<Exchange*> exchanges;  // free ones
-  std::vector<Segment> segments;     // of the block
-  std::vector<std::vector<Trace>> traces;
-  const Segment* large_array = nullptr;
-  std::vector<char> arena;
-  size_t arena_used = 0;
   std::string error;
   sigjmp_buf fault;
   std::mt19937_64 random;
@@ -148,11 +161,20 @@ Machine& machine() {
   return *m;
 }
 
+// Threads of a cluster are told apart by one number.
+constexpr int kMostThreads = 1024;
+int who(const Machine& m) { return m.block->rank * kMostThreads + m.current; }
+int rank_of(int32_t thread) { return thread / kMostThreads; }
+std::string thread_text(const Machine& m, int32_t thread) {
+  std::string s = text("thread ", thread % kMostThreads);
+  return m.cluster > 1 ? s + text(" of block ", rank_of(thread), " of the cluster") : s;
+}
+
 std::string where(const Machine& m) {
   std::string s =
       text("kernel ", m.kernel, ", block (", blockIdx.x, ", ", blockIdx.y, ", ", blockIdx.z, ")");
   if (m.current >= 0) {
-    const uint3& t = m.fibers[static_cast<size_t>(m.current)].index;
+    const uint3& t = m.block->fibers[static_cast<size_t>(m.current)].index;
     s += text(", thread (", t.x, ", ", t.y, ", ", t.z, ")");
   }
   return s;
@@ -186,61 +208,86 @@ void give_back(Machine& m, Fiber& f) {
 }
 
 void leave(Machine& m) {  // the running fiber gives way to the scheduler
-  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  Fiber& f = m.block->fibers[static_cast<size_t>(m.current)];
   switch_to(f.context, m.scheduler);
 }
 
 // A thread ended, or arrived at a barrier: is the barrier complete?
 void settle_barrier(Machine& m) {
-  if (m.arrived == 0 || m.arrived < m.threads) return;
+  Block& b = *m.block;
+  if (b.arrived == 0 || b.arrived < m.threads) return;
   const Site* site = nullptr;
-  for (Fiber& f : m.fibers) {
+  for (Fiber& f : b.fibers) {
     if (!site) site = &f.site;
     if (!(f.site == *site))
       return report(m, text("threads of a block wait at two barriers, ", name_of(*site), " and ",
                             name_of(f.site)));
   }
-  for (Fiber& f : m.fibers) f.state = State::Ready;
-  m.arrived = 0;
-  ++m.block_epoch;
+  for (Fiber& f : b.fibers) f.state = State::Ready;
+  b.arrived = 0;
+  ++b.epoch;
+}
+
+template <class F>
+void each_fiber(Machine& m, const F& f) {
+  for (int r = 0; r < m.cluster; ++r)
+    for (Fiber& fiber : m.blocks[static_cast<size_t>(r)].fibers) f(fiber);
+}
+
+// The same for the barrier of a cluster, which is one of each of its blocks, too.
+void settle_cluster(Machine& m) {
+  if (m.met < m.cluster * m.threads) return;
+  const Site site = m.block->fibers[static_cast<size_t>(m.current)].site;
+  each_fiber(m, [&](Fiber& f) {
+    if (!(f.site == site))
+      report(m, text("threads of a cluster wait at two barriers, ", name_of(site), " and ",
+                     name_of(f.site)));
+    f.state = State::Ready;
+  });
+  m.met = 0;
+  ++m.cluster_epoch;
+  for (Block& b : m.blocks) ++b.epoch;
 }
 
 void entry() {
   Machine& m = machine();
   m.body(m.argument);
-  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  Fiber& f = m.block->fibers[static_cast<size_t>(m.current)];
   f.state = State::Done;
-  ++m.done;
+  ++m.block->done;
   leave(m);
   __builtin_unreachable();
 }
 
-std::string stuck(const Machine& m) {
+std::string stuck(Machine& m) {
   std::map<std::string, int> places;
-  for (const Fiber& f : m.fibers) {
+  each_fiber(m, [&](const Fiber& f) {
     if (f.state == State::Done)
       ++places["at the end of the kernel"];
     else
-      ++places[text(f.state == State::Barrier ? "at the barrier "
-                    : f.state == State::Phase ? "waiting for arrivals "
-                                              : "at the warp collective ",
+      ++places[text(f.state == State::Barrier   ? "at the barrier "
+                    : f.state == State::Cluster ? "at the barrier of the cluster "
+                    : f.state == State::Phase   ? "waiting for arrivals "
+                                                : "at the warp collective ",
                     name_of(f.site))];
-  }
+  });
   std::string s = "threads of a block wait for each other forever:";
   for (auto& [place, count] : places) s += text(' ', count, ' ', place, ';');
   s.pop_back();
   return s;
 }
 
-void resume(Machine& m, int i) {
-  Fiber& f = m.fibers[static_cast<size_t>(i)];
+void resume(Machine& m, Block& b, int i) {
+  Fiber& f = b.fibers[static_cast<size_t>(i)];
   if (f.state == State::Fresh) {
     f.stack = new_stack(m);
     prepare(f.context, f.stack, kStackBytes, &entry);
   }
   f.state = State::Ready;
+  m.block = &b;
   m.current = i;
   threadIdx = f.index;
+  blockIdx = b.index;
   switch_to(m.scheduler, f.context);
   m.current = -1;
   if (f.state == State::Done && f.stack) {
@@ -262,30 +309,48 @@ std::vector<int64_t> sequence(Machine& m, int64_t n) {
   return order;
 }
 
-void run_block(Machine& m) {
-  m.arrived = m.done = 0;
-  m.block_epoch = 1;
-  m.arena_used = 0;
-  m.segments.clear();
-  start_hopper_block(m.threads);
-  m.large_array = nullptr;
-  m.fibers.assign(static_cast<size_t>(m.threads), Fiber{});
-  m.warps.assign(static_cast<size_t>(m.threads / warpSize), Warp{});
+void start_block(Machine& m, Block& b, int rank, uint3 index) {
+  b.rank = rank;
+  b.index = index;
+  b.arrived = b.done = 0;
+  b.epoch = 1;
+  b.arena_used = 0;
+  b.segments.clear();
+  b.large_array = nullptr;
+  b.fibers.assign(static_cast<size_t>(m.threads), Fiber{});
+  b.warps.assign(static_cast<size_t>(m.threads / warpSize), Warp{});
   for (int i = 0; i < m.threads; ++i) {
     const auto u = static_cast<unsigned>(i);
-    m.fibers[static_cast<size_t>(i)].index = {u % blockDim.x, u / blockDim.x % blockDim.y,
+    b.fibers[static_cast<size_t>(i)].index = {u % blockDim.x, u / blockDim.x % blockDim.y,
                                               u / blockDim.x / blockDim.y};
   }
-  std::vector<int64_t> order = sequence(m, m.threads);
-  while (m.done < m.threads && m.error.empty()) {
+}
+
+// Runs the blocks of a cluster, from this one on: without clusters, one.
+void run_cluster(Machine& m, uint3 first) {
+  m.block = &m.blocks[0];
+  m.met = 0;
+  m.cluster_epoch = 1;
+  start_hopper_block(m.threads);
+  for (int r = 0; r < m.cluster; ++r)
+    start_block(m, m.blocks[static_cast<size_t>(r)], r,
+                {first.x + static_cast<unsigned>(r), first.y, first.z});
+  std::vector<int64_t> order = sequence(m, int64_t{m.cluster} * m.threads);
+  auto running = [&] {
+    int done = 0;
+    for (int r = 0; r < m.cluster; ++r) done += m.blocks[static_cast<size_t>(r)].done;
+    return done < m.cluster * m.threads;
+  };
+  while (running() && m.error.empty()) {
     bool moved = false;
     for (int64_t i : order) {
-      const Fiber& f = m.fibers[static_cast<size_t>(i)];
+      Block& b = m.blocks[static_cast<size_t>(i / m.threads)];
+      const Fiber& f = b.fibers[static_cast<size_t>(i % m.threads)];
       if (f.state == State::Phase ? !f.until.over(f.until.at, f.until.parity)
                                   : f.state != State::Fresh && f.state != State::Ready)
         continue;
       moved = true;
-      resume(m, static_cast<int>(i));
+      resume(m, b, static_cast<int>(i % m.threads));
       if (!m.error.empty()) return;
     }
     if (!moved && land_one_bulk_copy()) {  // as late as it may
@@ -351,21 +416,55 @@ void stop(const char* format, ...) {
 
 int lane() { return machine().current % warpSize; }
 
+static Fiber& running() {
+  Machine& m = machine();
+  return m.block->fibers[static_cast<size_t>(m.current)];
+}
+
 void barrier(Site site) {
   Machine& m = machine();
-  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  Fiber& f = running();
   give_back(m, f);
   f.site = site;
   f.state = State::Barrier;
-  ++m.arrived;
+  ++m.block->arrived;
   settle_barrier(m);
   leave(m);
+}
+
+// ---- Clusters -----------------------------------------------------------------------------------
+
+int rank() { return machine().block->rank; }
+int cluster_size() { return machine().cluster; }
+
+void meet(Site site) {
+  Machine& m = machine();
+  Fiber& f = running();
+  give_back(m, f);
+  f.site = site;
+  f.state = State::Cluster;
+  ++m.met;
+  settle_cluster(m);
+  leave(m);
+}
+
+const Segment& of_peer(const Segment& mine, int rank) {
+  Machine& m = machine();
+  if (rank < 0 || rank >= m.cluster)
+    stop("a thread reaches for block %d of a cluster of %d", rank, m.cluster);
+  const Block& b = m.blocks[static_cast<size_t>(rank)];
+  if (b.done == m.threads)
+    stop("a thread reaches into shared memory of block %d of the cluster, which has ended", rank);
+  for (const Segment& s : b.segments)
+    if (s.site == mine.site && s.count == mine.count && s.item == mine.item) return s;
+  stop("a thread reaches into shared memory of block %d of the cluster, which has not begun", rank);
 }
 
 const Exchange& gather(uint32_t mask, const void* mine, int bytes, Site site) {
   Machine& m = machine();
   const int me = m.current, lane = me % warpSize, first = me - lane;
-  Fiber& f = m.fibers[static_cast<size_t>(me)];
+  std::vector<Fiber>& fibers = m.block->fibers;
+  Fiber& f = fibers[static_cast<size_t>(me)];
   if (!(mask >> lane & 1)) stop("a thread calls a warp collective whose mask leaves it out");
   give_back(m, f);
   f.site = site;
@@ -375,7 +474,7 @@ const Exchange& gather(uint32_t mask, const void* mine, int bytes, Site site) {
   bool complete = true;
   for (int l = 0; l < warpSize; ++l) {
     if (l == lane || !(mask >> l & 1)) continue;
-    const Fiber& o = m.fibers[static_cast<size_t>(first + l)];
+    const Fiber& o = fibers[static_cast<size_t>(first + l)];
     if (o.state == State::Done)
       stop("a warp collective at %s waits for lane %d, which has ended", name_of(site).c_str(), l);
     const bool here = o.state == State::Warp && o.site == site && o.mask == mask;
@@ -397,7 +496,7 @@ const Exchange& gather(uint32_t mask, const void* mine, int bytes, Site site) {
   f.exchange = e;
   if (complete) {
     for (int l = 0; l < warpSize; ++l)
-      if (mask >> l & 1) m.fibers[static_cast<size_t>(first + l)].state = State::Ready;
+      if (mask >> l & 1) fibers[static_cast<size_t>(first + l)].state = State::Ready;
   } else {
     f.state = State::Warp;
     leave(m);
@@ -406,30 +505,33 @@ const Exchange& gather(uint32_t mask, const void* mine, int bytes, Site site) {
 }
 
 Segment& segment(int64_t count, int64_t item, Site site) {
-  Machine& m = machine();
-  for (Segment& s : m.segments)
+  Block& b = *machine().block;
+  for (Segment& s : b.segments)
     if (s.site == site && s.count == count && s.item == item) return s;
   constexpr size_t kMost = 227 * 1024;
-  if (m.arena.size() != kMost) m.arena.resize(kMost);
-  if (m.segments.capacity() < 64) m.segments.reserve(64), m.traces.resize(64);
+  if (b.arena.size() != kMost) b.arena.resize(kMost);
+  if (b.segments.capacity() < 64) b.segments.reserve(64), b.traces.resize(64);
   const auto bytes = static_cast<size_t>(count * item);
-  if (m.segments.size() == 64 || m.arena_used + bytes > kMost)
+  if (b.segments.size() == 64 || b.arena_used + bytes > kMost)
     stop("a block asks for more shared memory than there is: %zu bytes, most are %zu",
-         m.arena_used + bytes, kMost);
-  std::vector<Trace>& traces = m.traces[m.segments.size()];
+         b.arena_used + bytes, kMost);
+  std::vector<Trace>& traces = b.traces[b.segments.size()];
   traces.assign(static_cast<size_t>(count), Trace{});
-  memset(m.arena.data() + m.arena_used, 0xff, bytes);  // NaN
-  m.segments.push_back({m.arena.data() + m.arena_used, traces.data(), count, item, site});
-  m.arena_used += (bytes + 15) / 16 * 16;
-  return m.segments.back();
+  memset(b.arena.data() + b.arena_used, 0xff, bytes);  // NaN
+  b.segments.push_back({b.arena.data() + b.arena_used, traces.data(), count, item, site});
+  b.arena_used += (bytes + 15) / 16 * 16;
+  return b.segments.back();
 }
 
 // Whether what another thread did at these times can be under way still.
-static bool unordered(const Machine& m, int32_t other, uint32_t block, uint32_t warp) {
+static bool unordered(const Machine& m, int32_t other, uint32_t cluster, uint32_t block,
+                      uint32_t warp) {
   if (other == kBulkCopy) return false;  // who reads too early finds nothing
-  if (other == m.current || block != m.block_epoch) return false;
-  const int mine = m.current / warpSize;
-  return other / warpSize != mine || warp == m.warps[static_cast<size_t>(mine)].epoch;
+  if (rank_of(other) != m.block->rank) return cluster == m.cluster_epoch;
+  const int me = who(m);
+  if (other == me || block != m.block->epoch) return false;
+  return other / warpSize != me / warpSize ||
+         warp == m.block->warps[static_cast<size_t>(m.current / warpSize)].epoch;
 }
 
 static Trace& trace(const Segment& s, int64_t i, const char* what) {
@@ -445,43 +547,59 @@ void note_read(const Segment& s, int64_t i) {
   if (t.writer == -1)
     stop("a read of element %lld of the shared array at %s, which nobody wrote",
          static_cast<long long>(i), name_of(s.site).c_str());
-  if (unordered(m, t.writer, t.write_block, t.write_warp))
-    stop(
-        "element %lld of the shared array at %s is read without a barrier after thread %d wrote it",
-        static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
-  const int warp = m.current / warpSize;
-  if (t.read_block != m.block_epoch || t.reader == -1) {
-    t.reader = m.current;
-  } else if (t.reader != m.current) {
+  if (unordered(m, t.writer, t.write_cluster, t.write_block, t.write_warp))
+    stop("element %lld of the shared array at %s is read without a barrier after %s wrote it",
+         static_cast<long long>(i), name_of(s.site).c_str(), thread_text(m, t.writer).c_str());
+  const Block& b = *m.block;
+  const int me = who(m), warp = me / warpSize;
+  if (t.read_cluster != m.cluster_epoch || t.reader == -1)
+    t.reader_rank = b.rank;
+  else if (t.reader_rank != b.rank)
+    t.reader_rank = -1;  // several
+  if (t.read_cluster != m.cluster_epoch || t.read_block != b.epoch || t.reader == -1) {
+    t.reader = me;
+  } else if (t.reader != me) {
     const bool same = t.reader >= 0 ? t.reader / warpSize == warp : t.reader == -2 - 2 * warp;
     t.reader = same ? -2 - 2 * warp : -3;  // several: of this warp (even codes), of several warps
   }
-  t.read_block = m.block_epoch;
-  t.read_warp = m.warps[static_cast<size_t>(warp)].epoch;
+  t.read_cluster = m.cluster_epoch;
+  t.read_block = b.epoch;
+  t.read_warp = b.warps[static_cast<size_t>(m.current / warpSize)].epoch;
 }
 
 void note_write(const Segment& s, int64_t i) {
   Machine& m = machine();
   Trace& t = trace(s, i, "a write");
-  if (t.writer != -1 && unordered(m, t.writer, t.write_block, t.write_warp))
-    stop(
-        "element %lld of the shared array at %s is written without a barrier after thread %d "
-        "wrote it",
-        static_cast<long long>(i), name_of(s.site).c_str(), t.writer);
-  const int warp = m.current / warpSize;
+  if (t.writer != -1 && unordered(m, t.writer, t.write_cluster, t.write_block, t.write_warp))
+    stop("element %lld of the shared array at %s is written without a barrier after %s wrote it",
+         static_cast<long long>(i), name_of(s.site).c_str(), thread_text(m, t.writer).c_str());
+  const Block& b = *m.block;
+  const int me = who(m), warp = me / warpSize;
+  const uint32_t warp_epoch = b.warps[static_cast<size_t>(m.current / warpSize)].epoch;
   bool raced = false;
-  if (t.reader != -1 && t.read_block == m.block_epoch) {
+  if (t.reader != -1 && t.reader_rank != b.rank) {
+    raced = t.read_cluster == m.cluster_epoch;
+  } else if (t.reader != -1 && t.read_block == b.epoch) {
     if (t.reader >= 0)
-      raced = unordered(m, t.reader, t.read_block, t.read_warp);
+      raced = unordered(m, t.reader, t.read_cluster, t.read_block, t.read_warp);
     else
-      raced = t.reader != -2 - 2 * warp || t.read_warp == m.warps[static_cast<size_t>(warp)].epoch;
+      raced = t.reader != -2 - 2 * warp || t.read_warp == warp_epoch;
   }
   if (raced)
     stop("element %lld of the shared array at %s is written without a barrier after it was read",
          static_cast<long long>(i), name_of(s.site).c_str());
-  t.writer = m.current;
-  t.write_block = m.block_epoch;
-  t.write_warp = m.warps[static_cast<size_t>(warp)].epoch;
+  t.writer = me;
+  t.write_cluster = m.cluster_epoch;
+  t.write_block = b.epoch;
+  t.write_warp = warp_epoch;
+  t.shown = running().shown;
+}
+
+void show_stores() { ++running().shown; }
+
+bool is_shown(const Trace& t) {
+  const Machine& m = machine();
+  return t.writer < 0 || m.block->fibers[static_cast<size_t>(t.writer)].shown > t.shown;
 }
 
 // ---- Asynchronous copies ------------------------------------------------------------------------
@@ -497,7 +615,6 @@ static void land(const Pending& p) {
 }
 
 void copy_later(const Segment& s, int64_t i, const void* from, int64_t count) {
-  Machine& m = machine();
   trace(s, i + count - 1, "a copy");
   const Pending p{&s, i, count, from};
   if (!g_schedule.late_copies) return land(p);
@@ -507,33 +624,33 @@ void copy_later(const Segment& s, int64_t i, const void* from, int64_t count) {
     s.traces[k].writer = -1;
   }
   memset(s.data + i * s.item, 0xff, static_cast<size_t>(count * s.item));
-  m.fibers[static_cast<size_t>(m.current)].open.push_back(p);
+  running().open.push_back(p);
 }
 
 void close_group() {
-  Fiber& f = machine().fibers[static_cast<size_t>(machine().current)];
+  Fiber& f = running();
   f.groups.push_back(std::move(f.open));
   f.open.clear();
 }
 
 void wait_groups(int newest) {
-  Fiber& f = machine().fibers[static_cast<size_t>(machine().current)];
+  Fiber& f = running();
   while (static_cast<int>(f.groups.size()) > newest) {
     for (const Pending& p : f.groups.front()) land(p);
     f.groups.erase(f.groups.begin());
   }
 }
 
-void set_large(const Segment& s) { machine().large_array = &s; }
-const Segment& large_segment() { return *machine().large_array; }
+void set_large(const Segment& s) { machine().block->large_array = &s; }
+const Segment& large_segment() { return *machine().block->large_array; }
 
 int thread() { return machine().current; }
-uint32_t barriers_passed() { return machine().block_epoch; }
+uint32_t barriers_passed() { return machine().block->epoch; }
 void complain(const std::string& what) { report(machine(), what); }
 std::string text_of(Site site) { return name_of(site); }
 void park(const Until& until, Site site) {
   Machine& m = machine();
-  Fiber& f = m.fibers[static_cast<size_t>(m.current)];
+  Fiber& f = running();
   if (until.over(until.at, until.parity)) return;
   f.until = until;
   f.site = site;
@@ -546,11 +663,12 @@ void check_large(int64_t bytes, Site site) {
     stop("the large shared array at %s has %lld bytes, the launch brought %d",
          name_of(site).c_str(), static_cast<long long>(bytes), machine().large);
   // Shared arrays begin where they are declared first; this one on a pattern of 1024 bytes.
-  Machine& m = machine();
-  if (!m.large_array) m.arena_used = (m.arena_used + 1023) / 1024 * 1024;
+  Block& b = *machine().block;
+  if (!b.large_array) b.arena_used = (b.arena_used + 1023) / 1024 * 1024;
 }
 
-void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context, int large) {
+void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* context, int large,
+         int cluster) {
   Machine& m = machine();
   std::lock_guard guard(m.lock);
   const int64_t threads = int64_t{block.x} * block.y * block.z;
@@ -561,8 +679,12 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
   RV_CHECK(blocks > 0 && grid.x <= 0x7fffffff && grid.y <= 65535 && grid.z <= 65535, kernel,
            Runtime, "emulation: a launch needs 1 to 2^31-1, 65535, 65535 blocks, got ", grid.x,
            ", ", grid.y, ", ", grid.z);
+  RV_CHECK(cluster >= 1 && cluster <= kMostCluster && grid.x % static_cast<unsigned>(cluster) == 0,
+           kernel, Runtime, "emulation: a launch needs clusters of 1 to ", kMostCluster,
+           " blocks that divide the grid, got ", cluster, " of ", grid.x);
   m.kernel = kernel;
   m.large = large;
+  m.cluster = cluster;
   m.body = body;
   m.argument = context;
   m.threads = static_cast<int>(threads);
@@ -571,25 +693,27 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
   m.random.seed(g_schedule.seed);
   blockDim = block;
   gridDim = grid;
-  const std::vector<int64_t> order = sequence(m, blocks);
+  const auto together = static_cast<unsigned>(cluster);
+  const unsigned across = grid.x / together;
+  const std::vector<int64_t> order = sequence(m, blocks / cluster);
   {
     FaultGuard faults;
     if (sigsetjmp(m.fault, 1) == 0) {
       for (int64_t b : order) {
         const auto u = static_cast<uint64_t>(b);
-        blockIdx = {static_cast<unsigned>(u % grid.x), static_cast<unsigned>(u / grid.x % grid.y),
-                    static_cast<unsigned>(u / grid.x / grid.y)};
-        run_block(m);
+        run_cluster(m, {static_cast<unsigned>(u % across) * together,
+                        static_cast<unsigned>(u / across % grid.y),
+                        static_cast<unsigned>(u / across / grid.y)});
         if (!m.error.empty()) break;
       }
     }
   }
   m.current = -1;
   if (!m.error.empty()) {
-    for (Fiber& f : m.fibers) {  // abandoned where they stand
+    each_fiber(m, [&](Fiber& f) {  // abandoned where they stand
       if (f.stack) m.stacks.push_back(f.stack);
-    }
-    m.fibers.clear();
+    });
+    for (Block& b : m.blocks) b.fibers.clear();
     throw Error(ErrorKind::Runtime, m.error);
   }
 }
@@ -601,7 +725,7 @@ void __syncwarp(uint32_t mask, const char* file, int line) {
   const char none = 0;
   const Exchange& e = gather(mask, &none, 1, {file, line});
   Machine& m = machine();
-  Warp& w = m.warps[static_cast<size_t>(m.current / warpSize)];
+  Warp& w = m.block->warps[static_cast<size_t>(m.current / warpSize)];
   if (w.last_sync < e.serial) {  // the first lane to go on counts for all
     w.last_sync = e.serial;
     ++w.epoch;

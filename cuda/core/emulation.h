@@ -8,6 +8,8 @@
 //   * an access beyond a shared array, a read of a shared element that nobody wrote, and two
 //     threads meeting at one without a barrier between them;
 //   * a barrier or warp collective that not all of its threads reach, or at different places;
+//   * the same in a cluster, whose blocks run at once, and shared memory of a block of it that has
+//     not begun or has ended;
 //   * dependence on order: threads and blocks run forward, in reverse or shuffled by a seed
 //     (option "order"), and the results must have the same bits;
 //   * a copy that is read before it is waited for (cuda/core/async.h, option "copies");
@@ -88,8 +90,11 @@ T shuffle(uint32_t mask, T mine, int from, Site site) {
 // Who touched an element last, and when. Times count barriers of the block and of the warp.
 struct Trace {
   int32_t writer = -1,
-          reader = -1;  // threads; reader -2: several of one warp, -3: of several warps
-  uint32_t write_block = 0, write_warp = 0, read_block = 0, read_warp = 0;
+          reader = -1;       // threads; reader -2: several of one warp, -3: of several warps
+  int32_t reader_rank = -1;  // block of its cluster; -1: several
+  uint32_t write_cluster = 0, write_block = 0, write_warp = 0;
+  uint32_t read_cluster = 0, read_block = 0, read_warp = 0;
+  uint32_t shown = 0;  // how often the writer had shown its stores to warp-group products
 };
 
 struct Segment {
@@ -162,9 +167,10 @@ Shared<T, N> shared_large(const char* file, int line) {
 // ------------------------------------------------------------------------------------
 
 // Runs body(call) for every thread of every block; or, while a graph is written down, keeps a copy
-// of the call and its arguments for the graph's replays. `large`: bytes of RV_SHARED_LARGE.
+// of the call and its arguments for the graph's replays. `large`: bytes of RV_SHARED_LARGE;
+// `cluster`: how many neighbours along x run together (cuda/core/cluster.h).
 void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
-            void* (*copy)(const void*), void (*destroy)(void*), int large);
+            void* (*copy)(const void*), void (*destroy)(void*), int large, int cluster);
 
 // Where the host can reach what a device address names. For kernels' arguments only.
 void* reach(void* device_address);

@@ -12,9 +12,11 @@
 //     bool depth_fast;                             // neighbours in memory lie along the depth
 //     bool whole;                                  // 16 bytes of it lie together, and aligned ...
 //     __device__ const T* address(const Line&, int64_t d) const;  // ... from here; null: zeros
+//     bool turned;                                 // 16 bytes of neighbouring lines do instead ...
+//     __device__ const T* across(const Line&, int64_t d) const;  // ... from the first of them
 //   };
 //
-// (the last two for tensor_gemm.h only),
+// (`whole` and `address` for tensor_gemm.h, they and the last two for hopper_tiles.h),
 //
 // and the result goes to `out.store(batch, i, j, value)`. One block computes a tile of BM x BN in
 // steps of BK, each thread TM x TN of it in registers; the next step's elements travel while this
@@ -206,7 +208,7 @@ struct Matrix {
   static constexpr bool kLight = true;
   const T* data;
   int64_t lines, line_stride, depth_stride;
-  bool depth_fast, whole;
+  bool depth_fast, whole, turned;
   int axes;  // of the batch
   int64_t shape[kMaxDims], stride[kMaxDims];
 
@@ -227,6 +229,9 @@ struct Matrix {
   }
   __device__ const T* address(const Line& l, int64_t d) const {
     return l.data ? l.data + d : nullptr;
+  }
+  __device__ const T* across(const Line& l, int64_t d) const {
+    return l.data ? l.data + d * depth_stride : nullptr;
   }
 };
 
@@ -249,9 +254,11 @@ Matrix<T> matrix(const ArrayRef& r, int line_axis, int depth_axis) {
   m.depth_fast = m.depth_stride == 1 || (m.line_stride != 1 && m.depth_stride < m.line_stride);
   m.axes = r.ndim - 2;
   m.whole = m.depth_stride == 1 && aligned(m.data, {m.line_stride, r.shape[depth_axis]});
+  m.turned = m.line_stride == 1 && aligned(m.data, {m.depth_stride, m.lines});
   for (int a = 0; a < m.axes; ++a) {
     m.shape[a] = r.shape[a], m.stride[a] = r.strides[a];
     m.whole = m.whole && aligned(m.data, {m.stride[a]});
+    m.turned = m.turned && aligned(m.data, {m.stride[a]});
   }
   return m;
 }

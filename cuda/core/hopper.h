@@ -9,6 +9,8 @@
 //   barrier_wait(tile, at, parity);            // until the phase of this parity is complete
 //   bulk_load(tile, to, map, at, x, y);        // box of `map` from column x, row y; adds its bytes
 //   wgmma_fence(); wgmma(kind, d, a, b); wgmma_commit(); wgmma_wait<N>();  // all 128 threads
+//   wgmma_finish(d);    // waits for all of them, before d is read
+//   fence_proxy();      // what this thread stored itself may be read by wgmma; then a barrier
 //
 // A box has rows of 128 bytes. With Swizzle::Bytes128 the 16-byte pieces of row r of eight change
 // places by XOR with r: bits 4-6 of an address with its bits 7-9, in patterns of 1 KiB. A matrix
@@ -28,6 +30,18 @@
 namespace ranvier {
 
 enum class Factor { BFloat16, Float16, Tf32 };  // what the factors of a product are
+template <Factor kFactor>
+struct FactorType {
+  using T = float;
+};
+template <>
+struct FactorType<Factor::BFloat16> {
+  using T = BFloat16;
+};
+template <>
+struct FactorType<Factor::Float16> {
+  using T = Float16;
+};
 enum class Swizzle : int { None, Bytes128 };
 
 constexpr uint64_t matrix_descriptor(uint32_t start, uint32_t group_bytes, Swizzle swizzle) {
@@ -100,6 +114,9 @@ __device__ __forceinline__ uint64_t descriptor_of(uint32_t (&tile)[N], int at) {
   return matrix_descriptor(shared_address(tile, at), 1024, Swizzle::Bytes128);
 }
 
+__device__ __forceinline__ void fence_proxy() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 __device__ __forceinline__ void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
@@ -109,6 +126,12 @@ __device__ __forceinline__ void wgmma_commit() {
 template <int N>
 __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+// The last one: what follows may compute with d, and must not be moved in front.
+__device__ __forceinline__ void wgmma_finish(float (&d)[64]) {
+  wgmma_wait<0>();
+#pragma unroll
+  for (int i = 0; i < 64; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 template <int N>
 __device__ __forceinline__ void more_registers() {
@@ -158,6 +181,7 @@ void group_product(const Segment& s, Factor factor, float* d, int columns, uint6
                    Site site);
 void group_commit();
 void group_wait(int newest, Site site);
+void show_stores();
 }  // namespace emulation
 
 template <int64_t N>
@@ -187,11 +211,15 @@ template <int64_t N>
 uint64_t descriptor_of(const emulation::Shared<uint32_t, N>&, int at) {
   return matrix_descriptor(static_cast<uint32_t>(at) * 4, 1024, Swizzle::Bytes128);
 }
+inline void fence_proxy() { emulation::show_stores(); }
 inline void wgmma_fence() {}
 inline void wgmma_commit() { emulation::group_commit(); }
 template <int N>
 void wgmma_wait(emulation::Site site = emulation::Site::here()) {
   emulation::group_wait(N, site);
+}
+inline void wgmma_finish(float (&)[64], emulation::Site site = emulation::Site::here()) {
+  emulation::group_wait(0, site);
 }
 template <int N>
 void more_registers() {}

@@ -31,10 +31,11 @@ inline int64_t element_count(const ArrayRef& r) {
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // launch(context, grid, block, kernel, arguments...): the only way to start a kernel. launch_large
-// also takes the bytes of its RV_SHARED_LARGE array.
+// also takes the bytes of its RV_SHARED_LARGE array, launch_cluster how many neighbours along x
+// form a cluster (cluster.h; 0: no clusters).
 template <class... Parameters, class... Arguments>
-void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
-                  void (*kernel)(Parameters...), const Arguments&... arguments) {
+void launch_cluster(const Context& context, dim3 grid, dim3 block, int cluster, int shared,
+                    void (*kernel)(Parameters...), const Arguments&... arguments) {
 #if defined(__CUDACC__)
   const auto check = [&](cudaError_t code) {
     RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
@@ -43,8 +44,23 @@ void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
   if (shared > 48 * 1024)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
-  kernel<<<grid, block, static_cast<size_t>(shared),
-           static_cast<cudaStream_t>(context.place.stream)>>>(arguments...);
+  const auto stream = static_cast<cudaStream_t>(context.place.stream);
+  if (cluster > 0) {
+    cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = static_cast<size_t>(shared);
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+  } else {
+    kernel<<<grid, block, static_cast<size_t>(shared), stream>>>(arguments...);
+  }
   check(cudaPeekAtLastError());
 #else
   // By value, as the arguments of a kernel are: a graph keeps them for its replays.
@@ -58,13 +74,18 @@ void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
       context.kernel, grid, block, &call,
       [](void* c) { std::apply(static_cast<Call*>(c)->kernel, static_cast<Call*>(c)->given); },
       [](const void* c) -> void* { return new Call(*static_cast<const Call*>(c)); },
-      [](void* c) { delete static_cast<Call*>(c); }, shared);
+      [](void* c) { delete static_cast<Call*>(c); }, shared, cluster > 0 ? cluster : 1);
 #endif
+}
+template <class... Parameters, class... Arguments>
+void launch_large(const Context& context, dim3 grid, dim3 block, int shared,
+                  void (*kernel)(Parameters...), const Arguments&... arguments) {
+  launch_cluster(context, grid, block, 0, shared, kernel, arguments...);
 }
 template <class... Parameters, class... Arguments>
 void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
-  launch_large(context, grid, block, 0, kernel, arguments...);
+  launch_cluster(context, grid, block, 0, 0, kernel, arguments...);
 }
 
 // Workspace of one kernel, given back in the order of the stream. Not initialized.

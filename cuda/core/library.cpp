@@ -70,8 +70,8 @@ static void allow(const std::string& list) {
     const std::string name = list.substr(at, end - at);
     size_t i = 0;
     while (i < std::size(kUnproven) && name != kUnproven[i]) ++i;
-    RV_CHECK(i < std::size(kUnproven), "cuda", Value, "expected tf32x3 or hopper, got '", name,
-             "'");
+    RV_CHECK(i < std::size(kUnproven), "cuda", Value,
+             "expected the name of an unproven path, got '", name, "'");
     found[i] = true;
     at = end + 1;
   }

@@ -11,8 +11,7 @@ namespace {
 template <class T>
 bool for_hopper(const Context& c, Precision precision, gemm::Size size, const gemm::Matrix<T>& left,
                 const gemm::Matrix<T>& right) {
-  if (sizeof(T) == 8 || (sizeof(T) == 4 && precision != Precision::High)) return false;
-  if (!allowed(Unproven::Hopper) || size.batches != 1 || size.depth == 0) return false;
+  if (size.batches != 1 || size.depth == 0) return false;
   const auto rows = [&](const gemm::Matrix<T>& m) {
     return m.depth_stride == 1 && m.line_stride >= size.depth &&
            gemm::aligned(m.data, {m.line_stride});
@@ -21,7 +20,7 @@ bool for_hopper(const Context& c, Precision precision, gemm::Size size, const ge
   if (!rows(left) || !rows(right) || size.m == 0 || size.n == 0) return false;
   if (size.m >= kMost || size.n >= kMost || size.depth >= kMost) return false;
   gemm::cut(c, &size, 128, 128, 64, true);
-  return size.pieces == 1 && hopper::available(c);
+  return size.pieces == 1 && hopper::takes<T>(c, precision, Unproven::Hopper);
 }
 
 Factor factor_of(BFloat16) { return Factor::BFloat16; }
@@ -51,6 +50,13 @@ void multiply_matrices(const Context& c, Precision precision, const MatrixRef& l
           lines.line_stride, others.line_stride, to.bias_stride, relu};
       hopper::multiply(c, factor_of(zero), product);
       return;
+    }
+    if constexpr (sizeof(T) <= 4) {
+      const bool pieces = (lines.whole || lines.turned) && (others.whole || others.turned);
+      if (pieces && hopper::takes_gathered<T>(c, precision)) {
+        hopper::multiply_gathered<T>(c, {batches, m, n, depth, 1, 0}, lines, others, to);
+        return;
+      }
     }
     gemm::product_at<T>(c, precision, batches, m, n, depth, lines, others, to);
   });

@@ -4,8 +4,9 @@
 
 namespace ranvier {
 
-enum class Unproven : int { Tf32x3, Hopper };
-constexpr const char* kUnproven[] = {"tf32x3", "hopper"};  // their names, in this order
+enum class Unproven : int { Tf32x3, Hopper, HopperGather, HopperLstm };
+// Their names, in this order.
+constexpr const char* kUnproven[] = {"tf32x3", "hopper", "hopper_gather", "hopper_lstm"};
 
 bool allowed(Unproven path);
 

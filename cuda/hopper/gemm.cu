@@ -22,24 +22,11 @@ constexpr int kFull = kStages * kStageWords, kEmpty = kFull + 2 * kStages;
 constexpr int kWords = kEmpty + 2 * kStages;
 constexpr int kThreads = 384, kMultiplyingWarps = 8;
 
-template <Factor kFactor>
-struct TypeOf {
-  using T = float;
-};
-template <>
-struct TypeOf<Factor::BFloat16> {
-  using T = BFloat16;
-};
-template <>
-struct TypeOf<Factor::Float16> {
-  using T = Float16;
-};
-
 template <Factor kFactor, class Out>
 __global__ void __launch_bounds__(kThreads, 1)
     hopper_kernel(const RV_GRID_CONSTANT TensorMap left, const RV_GRID_CONSTANT TensorMap right,
                   Out out, int m, int n, int depth) {
-  constexpr int kDepth = 128 / static_cast<int>(sizeof(typename TypeOf<kFactor>::T));
+  constexpr int kDepth = 128 / static_cast<int>(sizeof(typename FactorType<kFactor>::T));
   RV_SHARED_LARGE(uint32_t, tile, kWords);
   const int thread = static_cast<int>(threadIdx.x), group = thread / 128;
   if (thread == 0) {
@@ -89,7 +76,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       wgmma_wait<1>();  // the step before is done: its stage may be filled again
       if (step > 0 && lane == 0) barrier_arrive(tile, kEmpty + 2 * ((count - 1) % kStages));
     }
-    wgmma_wait<0>();
+    wgmma_finish(d);
     if (steps > 0 && lane == 0) barrier_arrive(tile, kEmpty + 2 * ((count - 1) % kStages));
     const int i = at % tiles_m * kBM + (group - 1) * 64 + warp * 16 + lane / 4;
     const int j = at / tiles_m * kBN + lane % 4 * 2;
@@ -155,7 +142,7 @@ TensorMap encoded(const Context&, const MatrixMap& m) { return m; }
 
 template <Factor kFactor>
 void run(const Context& c, const Product& p) {
-  using T = typename TypeOf<kFactor>::T;
+  using T = typename FactorType<kFactor>::T;
   const auto map = [&](const void* data, int64_t rows, int64_t stride, int box_rows) {
     return encoded(c, {data, rows, p.depth, stride, box_rows, kFactor, Swizzle::Bytes128});
   };

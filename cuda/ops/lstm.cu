@@ -8,57 +8,6 @@ namespace {
 using namespace recurrent;
 
 template <class T>
-struct StepForward {
-  Walk walk;
-  Places k;
-  int64_t t, units;
-  const T *sums, *before, *peephole;  // sums: (N, G, H), null at a state of zeros; before: c
-  T *gates, *c, *hidden;              // hidden: the output unless it is projected
-  const T* state;                     // where states are kept apart from outputs
-  T* next;
-  __device__ void operator()(int64_t i) const {
-    const int64_t n = i / units, unit = i % units;
-    const T c_before = or_zero(before, i);
-    if (!walk.takes_part(n, t)) {
-      c[i] = c_before;
-      hidden[i] = T(0);
-      if (next) next[i] = or_zero(state, i);
-      return;
-    }
-    const int64_t at = n * k.count * units + unit;
-    T* const gate = gates + at;
-    auto sum = [&](int g) { return gate[g * units] + or_zero(sums, at + g * units); };
-    auto peep = [&](int row) { return peephole[row * units + unit]; };
-    T c_new = tanh(sum(k.fresh));
-    gate[k.fresh * units] = c_new;
-    if (k.input >= 0) {
-      T a = sum(k.input);
-      if (peephole) a = fma(peep(0), c_before, a);
-      gate[k.input * units] = a = logistic(a);
-      c_new *= a;
-    }
-    if (k.forget >= 0) {
-      T f = sum(k.forget);
-      if (peephole) f = fma(peep(1), c_before, f);
-      gate[k.forget * units] = f = logistic(f);
-      c_new = fma(f, c_before, c_new);
-    } else {
-      c_new += c_before;
-    }
-    c[i] = c_new;
-    T h = tanh(c_new);
-    if (k.output >= 0) {
-      T o = sum(k.output);
-      if (peephole) o = fma(peep(k.count - 2), c_new, o);
-      gate[k.output * units] = o = logistic(o);
-      h *= o;
-    }
-    hidden[i] = h;
-    if (next) next[i] = h;
-  }
-};
-
-template <class T>
 void forward(const LstmArgs& a, const Context& c) {
   const Walk walk = walk_of(a.x, a.reverse, a.lengths);
   const Places k = places(a.gate_count);
@@ -79,7 +28,13 @@ void forward(const LstmArgs& a, const Context& c) {
       {gates, k.count * units, pointer<T>(a.bias_ih), pointer<T>(a.bias_hh), k.count * units});
   const States<T> states{walk, y, h0, apart ? buffers : nullptr, state_size};
   states.start(c);
-  for (int64_t step = 0; step < walk.steps; ++step) {
+  bool done = false;
+  if constexpr (sizeof(T) == 4) {
+    done = !hr && takes_cluster(c, k, units, false);
+    if (done)
+      cluster_forward(c, {walk, k, units, h0, c0, weight, pointer<T>(a.peephole), gates, cells, y});
+  }
+  for (int64_t step = 0; step < walk.steps && !done; ++step) {
     const int64_t t = walk.time(step);
     const T* before = states.before(step);
     T *out = y + t * state_size, *next = states.after(step);
@@ -101,51 +56,6 @@ void lstm(const LstmArgs& a, const Context& c) {
   a.x.dtype == DType::Float64 ? forward<double>(a, c) : forward<float>(a, c);
 }
 RV_DEVICE_KERNEL(lstm, LstmArgs, lstm);
-
-// Gradients of the gates' arguments from that of o tanh(c).
-template <class T>
-struct StepBackward {
-  Walk walk;
-  Places k;
-  int64_t t, units;
-  const T *dh_, *gates, *before, *c, *peephole;
-  T *dc, *dgates;  // dc: dL/dc_t from later steps; then dL/dc_(t-1)
-  __device__ void operator()(int64_t i) const {
-    const int64_t n = i / units, unit = i % units, at = n * k.count * units + unit;
-    const T* gate = gates + at;
-    T* to = dgates + at;
-    if (!walk.takes_part(n, t)) {
-      for (int g = 0; g < k.count; ++g) to[g * units] = T(0);
-      return;
-    }
-    auto peep = [&](int row) { return peephole[row * units + unit]; };
-    const T c_before = or_zero(before, i), squashed = tanh(c[i]);
-    T d = dc[i], dh = dh_[i];
-    if (k.output >= 0) {
-      const T o = gate[k.output * units], da = dh * squashed * o * (T(1) - o);
-      to[k.output * units] = da;
-      if (peephole) d = fma(peep(k.count - 2), da, d);
-      dh *= o;
-    }
-    d = fma(dh, fma(-squashed, squashed, T(1)), d);
-    const T g = gate[k.fresh * units];
-    T passed = d;  // dc_t/dc_(t-1) = 1, or f
-    if (k.forget >= 0) {
-      const T f = gate[k.forget * units], da = d * c_before * f * (T(1) - f);
-      to[k.forget * units] = da;
-      passed = d * f;
-      if (peephole) passed = fma(peep(1), da, passed);
-    }
-    if (k.input >= 0) {
-      const T input = gate[k.input * units], da = d * g * input * (T(1) - input);
-      to[k.input * units] = da;
-      if (peephole) passed = fma(peep(0), da, passed);
-      d *= input;
-    }
-    to[k.fresh * units] = d * fma(-g, g, T(1));
-    dc[i] = passed;
-  }
-};
 
 // What was projected: o tanh(c).
 template <class T>
@@ -180,7 +90,16 @@ void backward(const LstmBackwardArgs& a, const Context& c) {
   each_index(c, state_size, CopyOrZero<T>{carried, pointer<T>(a.dhn)});
   each_index(c, size, CopyOrZero<T>{dc, pointer<T>(a.dcn)});
   const T* later = nullptr;
-  for (int64_t step = walk.steps - 1; step >= 0; --step) {
+  bool done = false;
+  if constexpr (sizeof(T) == 4) {
+    done = !hr && takes_cluster(c, k, units, true);
+    if (done) {
+      cluster_backward(c, {walk, k, units, dy, c0, weight, pointer<T>(a.peephole), gates, cells,
+                           carried, total, dc, dgates});
+      later = dgates + walk.time(0) * rows * stride;
+    }
+  }
+  for (int64_t step = walk.steps - 1; step >= 0 && !done; --step) {
     const int64_t t = walk.time(step);
     T* const arrived = hr ? projected + t * state_size : total;
     if (later) step_gradient(c, later, rows, stride, stride, weight, width, sums);

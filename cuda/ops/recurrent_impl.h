@@ -25,7 +25,7 @@ struct Walk {
   int64_t steps, rows;
   bool reverse;
   const int64_t* lengths;  // null: every row has all steps
-  int64_t time(int64_t step) const { return reverse ? steps - 1 - step : step; }
+  __host__ __device__ int64_t time(int64_t step) const { return reverse ? steps - 1 - step : step; }
   __device__ bool takes_part(int64_t row, int64_t t) const { return !lengths || t < lengths[row]; }
   __device__ int64_t length(int64_t row) const {
     if (!lengths) return steps;

@@ -132,6 +132,8 @@ class CapturedStep:
         """Runs one step; tensors that come back hold their values until the next replay."""
         tensors: list[Tensor] = []
         key = _core.matmul_precision(), _core.mode(), _flatten((args, kwargs), tensors)
+        if len(tensors) != len(_tensors_of((args, kwargs))):  # arrays: the function gets tensors
+            args, kwargs = _rebuild((args, kwargs), list(tensors))
         if key not in self._recordings:
             result = self._function(*args, **kwargs)
             self._recordings[key] = None
@@ -194,7 +196,7 @@ class CapturedStep:
             own._requires_grad = t._requires_grad
             inputs.append(own)
         new_args, new_kwargs = _rebuild((args, kwargs), list(inputs))
-        recorder = _core.Recorder()
+        recorder = _core.Recorder(keep_bits=self._check)
         outer, _guards = _guards, []
         try:
             outputs = self._function(*new_args, **new_kwargs)
@@ -319,13 +321,17 @@ class ProgramView:
 def capture(function: Callable[..., Any]) -> CapturedStep:
     """Makes a step that replays its kernel calls without Python from its third call on.
 
+    Arguments may be tensors, NumPy arrays (which the function gets as tensors), lists, tuples and
+    dicts of them, and what can be hashed; another shape, dtype or value of the latter is another
+    step.
     The function may read and change tensors (parameters, optimizer state) and return tensors.
     It must not read values on the host (`.item()`, `.numpy()`, `if tensor:`): that raises
     `CaptureError`, naming the line. Python side effects are not replayed. What comes back holds
     its values until the next call.
 
     Environment:
-        RANVIER_CHECK_CAPTURE=1 compares every replay with an eager run from the same state.
+        RANVIER_CHECK_CAPTURE=1 compares every replay with an eager run from the same state, bit
+        for bit; rewrites that add in another order are left out.
 
     Example:
         >>> import ranvier as rv

@@ -125,6 +125,8 @@ def kernels() -> list[str]:
 _UNPROVEN = {
     "tf32x3": "float32 products as three of TensorFloat-32",
     "hopper": "products of matrices by warp-group instructions and bulk copies (sm_90a)",
+    "hopper_gather": "convolutions and other products by warp-group instructions (sm_90a)",
+    "hopper_lstm": "LSTM whose recurrent weights stay in a cluster's shared memory (sm_90a)",
 }
 _allowed: tuple[str, ...] = ()
 
@@ -142,7 +144,7 @@ def _allow(names: Sequence[str]) -> None:
 
 
 def allow_unproven(*names: str) -> None:
-    """Lets products use kernels that are correct under emulation, but that no GPU has run yet.
+    """Lets ops use kernels that are correct under emulation, but that no GPU has run yet.
 
     * ``"tf32x3"``: under the precision ``"highest"``, float32 products on tensor cores, each as
       three products of TensorFloat-32. Errors are of float32's class; factors beyond 2^127 in
@@ -150,8 +152,13 @@ def allow_unproven(*names: str) -> None:
     * ``"hopper"``: products of matrices by the instructions of compute capability 9.0, in half
       precision and under ``"high"``, where the rows of both factors lie along the sum, as those of
       a linear layer's forward pass do, at multiples of 16 bytes.
+    * ``"hopper_gather"``: the three passes of a convolution, and products of matrices that
+      ``"hopper"`` does not take, by the same instructions, where channels (or the rows of the
+      factors, either way) come in multiples of 16 bytes.
+    * ``"hopper_lstm"``: LSTMs in float32 of up to 320 units (272 where gradients are wanted),
+      without projection: a cluster of blocks keeps the recurrent weights. The same bits as before.
 
-    Other products, and other GPUs, keep the kernels that they have. Call it before the first step
+    Other calls, and other GPUs, keep the kernels that they have. Call it before the first step
     that is captured; ``RANVIER_CUDA_UNPROVEN=tf32x3,hopper`` does the same for a process.
 
     Args:

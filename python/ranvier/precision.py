@@ -15,7 +15,8 @@ def set_matmul_precision(precision: str) -> None:
       the CPU that is Winograd's F(4x4, 3x3) for float32 convolutions of 3x3 filters at stride 1: up
       to three times as fast, with an error of about 1e-6 of the output's norm against 4e-7 for
       plain sums. It works on tiles, so an infinite or NaN pixel makes up to 4x4 outputs NaN that
-      its own windows do not reach.
+      its own windows do not reach. Captured steps may add gradients in another order (rule
+      `embedding_lstm`); under "exact" they have the bits of the eager step.
     * ``"high"`` and ``"medium"``: on a GPU the factors of float32 products are rounded to
       TensorFloat-32 (10 bits) or bfloat16 (7 bits) and multiplied by tensor cores; sums stay
       float32. A product of n terms is then within 2u + n eps of the sum of their absolute values,

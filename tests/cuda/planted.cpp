@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/core/async.h"
+#include "cuda/core/cluster.h"
 #include "cuda/core/hopper.h"
 #include "cuda/core/launch.h"
 #include "cuda/core/mma.h"
@@ -253,6 +254,72 @@ std::string bulk(int mistake) {
   return "right";
 }
 
+// ---- The same product of a tile that the threads store themselves ----
+__global__ void gathered_product(const uint16_t* a, const uint16_t* b, float* y, int mistake) {
+  RV_SHARED_LARGE(uint32_t, tile, 192 * 32);
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int e = thread; e < 192 * 8; e += 128) {
+    const int row = e / 8, chunk = e % 8;
+    uint32_t words[4];
+    memcpy(words, (row < 64 ? a + row * 128 : b + (row - 64) * 128) + chunk * 8, 16);
+    store_words(tile, row * 32 + (mistake == 2 ? chunk : chunk ^ row % 8) * 4, words);
+  }
+  if (mistake != 1) fence_proxy();
+  __syncthreads();
+  float d[64] = {};
+  for (int k = 0; k < 4; ++k)
+    wgmma<Factor::BFloat16>(d, descriptor_of(tile, 8 * k), descriptor_of(tile, kRight + 8 * k));
+  wgmma_commit();
+  wgmma_wait<0>();
+  for (int e = 0; e < 64; ++e) {
+    const int row = thread / 32 * 16 + thread % 32 / 4 + e % 4 / 2 * 8;
+    y[row * 128 + e / 4 * 8 + thread % 4 * 2 + e % 2] = d[e];
+  }
+}
+std::string gathered(int mistake) {
+  const DeviceArray<uint16_t> a = bfloat16_entries(64), b = bfloat16_entries(128);
+  DeviceArray<float> y(64 * 128);
+  launch_large(kHere, 1, 128, 192 * 128, gathered_product, a.get(), b.get(), y.get(), mistake);
+  const std::vector<float> found = y.values();
+  for (int i = 0; i < 64; ++i)
+    for (int j = 0; j < 128; ++j) {
+      float sum = 0;
+      for (int k = 0; k < 64; ++k) sum += entry(i, k) * entry(j, k);
+      if (found[static_cast<size_t>(i * 128 + j)] != sum) return "wrong";
+    }
+  return "right";
+}
+
+// ---- Clusters of four: a ring in which each block hears from its neighbours ----
+__global__ void ring(float* y, int mistake) {
+  RV_SHARED(float, sent, 64);
+  RV_SHARED(float, shown, 64);
+  const int i = static_cast<int>(threadIdx.x), rank = cluster_rank(), next = (rank + 1) % 4;
+  shown[i] = static_cast<float>(rank * 64 + i);
+  sent[i] = -1.0f;
+  if (mistake != 1) cluster_barrier();
+  cluster_store(sent, next, i, static_cast<float>(rank));
+  if (mistake == 2)
+    __syncthreads();
+  else if (mistake != 3 || rank != 2)
+    cluster_barrier();
+  const float heard = sent[i], seen = cluster_load(shown, next, 63 - i);
+  if (mistake != 4) cluster_barrier();
+  y[blockIdx.x * 64 + threadIdx.x] = 1000 * heard + seen;
+}
+std::string clusters(int mistake) {
+  DeviceArray<float> y(8 * 64);
+  launch_cluster(kHere, 8, 64, 4, 0, ring, y.get(), mistake);
+  const std::vector<float> found = y.values();
+  for (int e = 0; e < 8 * 64; ++e) {
+    const int rank = e / 64 % 4, i = e % 64;
+    if (found[static_cast<size_t>(e)] !=
+        static_cast<float>(1000 * ((rank + 3) % 4) + (rank + 1) % 4 * 64 + 63 - i))
+      return "wrong";
+  }
+  return "right";
+}
+
 std::string verdict(bool right) { return right ? "right" : "wrong"; }
 
 std::string run(const std::string& name) {
@@ -304,6 +371,15 @@ std::string run(const std::string& name) {
                                   "late product", "missing arrival", "wrong pattern"};
   for (int i = 0; i < 6; ++i)
     if (name == mistakes[i]) return bulk(i);
+  const char* const of_gathered[] = {"gathered product", "removed fence", "wrong place"};
+  for (int i = 0; i < 3; ++i)
+    if (name == of_gathered[i]) return gathered(i);
+  const char* const of_clusters[] = {"cluster", "block that has not begun",
+                                     "removed cluster barrier", "missed cluster barrier",
+                                     "block that has ended"};
+  for (int i = 0; i < 5; ++i)
+    if (name == of_clusters[i]) return clusters(i);
+  if (name == "ragged cluster") launch_cluster(kHere, 6, 64, 4, 0, ring, to, 0);
   if (name == "staged" || name == "late wait") {
     DeviceArray<float> source(512), result(512);
     for (const char* copies : {"early", "late"}) {

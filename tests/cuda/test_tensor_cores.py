@@ -309,7 +309,8 @@ def test_infinite_and_nan(name):
 
 
 def test_unproven_paths_are_off_and_named():
-    assert rv.cuda.unproven() == {"tf32x3": False, "hopper": False}
+    names = ["tf32x3", "hopper", "hopper_gather", "hopper_lstm"]
+    assert rv.cuda.unproven() == dict.fromkeys(names, False)
     with pytest.raises(ValueError, match=r"\[cuda\] expected 'tf32x3' or 'hopper' .*got 'fast'"):
         rv.cuda.allow_unproven("fast")
     rv.cuda.allow_unproven("tf32x3")

@@ -165,6 +165,7 @@ def test_single_sample_without_batch() -> None:
     assert round(F.cross_entropy(x, rv.tensor(1)).item(), 2) == 2.82
 
 
+@pytest.mark.replays
 def test_a_replayed_step_survives_a_wrong_class() -> None:
     """A replay cannot raise, and must not read outside its memory: it answers NaN."""
     step = rv.capture(lambda x, t: F.cross_entropy(x, t, reduction="none"))

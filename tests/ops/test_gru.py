@@ -115,6 +115,7 @@ class TestComposite(OpTests):
 
 
 def test_wide_layers():
+    check_wide(case(given(3, 21, 24, 215, size=0.3)))
     check_wide(case(given(4, 5, 24, 190, size=0.3)))
     check_wide(case(given(9, 40, 24, 70), reverse=True))
 

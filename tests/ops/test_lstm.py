@@ -303,6 +303,7 @@ class TestLstmCell(OpTests):
 
 
 def test_wide_layers():
+    check_wide(case(given(3, 21, 24, 190, size=0.3)))  # rows and units are many: units are shared
     check_wide(case(given(4, 5, 24, 170, size=0.3)))
     check_wide(case(given(9, 40, 24, 70, peephole=True), reverse=True))
     check_wide(case(given(4, 5, 24, 170, projected=160, size=0.3)))

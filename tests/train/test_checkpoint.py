@@ -105,8 +105,11 @@ def test_killed_at_any_step(tmp_path: Path, whole: Path, step: int) -> None:
     assert load_state(tmp_path / "checkpoint.safetensors")["step"] == max(
         (step - 1) // 3 * 3, (step - 1) // STEPS * STEPS
     )
+    half_written = tmp_path / ".checkpoint.safetensors.1234.tmp"
+    half_written.write_bytes(b"killed while it was written")
     train(tmp_path, resume=True)
     same_run(tmp_path, whole)
+    assert not half_written.exists()
 
 
 @pytest.mark.parametrize("step", [1, 5, 8, 20])

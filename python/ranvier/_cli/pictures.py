@@ -64,7 +64,8 @@ def _pixels(path: str, channels: int) -> np.ndarray:
             "[predict] reading pictures needs Pillow: pip install 'ranvier[cli]'"
         ) from None
     if not Path(path).is_file():
-        raise FileNotFoundError(f"[predict] expected a picture file, got nothing at {path!r}")
+        found = "a folder" if Path(path).is_dir() else "nothing"
+        raise FileNotFoundError(f"[predict] expected a picture file, got {found} at {path!r}")
     try:
         with Image.open(path) as file:
             picture: Any = file

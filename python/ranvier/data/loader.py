@@ -50,7 +50,7 @@ class DataLoader:
             batch normalization cannot train on one sample.
         prefetch: how many batches may lie ready; at least 1.
         threads: background threads; 0 fetches in the caller's thread when asked.
-        output: "tensor" yields `ranvier.Tensor`s, "numpy" arrays.
+        output: "tensor" yields tensors, "numpy" arrays.
 
     Raises:
         ValueError: a setting is out of range, or `last="drop"` leaves no batch at all.

@@ -1,6 +1,6 @@
 """Files: safetensors weights, nested states, typed configurations. Never a pickle."""
 
-from .files import atomic_write, write_text
+from .files import atomic_write, remove_remains, write_text
 from .safetensors import load_arrays, load_file, read_header, save_file
 from .state import load_state, save_state
 
@@ -10,6 +10,7 @@ __all__ = [
     "load_file",
     "load_state",
     "read_header",
+    "remove_remains",
     "save_file",
     "save_state",
     "write_text",

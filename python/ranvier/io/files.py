@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def remove_remains(path: str | os.PathLike[str]) -> None:
+    """Delete what writers of `path` that were killed have left beside it (see `atomic_write`).
+
+    For whoever owns the file: a writer that is still at it would lose its work.
+    """
+    path = Path(path)
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -257,7 +257,7 @@ class Softplus(_Activation):
 
 
 class Softsign(_Activation):
-    """x / (1 + |x|)."""
+    """``x / (1 + |x|)``."""
 
     function = staticmethod(F.softsign)
 

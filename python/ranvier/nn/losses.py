@@ -144,7 +144,7 @@ class WeightedMSELoss(Module):
 
 
 class L1Loss(_Loss):
-    """The absolute error |x - t|.
+    """The absolute error ``|x - t|``.
 
     Args:
         reduction: "mean", "sum" or "none".

@@ -241,7 +241,7 @@ class LayerNorm(Module):
         bias: whether there is a bias (from 0) as well.
 
     Shapes:
-        x (..., *normalized_shape) -> y of the same shape.
+        x ``(..., *normalized_shape)`` -> y of the same shape.
 
     Raises:
         ValueError: x does not end in normalized_shape.
@@ -290,7 +290,7 @@ class RMSNorm(Module):
         elementwise_affine: whether there is a weight (from 1) for each of their elements.
 
     Shapes:
-        x (..., *normalized_shape) -> y of the same shape.
+        x ``(..., *normalized_shape)`` -> y of the same shape.
 
     Raises:
         ValueError: x does not end in normalized_shape.

@@ -6,68 +6,19 @@ internal covariate shift", ICML 2015.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ranvier import _core
-from ranvier.autograd import Function
-from ranvier.tensor import Tensor, check_tensors, clock
-
-Array = _core.Array
+from ranvier.ops._channel_norm import OwnStatistics, RunningStatistics
+from ranvier.tensor import Tensor, check_tensors
 
 
-class _BatchNorm(Function):
-    """By the statistics of x itself; the running ones are advanced in place by the kernel."""
-
-    autocast = "first"
-
-    def forward(
-        self, x: Array, weight: Any, bias: Any, *, running: Any, momentum: float, eps: float
-    ) -> Array:
-        kept_mean, kept_var, count = running
-        y, mean, invstd = _core.batch_norm_train(
-            x, weight, bias, kept_mean, kept_var, count, momentum, eps
-        )
-        for array in running:
-            if array is not None:
-                clock.changed(array)
-        self.save(x, weight, mean, invstd)
-        return y
-
-    def backward(self, grad: Array) -> Any:
-        x, weight, mean, invstd = self.saved
-        want_x, want_weight, want_bias = self.needs
-        dx, dweight, dbias = _core.batch_norm_backward(
-            grad, x, weight, mean, invstd, False, 0.0, want_x, want_weight or want_bias
-        )
-        return (
-            dx if want_x else None,
-            dweight if want_weight else None,
-            dbias if want_bias else None,
-        )
+class _BatchNorm(OwnStatistics):
+    kernel = staticmethod(_core.batch_norm_train)
+    gradient = staticmethod(_core.batch_norm_backward)
 
 
-class _FixedBatchNorm(Function):
-    """By running statistics, which x does not change."""
-
-    autocast = "first"
-
-    def forward(self, x: Array, weight: Any, bias: Any, *, running: Any, eps: float) -> Array:
-        mean, variance = running
-        self.save(x, weight, mean, variance)
-        self.eps = eps
-        return _core.batch_norm_eval(x, weight, bias, mean, variance, eps)
-
-    def backward(self, grad: Array) -> Any:
-        x, weight, mean, variance = self.saved
-        want_x, want_weight, want_bias = self.needs
-        dx, dweight, dbias = _core.batch_norm_backward(
-            grad, x, weight, mean, variance, True, self.eps, want_x, want_weight or want_bias
-        )
-        return (
-            dx if want_x else None,
-            dweight if want_weight else None,
-            dbias if want_bias else None,
-        )
+class _FixedBatchNorm(RunningStatistics):
+    kernel = staticmethod(_core.batch_norm_eval)
+    gradient = staticmethod(_core.batch_norm_backward)
 
 
 def batch_norm(

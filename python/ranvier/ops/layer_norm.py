@@ -48,7 +48,7 @@ def layer_norm(
     """Normalizes over the last axes: y = (x - mean) / sqrt(variance + eps) * weight + bias.
 
     Args:
-        x: (..., *normalized_shape), floating.
+        x: ``(..., *normalized_shape)``, floating.
         normalized_shape: sizes of the axes that share a mean and a variance.
         weight: factor of each element of normalized_shape, or None for 1.
         bias: added to each element of normalized_shape, or None for 0.

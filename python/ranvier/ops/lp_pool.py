@@ -101,7 +101,7 @@ def lp_pool2d(
     stride: Sizes | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The p-norm of each window: (sum |x|^p)^(1/p).
+    """The p-norm of each window: ``(sum |x|^p)^(1/p)``.
 
     Args:
         x: (N, C, H, W).

@@ -87,7 +87,7 @@ def _norm(op: str, x: Tensor, p: Any, dim: Dim, keepdim: bool) -> Tensor:
 
 @attach("norm")
 def norm(x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The p-norm of the elements along `dim`: (sum |x_i|^p)^(1/p).
+    """The p-norm of the elements along `dim`: ``(sum |x_i|^p)^(1/p)``.
 
     Args:
         x: any shape, floating.
@@ -120,7 +120,7 @@ def normalize(x: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Te
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors: x1 . x2 / (max(|x1|, eps) max(|x2|, eps)).
+    """The cosine of the angle between vectors: ``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))``.
 
     Args:
         x1: any shape, floating.

@@ -117,7 +117,7 @@ def half_squared_error(input: Tensor, target: Tensor, reduction: str = "sum") ->
 
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The absolute error |x_i - t_i|; its slope is the sign of x_i - t_i, 0 at 0.
+    """The absolute error ``|x_i - t_i|``; its slope is the sign of x_i - t_i, 0 at 0.
 
     Arguments, result and errors as for `mse_loss`.
     """
@@ -129,7 +129,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """The absolute error with its corner rounded off: with d = x_i - t_i,
 
-        loss = d^2 / (2 beta) for |d| < beta, else |d| - beta / 2.
+        ``loss = d^2 / (2 beta) for |d| < beta, else |d| - beta / 2``.
 
     Args:
         input: prediction, any shape.
@@ -152,7 +152,7 @@ def huber_loss(
 ) -> Tensor:
     """A parabola near 0 and straight lines beyond: with d = x_i - t_i,
 
-        loss = d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2).
+        ``loss = d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2)``.
 
     It is delta times `smooth_l1_loss` of beta = delta.
 

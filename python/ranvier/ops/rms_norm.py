@@ -40,7 +40,7 @@ def rms_norm(
     """Scales to a mean square of one over the last axes: y = x / sqrt(mean(x^2) + eps) * weight.
 
     Args:
-        x: (..., *normalized_shape), floating.
+        x: ``(..., *normalized_shape)``, floating.
         normalized_shape: sizes of the axes that share a mean square.
         weight: factor of each element of normalized_shape, or None for 1.
         eps: keeps the root away from zero; by default the spacing of x's dtype at 1, as in PyTorch.

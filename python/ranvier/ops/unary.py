@@ -77,7 +77,7 @@ def _positive(op: str, name: str, value: float) -> float:
 
 @attach("abs", "__abs__")
 def abs(x: Tensor) -> Tensor:
-    """|x|; its derivative is sign(x), 0 at 0."""
+    """``|x|``; its derivative is sign(x), 0 at 0."""
     return _Unary.apply2(x, _FUNCTIONS["abs"])
 
 
@@ -113,7 +113,7 @@ def atan(x: Tensor) -> Tensor:
 
 @attach("atanh")
 def atanh(x: Tensor) -> Tensor:
-    """The number with hyperbolic tangent x, |x| <= 1; derivative 1 / (1 - x^2)."""
+    """The number with hyperbolic tangent x, ``|x| <= 1``; derivative 1 / (1 - x^2)."""
     return _Unary.apply2(x, _FUNCTIONS["atanh"])
 
 
@@ -475,7 +475,7 @@ def softplus(x: Tensor, beta: float = 1.0) -> Tensor:
 
 
 def softsign(x: Tensor) -> Tensor:
-    """x / (1 + |x|); derivative 1 / (1 + |x|)^2.
+    """``x / (1 + |x|)``; derivative ``1 / (1 + |x|)^2``.
 
     Source: Turian, Bergstra and Bengio, "Quadratic features and deep architectures for chunking",
     NAACL (2009).

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ranvier as rv
-from ranvier.io import load_state, save_file, save_state
+from ranvier.io import load_state, remove_remains, save_file, save_state
 
 from .callbacks import Callback
 from .history import History, better_is_lower
@@ -152,6 +152,7 @@ def restore(run: Run, path: str | os.PathLike[str]) -> None:
     run.history = History(state["history"])
     for callback, (_, remembered) in zip(run.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(remembered)
+    remove_remains(path)
 
 
 def loader_state(loader: Any) -> dict[str, Any] | None:
