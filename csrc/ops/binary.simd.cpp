@@ -61,9 +61,38 @@ struct Power {
   }
 };
 
+// Rows with one number for each, before or behind the operator: a factor of each channel of planes.
+template <class T, class Op>
+void rows_with_number(const Loop<3>& loop) {
+  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+    const bool first = stride[1] == 0;
+    const Vec<T> same(*reinterpret_cast<const T*>(p[first ? 1 : 2]));
+    auto* x = reinterpret_cast<const T*>(p[first ? 2 : 1]);
+    auto* y = reinterpret_cast<T*>(p[0]);
+    if (first) {
+      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+        Op::of(same, Vec<T>::load(x + i, lanes)).store(y + i, lanes);
+      });
+    } else {
+      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+        Op::of(Vec<T>::load(x + i, lanes), same).store(y + i, lanes);
+      });
+    }
+  });
+}
+
 template <class T, class Op>
 void floats(const BinaryArgs& args) {
-  Loop<3>({&args.y, &args.a, &args.b}).run_dense([](int64_t n, char* const* p) {
+  constexpr int64_t kItem = sizeof(T);
+  const Loop<3> loop({&args.y, &args.a, &args.b});
+  const int last = loop.ndim - 1;
+  auto is = [&](int k, int64_t stride) RV_LAMBDA { return loop.stride[k][last] == stride; };
+  if constexpr (!__is_same(Op, Power)) {  // whose code is long, and gains nothing
+    if (is(0, kItem) && ((is(1, 0) && is(2, kItem)) || (is(1, kItem) && is(2, 0)))) {
+      return rows_with_number<T, Op>(loop);
+    }
+  }
+  loop.run_dense([](int64_t n, char* const* p) {
     auto* y = reinterpret_cast<T*>(p[0]);
     auto* a = reinterpret_cast<const T*>(p[1]);
     auto* b = reinterpret_cast<const T*>(p[2]);

@@ -58,7 +58,7 @@ inline ChannelNormGeometry channel_norm_geometry(const Array& x, NormScope scope
   int64_t folded = std::max<int64_t>(g.rows / g.fold, 1);
   int64_t width = std::clamp<int64_t>(g.fold * channels, 1, 512);
   int64_t rows = std::max({int64_t{64}, 32768 / width, (folded + 63) / 64});
-  g.chunk_rows = (rows + 7) / 8 * 8;
+  g.chunk_rows = (rows + 15) / 16 * 16;
   g.chunks = (folded + g.chunk_rows - 1) / g.chunk_rows;
   return g;
 }

@@ -6,7 +6,7 @@
 // instance norm has N samples; group norm has fewer groups. On the CPU x may also lie as planes, in
 // the order N, C, positions: then all that lies like x does so too, and a piece is part of a plane.
 //
-// Statistics are float64 and carried as (mean, sum of squared deviations): blocks of 8 rows are
+// Statistics are float64 and carried as (mean, sum of squared deviations): blocks of 16 rows are
 // summed about the mean so far and merged by the formula of Chan, Golub and LeVeque (1983), pieces
 // in the order of their rows. The variance has a relative error of a few roundings of x's dtype,
 // whatever the mean. Saved for backward: x, mean, 1 / std.

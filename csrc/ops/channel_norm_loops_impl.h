@@ -8,16 +8,79 @@
 
 namespace ranvier::RV_ISA {
 
-RV_INLINE double inverse_std(const ArrayRef& spread, int64_t i, bool variance, double eps) {
-  double v = number(spread, i);
-  return variance ? 1 / __builtin_sqrt(v + eps) : v;
+// ---- Numbers of a vector of channels, in float64 -----------------------------------------
+
+typedef float RawHalf __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
+
+RV_INLINE int64_t lane_count(All) { return Vec<double>::N; }
+RV_INLINE int64_t lane_count(int64_t n) { return n; }
+
+template <class Lanes>
+RV_INLINE Vec<double> load_wide(const double* p, Lanes lanes) {
+  return Vec<double>::load(p, lanes);
+}
+template <class Lanes>
+RV_INLINE Vec<double> load_wide(const float* p, Lanes lanes) {
+  RawHalf h{};
+  for (int64_t i = 0; i < lane_count(lanes); ++i) h[i] = p[i];
+  return Vec<double>(__builtin_convertvector(h, RawF64));
+}
+RV_INLINE Vec<double> load_wide(const float* p, All) {
+  RawHalf h;
+  __builtin_memcpy(&h, p, sizeof h);
+  return Vec<double>(__builtin_convertvector(h, RawF64));
+}
+template <class Lanes>
+RV_INLINE void store_wide(double* p, Vec<double> v, Lanes lanes) {
+  v.store(p, lanes);
+}
+template <class Lanes>
+RV_INLINE void store_wide(float* p, Vec<double> v, Lanes lanes) {
+  const RawHalf h = __builtin_convertvector(v.v, RawHalf);
+  for (int64_t i = 0; i < lane_count(lanes); ++i) p[i] = h[i];
+}
+RV_INLINE void store_wide(float* p, Vec<double> v, All) {
+  const RawHalf h = __builtin_convertvector(v.v, RawHalf);
+  __builtin_memcpy(p, &h, sizeof h);
+}
+
+// Rounded to T.
+template <class T>
+RV_INLINE Vec<double> rounded(Vec<double> v) {
+  if constexpr (sizeof(T) == 8) return v;
+  return Vec<double>(__builtin_convertvector(__builtin_convertvector(v.v, RawHalf), RawF64));
+}
+
+// Small arrays of float32 or float64: of the channels, or of the groups of a sample.
+template <class Lanes>
+RV_INLINE Vec<double> channel_numbers(const ArrayRef& a, int64_t c, Lanes lanes) {
+  if (a.dtype == DType::Float64) return load_wide(data<double>(a) + c, lanes);
+  return load_wide(data<float>(a) + c, lanes);
+}
+template <class Lanes>
+RV_INLINE Vec<double> group_numbers(const ArrayRef& a, const ChannelNormGeometry& g, int64_t sample,
+                                    int64_t c, Lanes lanes) {
+  if (g.groups == g.channels) return channel_numbers(a, sample * g.groups + c, lanes);
+  const int64_t per_group = g.channels / g.groups;
+  Vec<double> v = Vec<double>::zero();
+  for (int64_t i = 0; i < lane_count(lanes); ++i) {
+    v.v[i] = number(a, sample * g.groups + (c + i) / per_group);
+  }
+  return v;
+}
+template <class Lanes>
+RV_INLINE Vec<double> inverse_stds(const ArrayRef& spread, const ChannelNormGeometry& g,
+                                   int64_t sample, int64_t c, Lanes lanes, bool variance,
+                                   double eps) {
+  const Vec<double> v = group_numbers(spread, g, sample, c, lanes);
+  return variance ? Vec<double>(1.0) / sqrt(v + Vec<double>(eps)) : v;
 }
 
 // ---- Pieces of work ----------------------------------------------------------------------
 
 constexpr int64_t kNormBlock = 512;                   // columns of a piece
 constexpr int64_t kNormPadded = kNormBlock + 64 / 4;  // whole vectors of either type
-// Sums go down 8 rows of a vector before they go right, which hides from the processor that memory
+// Sums go down 16 rows of a vector before they go right, which hides from the processor that memory
 // is read in order; so it is told, this many rows ahead.
 constexpr int64_t kAhead = 16;
 
@@ -138,19 +201,25 @@ RV_INLINE void piece_moments(const T* x, int64_t stride, const NormPiece& p, dou
   }
   NormPiece whole = p;
   whole.tail = 0;
-  for_each_row_block<8>(whole, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
+  for_each_row_block<16>(whole, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
     const T* from = x + r * stride;
     double nb = static_cast<double>(rows.count);
     Merge weights(static_cast<double>(r), nb);
     for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
-      V center = load_center(mean + c, V()), s = V::zero(), q = V::zero();
-      for (int64_t k = 0; k < rows.count; ++k) {
+      V center = load_center(mean + c, V()), s[2] = {V::zero(), V::zero()}, q[2] = {s[0], s[0]};
+      auto take = [&](int64_t k, V& sum, V& squares) RV_LAMBDA {
         prefetch(from + (k + kAhead) * stride + c);
         V d = V::load(from + k * stride + c, lanes) - center;
-        s += d;
-        q = fma(d, d, q);
+        sum += d;
+        squares = fma(d, d, squares);
+      };
+      int64_t k = 0;
+      for (; k + 2 <= rows.count; k += 2) {
+        take(k, s[0], q[0]);
+        take(k + 1, s[1], q[1]);
       }
-      merge_sums(mean + c, m2 + c, center, s, q, nb, weights);
+      if (k < rows.count) take(k, s[0], q[0]);
+      merge_sums(mean + c, m2 + c, center, s[0] + s[1], q[0] + q[1], nb, weights);
     });
   });
   // One number each for the first columns; a vector would also touch the columns beside them.
@@ -219,20 +288,31 @@ RV_INLINE void advance(const ChannelStatsArgs& args) {
     if (momentum < 0) momentum = 1 / static_cast<double>(count);
   }
   if (!args.running_mean.storage) return;
+  using D = Vec<double>;
   T *running_mean = data<T>(args.running_mean), *running_var = data<T>(args.running_var);
   const int64_t step_mean = args.running_mean.strides[0], step_var = args.running_var.strides[0];
   const double n = static_cast<double>(g.rows), samples = static_cast<double>(g.samples);
-  for (int64_t c = 0; c < g.channels; ++c) {
-    double mean = 0, var = 0;
+  for_each_vector<double>(g.channels, [&](int64_t c, auto lanes) RV_LAMBDA {
+    D mean = D::zero(), var = D::zero();
     for (int64_t b = 0; b < g.samples; ++b) {
-      const double* partial = data<double>(args.partial) + b * g.chunks * 2 * columns;
-      mean += partial[c];
-      var += partial[columns + c] / (n - 1);  // the unbiased estimate is what is kept
+      const double* partial = data<double>(args.partial) + b * g.chunks * 2 * columns + c;
+      mean += D::load(partial, lanes);
+      var += D::load(partial + columns, lanes) / D(n - 1);  // the unbiased estimate is what is kept
     }
-    T &m = running_mean[c * step_mean], &v = running_var[c * step_var];
-    m = static_cast<T>((1 - momentum) * static_cast<double>(m) + momentum * (mean / samples));
-    v = static_cast<T>((1 - momentum) * static_cast<double>(v) + momentum * (var / samples));
-  }
+    const D new_mean = mean / D(samples) * D(momentum), new_var = var / D(samples) * D(momentum);
+    const D keep = D(1 - momentum);
+    if (step_mean == 1 && step_var == 1) {
+      T *m = running_mean + c, *v = running_var + c;
+      store_wide(m, keep * load_wide(m, lanes) + new_mean, lanes);
+      store_wide(v, keep * load_wide(v, lanes) + new_var, lanes);
+    } else {
+      for (int64_t i = 0; i < lane_count(lanes); ++i) {
+        T &m = running_mean[(c + i) * step_mean], &v = running_var[(c + i) * step_var];
+        m = static_cast<T>((1 - momentum) * static_cast<double>(m) + new_mean.v[i]);
+        v = static_cast<T>((1 - momentum) * static_cast<double>(v) + new_var.v[i]);
+      }
+    }
+  });
 }
 
 template <class T>
@@ -258,6 +338,17 @@ RV_ONE_COPY void channel_stats(const ChannelStatsArgs& args) {
     double* own = partial + b * g.chunks * 2 * columns;
     merge_pieces(g, own);
     double rows = static_cast<double>(g.rows), members = static_cast<double>(per_group);
+    if (per_group == 1) {
+      using D = Vec<double>;
+      double* mean = data<double>(args.mean) + b * g.groups;
+      double* invstd = data<double>(args.invstd) + b * g.groups;
+      for_each_vector<double>(g.groups, [&](int64_t k, auto lanes) RV_LAMBDA {
+        const D variance = D::load(own + columns + k, lanes) / D(rows);
+        D::load(own + k, lanes).store(mean + k, lanes);
+        (D(1.0) / sqrt(variance + D(args.eps))).store(invstd + k, lanes);
+      });
+      return;
+    }
     for (int64_t k = 0; k < g.groups; ++k) {  // the channels of a group have equal counts
       const double *mean = own + k * per_group, *m2 = mean + columns;
       double center = 0, inside = 0, between = 0;
@@ -277,23 +368,12 @@ RV_ONE_COPY void channel_stats(const ChannelStatsArgs& args) {
 
 // ---- y = (x - mean) / std * weight + bias ------------------------------------------------
 
-// The mean in two parts: x - high is exact where x is near it, and `low` goes into the shift.
-template <class T>
-struct SplitMean {
-  T high;
-  double low;
-  RV_ALWAYS_INLINE explicit SplitMean(double mean)
-      : high(static_cast<T>(mean)), low(mean - static_cast<double>(high)) {}
-};
+// The mean goes in two parts: x - high is exact where x is near it, and the rest into the shift.
 
-// f(column in the sample's first copy of the channels, channel, group), then copies the `kinds`
-// rows of coefficients over the folded copies.
-template <class T, class F>
-RV_INLINE void fill_coefficients(const ChannelNormGeometry& g, T* rows, int kinds, const F& f) {
-  const int64_t per_group = g.channels / g.groups, columns = g.fold * g.channels;
-  int64_t c = 0;
-  for (int64_t k = 0; k < g.groups; ++k)
-    for (int64_t i = 0; i < per_group; ++i, ++c) f(c, k);
+// Copies the `kinds` rows of coefficients over the folded copies of the channels.
+template <class T>
+RV_INLINE void fold_coefficients(const ChannelNormGeometry& g, T* rows, int kinds) {
+  const int64_t columns = g.fold * g.channels;
   for (int kind = 0; kind < kinds; ++kind)
     for (int64_t j = g.channels; j < columns; ++j)
       rows[kind * columns + j] = rows[kind * columns + j - g.channels];
@@ -302,21 +382,23 @@ RV_INLINE void fill_coefficients(const ChannelNormGeometry& g, T* rows, int kind
 template <class T>
 RV_ONE_COPY void channel_apply(const ChannelApplyArgs& args) {
   using V = Vec<T>;
+  using D = Vec<double>;
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels;
   T* coefficients = data<T>(args.coefficients);
   parallel_for(g.samples, [&](int64_t b) {
     T* own = coefficients + b * 3 * columns;
-    fill_coefficients(g, own, 3, [&](int64_t c, int64_t group) RV_LAMBDA {
-      int64_t at = b * g.groups + group;
-      SplitMean<T> mean(number(args.mean, at));
-      double scale = inverse_std(args.spread, at, args.variance, args.eps);
-      if (args.weight.storage) scale *= number(args.weight, c);
-      double bias = args.bias.storage ? number(args.bias, c) : 0.0;
-      own[c] = mean.high;
-      own[columns + c] = static_cast<T>(scale);
-      own[2 * columns + c] = static_cast<T>(bias - mean.low * scale);
+    for_each_vector<double>(g.channels, [&](int64_t c, auto lanes) RV_LAMBDA {
+      const D mean = group_numbers(args.mean, g, b, c, lanes), high = rounded<T>(mean);
+      D scale = inverse_stds(args.spread, g, b, c, lanes, args.variance, args.eps);
+      if (args.weight.storage) scale *= channel_numbers(args.weight, c, lanes);
+      D bias = D::zero();
+      if (args.bias.storage) bias = channel_numbers(args.bias, c, lanes);
+      store_wide(own + c, high, lanes);
+      store_wide(own + columns + c, scale, lanes);
+      store_wide(own + 2 * columns + c, bias - (mean - high) * scale, lanes);
     });
+    fold_coefficients(g, own, 3);
   });
   if (g.planes > 0) return plane_apply<T>(args);
   for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {
@@ -342,6 +424,7 @@ RV_ONE_COPY void channel_apply(const ChannelApplyArgs& args) {
 template <class T>
 RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
   using V = Vec<T>;
+  using D = Vec<double>;
   const ChannelNormGeometry& g = args.g;
   const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
   double* partial = data<double>(args.partial);
@@ -349,24 +432,31 @@ RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
     // Sums of dy and of dy (x - high).
     double sum[kNormPadded] = {}, product[kNormPadded] = {};
     T center[kNormPadded];
-    for (int64_t i = 0; i < p.width; ++i) {
-      int64_t group = (p.column + i) % g.channels / per_group;
-      center[i] = static_cast<T>(number(args.mean, p.sample * g.groups + group));
-    }
+    const int64_t own = g.fold > 1 ? g.channels : p.width;  // the others are copies of these
+    for_each_vector<double>(own, [&](int64_t i, auto lanes) RV_LAMBDA {
+      store_wide(center + i, group_numbers(args.mean, g, p.sample, p.column + i, lanes), lanes);
+    });
+    for (int64_t i = own; i < p.width; ++i) center[i] = center[i - own];
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
-    for_each_row_block<8>(p, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
+    for_each_row_block<16>(p, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
-        V s = V::zero(), t = V::zero(), middle = V::load(center + c, lanes);
-        for (int64_t k = 0; k < rows.count; ++k) {
+        V s[2] = {V::zero(), V::zero()}, t[2] = {s[0], s[0]}, middle = V::load(center + c, lanes);
+        auto take = [&](int64_t k, V& sum, V& products) RV_LAMBDA {
           int64_t at = (r + k) * columns + c;
           prefetch(dy + at + kAhead * columns);
           prefetch(x + at + kAhead * columns);
           V grad = V::load(dy + at, lanes);
-          s += grad;
-          t = fma(grad, V::load(x + at, lanes) - middle, t);
+          sum += grad;
+          products = fma(grad, V::load(x + at, lanes) - middle, products);
+        };
+        int64_t k = 0;
+        for (; k + 2 <= rows.count; k += 2) {
+          take(k, s[0], t[0]);
+          take(k + 1, s[1], t[1]);
         }
-        add_wide(sum + c, s);
-        add_wide(product + c, t);
+        if (k < rows.count) take(k, s[0], t[0]);
+        add_wide(sum + c, s[0] + s[1]);
+        add_wide(product + c, t[0] + t[1]);
       });
     });
     double* to = partial + (p.sample * g.chunks + p.chunk) * 2 * columns + p.column;
@@ -389,58 +479,72 @@ RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
       own[j % g.channels] += own[j];
       own[columns + j % g.channels] += own[columns + j];
     }
-    double count = static_cast<double>(g.rows * per_group);
-    for (int64_t k = 0; k < g.groups; ++k) {
-      int64_t at = b * g.groups + k;
-      SplitMean<T> mean(number(args.mean, at));
-      double scale = inverse_std(args.spread, at, args.variance, args.eps), s = 0, t = 0;
-      for (int64_t c = k * per_group; c < (k + 1) * per_group; ++c) {
-        own[columns + c] = (own[columns + c] - mean.low * own[c]) * scale;
-        double w = args.weight.storage ? number(args.weight, c) : 1.0;
-        s += w * own[c];
-        t += w * own[columns + c];
+    for_each_vector<double>(g.channels, [&](int64_t c, auto lanes) RV_LAMBDA {
+      const D mean = group_numbers(args.mean, g, b, c, lanes), low = mean - rounded<T>(mean);
+      const D scale = inverse_stds(args.spread, g, b, c, lanes, args.variance, args.eps);
+      const D s = D::load(own + c, lanes), t = D::load(own + columns + c, lanes);
+      ((t - low * s) * scale).store(own + columns + c, lanes);
+    });
+    const double share = 1 / static_cast<double>(g.rows * per_group);
+    double* sums = data<double>(args.sums) + 2 * b * g.groups;
+    for (int64_t k = 0; k < g.groups; ++k) sums[2 * k] = sums[2 * k + 1] = 0;
+    for_each_vector<double>(g.channels, [&](int64_t c, auto lanes) RV_LAMBDA {
+      D w{1.0};
+      if (args.weight.storage) w = channel_numbers(args.weight, c, lanes);
+      double both[2][D::N];
+      (w * D::load(own + c, lanes) * D(share)).store(both[0]);
+      (w * D::load(own + columns + c, lanes) * D(share)).store(both[1]);
+      for (int64_t i = 0; i < lane_count(lanes); ++i) {
+        double* to = sums + 2 * (per_group == 1 ? c + i : (c + i) / per_group);
+        to[0] += both[0][i];
+        to[1] += both[1][i];
       }
-      data<double>(args.sums)[2 * at] = s / count;
-      data<double>(args.sums)[2 * at + 1] = t / count;
-    }
+    });
   });
   if (!args.dweight.storage && !args.dbias.storage) return;
-  for (int64_t c = 0; c < g.channels; ++c) {
-    double s = 0, t = 0;
+  for_each_vector<double>(g.channels, [&](int64_t c, auto lanes) RV_LAMBDA {
+    D s = D::zero(), t = D::zero();
     for (int64_t b = 0; b < g.samples; ++b) {
-      const double* own = partial + b * g.chunks * 2 * columns;
-      s += own[c];
-      t += own[columns + c];
+      const double* own = partial + b * g.chunks * 2 * columns + c;
+      s += D::load(own, lanes);
+      t += D::load(own + columns, lanes);
     }
-    if (args.dbias.storage) data<T>(args.dbias)[c] = static_cast<T>(s);
-    if (args.dweight.storage) data<T>(args.dweight)[c] = static_cast<T>(t);
-  }
+    if (args.dbias.storage) store_wide(data<T>(args.dbias) + c, s, lanes);
+    if (args.dweight.storage) store_wide(data<T>(args.dweight) + c, t, lanes);
+  });
 }
 
 template <class T>
 RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
   using V = Vec<T>;
+  using D = Vec<double>;
   const ChannelNormGeometry& g = args.g;
-  const int64_t columns = g.fold * g.channels;
+  const int64_t columns = g.fold * g.channels, per_group = g.channels / g.groups;
   const bool constant = !args.sums.storage;  // the statistics did not depend on x
   T* coefficients = data<T>(args.coefficients);
   parallel_for(g.samples, [&](int64_t b) {
     T* own = coefficients + b * 4 * columns;
-    fill_coefficients(g, own, 4, [&](int64_t c, int64_t group) RV_LAMBDA {
-      int64_t at = b * g.groups + group;
-      SplitMean<T> mean(number(args.mean, at));
-      double scale = inverse_std(args.spread, at, args.variance, args.eps), slope = 0, shift = 0;
+    for_each_vector<double>(g.channels, [&](int64_t c, auto lanes) RV_LAMBDA {
+      const D mean = group_numbers(args.mean, g, b, c, lanes), high = rounded<T>(mean);
+      D scale = inverse_stds(args.spread, g, b, c, lanes, args.variance, args.eps);
+      D slope = D::zero(), shift = D::zero();
       if (!constant) {
-        const double* sums = data<double>(args.sums) + 2 * at;
-        slope = -scale * scale * sums[1];
-        shift = -scale * sums[0] - mean.low * slope;
+        double sums[2][D::N];
+        for (int64_t i = 0; i < D::N; ++i) {
+          const int64_t k = b * g.groups + (c + i < g.channels ? c + i : c) / per_group;
+          sums[0][i] = data<double>(args.sums)[2 * k];
+          sums[1][i] = data<double>(args.sums)[2 * k + 1];
+        }
+        slope = -scale * scale * D::load(sums[1]);
+        shift = -scale * D::load(sums[0]) - (mean - high) * slope;
       }
-      if (args.weight.storage) scale *= number(args.weight, c);
-      own[c] = mean.high;
-      own[columns + c] = static_cast<T>(scale);
-      own[2 * columns + c] = static_cast<T>(slope);
-      own[3 * columns + c] = static_cast<T>(shift);
+      if (args.weight.storage) scale *= channel_numbers(args.weight, c, lanes);
+      store_wide(own + c, high, lanes);
+      store_wide(own + columns + c, scale, lanes);
+      store_wide(own + 2 * columns + c, slope, lanes);
+      store_wide(own + 3 * columns + c, shift, lanes);
     });
+    fold_coefficients(g, own, 4);
   });
   if (g.planes > 0) return plane_grad<T>(args);
   for_each_piece<Order::Backward>(g, [&](const NormPiece& p) {

@@ -26,11 +26,11 @@
 // k that are added in order; the cuts depend on K alone (thin products: on the shape). So the
 // bits do not depend on tiles, on packing or on the number of threads.
 //
-// Micro-kernel after the 6x64 tile of AOCL-BLIS's small path; panels and blocking after Goto and
-// van de Geijn, "Anatomy of high-performance matrix multiplication" (2008).
+// The tiles are in gemm_tile_impl.h. Panels and blocking after Goto and van de Geijn, "Anatomy of
+// high-performance matrix multiplication" (2008).
 #pragma once
 
-#include "core/simd.h"
+#include "ops/gemm_tile_impl.h"
 
 namespace ranvier {
 
@@ -39,374 +39,6 @@ void* scratch(int64_t bytes);
 
 namespace RV_ISA {
 namespace gemm {
-
-RV_INLINE int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-RV_INLINE int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-RV_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// ---- Tiles -------------------------------------------------------------------------------
-
-// The widest tile, in vectors, and the most rows of a tile of v vectors. All accumulators, the
-// vectors of B and a broadcast element fit the registers (32 with AVX-512, else 16), with at
-// least eight independent chains of multiply-adds.
-#if defined(__AVX512F__)
-constexpr int kVectors = 4;
-constexpr int max_rows(int v) { return v == 4 ? 6 : v == 2 ? 12 : 10; }
-constexpr int kDotTile = 4;  // rows of A in a tile of dots
-#elif defined(__AVX2__)
-constexpr int kVectors = 2;
-constexpr int max_rows(int v) { return v == 2 ? 6 : 10; }
-constexpr int kDotTile = 2;
-#else
-constexpr int kVectors = 2;
-constexpr int max_rows(int v) { return v == 2 ? 5 : 8; }
-constexpr int kDotTile = 2;
-#endif
-
-// c[r][v] += sum over k < depth of rows[r][k] * b[k * ldb + v]
-template <class T, int R, int V>
-RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t depth, const T* b,
-                             int64_t ldb) {
-  const T* a[R];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) a[r] = rows[r];
-  for (int64_t k = 0; k < depth; ++k, b += ldb) {
-    Vec<T> y[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec<T> x = Vec<T>::broadcast(a[r][k]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) c[r][v] = fma(x, y[v], c[r][v]);
-    }
-  }
-}
-
-// c[r][v] += sum over k < depth of a[k * lda + r] * b[k * ldb + v]
-template <class T, int R, int V>
-RV_INLINE void multiply_columns(Vec<T> (&c)[R][V], const T* a, int64_t lda, int64_t depth,
-                                const T* b, int64_t ldb) {
-  for (int64_t k = 0; k < depth; ++k, a += lda, b += ldb) {
-    Vec<T> y[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec<T> x = Vec<T>::broadcast(a[r]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) c[r][v] = fma(x, y[v], c[r][v]);
-    }
-  }
-}
-
-// ---- Left operands -----------------------------------------------------------------------
-
-// A[m, k] at data[m * stride + k].
-template <class T>
-struct Rows {
-  const T* data;
-  int64_t stride;
-
-  template <int R, int V>
-  RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
-                                 const T* b, int64_t ldb) const {
-    const T* rows[R];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) rows[r] = data + (row + r) * stride + k;
-    multiply_rows(c, rows, depth, b, ldb);
-  }
-};
-
-// A[m, k] at data[k * stride + m]: a transposed matrix, read as it lies.
-template <class T>
-struct Columns {
-  const T* data;
-  int64_t stride;
-
-  template <int R, int V>
-  RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
-                                 const T* b, int64_t ldb) const {
-    multiply_columns(c, data + k * stride + row, stride, depth, b, ldb);
-  }
-};
-
-// ---- Sinks -------------------------------------------------------------------------------
-
-// Stores the sum at c[row * stride + column]; with accumulate c + sum; plus bias[column] if given;
-// with relu nothing below 0.
-template <class T>
-struct Output {
-  T* c;
-  int64_t stride;
-  bool accumulate = false;
-  const T* bias = nullptr;
-  bool relu = false;
-
-  // Whether the transposed product, where C is one column of elements side by side, can be stored
-  // by the sink `transposed`.
-  RV_ALWAYS_INLINE bool can_transpose() const { return stride == 1 && !bias && !relu; }
-  RV_ALWAYS_INLINE Output transposed(int64_t rows) const { return {c, rows, accumulate}; }
-
-  // Called before the sums of a tile are formed.
-  template <int R, int V>
-  RV_ALWAYS_INLINE void prefetch(int64_t row, int64_t column) const {
-    constexpr int kLine = 64 / sizeof(T);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int i = 0; i < V * Vec<T>::N; i += kLine) {
-        __builtin_prefetch(c + (row + r) * stride + column + i, 1);
-      }
-    }
-  }
-
-  // One finished tile: `columns` of its lanes are real. first and last say which block of k this
-  // is; sums of earlier blocks wait in c.
-  template <int R, int V>
-  RV_ALWAYS_INLINE void store(Vec<T> (&x)[R][V], int64_t row, int64_t column, int64_t columns,
-                              bool first, bool last) const {
-    constexpr int64_t kFull = V * Vec<T>::N;
-    const int64_t lanes = columns - (kFull - Vec<T>::N);  // of the last vector of a row
-#if defined(__AVX512F__)                                  // masks cost nothing
-    store_lanes(x, row, column, lanes, first, last);
-#else
-    if (columns == kFull) {
-      store_lanes(x, row, column, All(), first, last);
-    } else {
-      store_lanes(x, row, column, lanes, first, last);
-    }
-#endif
-  }
-
- private:
-  template <int R, int V, class Lanes>
-  RV_ALWAYS_INLINE void store_lanes(Vec<T> (&x)[R][V], int64_t row, int64_t column, Lanes lanes,
-                                    bool first, bool last) const {
-    T* const to = c + row * stride + column;
-    if (!first || accumulate) {
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < V - 1; ++v) x[r][v] += Vec<T>::load(to + r * stride + v * Vec<T>::N);
-        x[r][V - 1] += Vec<T>::load(to + r * stride + (V - 1) * Vec<T>::N, lanes);
-      }
-    }
-    if (last && bias) {
-      Vec<T> b[V];
-#pragma GCC unroll 4
-      for (int v = 0; v < V - 1; ++v) b[v] = Vec<T>::load(bias + column + v * Vec<T>::N);
-      b[V - 1] = Vec<T>::load(bias + column + (V - 1) * Vec<T>::N, lanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) x[r][v] += b[v];
-      }
-    }
-    if (last && relu) {
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) x[r][v] = max(Vec<T>::zero(), x[r][v]);
-      }
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V - 1; ++v) x[r][v].store(to + r * stride + v * Vec<T>::N);
-      x[r][V - 1].store(to + r * stride + (V - 1) * Vec<T>::N, lanes);
-    }
-  }
-};
-
-// ---- A panel of B against rows of A --------------------------------------------------------
-
-// Rows and columns of C that one call covers, and the block of k.
-struct Block {
-  int64_t row, rows;
-  int64_t column, columns;
-  int64_t k, depth;
-  bool first, last;
-};
-
-// Neither inlined nor cloned for the constants of a caller: one copy serves all rooms.
-template <int R, int V, class T, class Left, class Sink>
-RV_ONE_COPY void run_tiles(const Left& left, const T* b, int64_t ldb, const Sink& sink,
-                           const Block& block, int64_t row, int64_t tiles) {
-  for (; tiles > 0; --tiles, row += R) {
-    Vec<T> c[R][V];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
-    }
-    sink.template prefetch<R, V>(row, block.column);
-    left.template multiply<R, V>(c, row, block.k, block.depth, b, ldb);
-    sink.template store<R, V>(c, row, block.column, block.columns, block.first, block.last);
-  }
-}
-
-template <int R, int V, class T, class Left, class Sink>
-RV_INLINE void run_tiles_of(int64_t height, const Left& left, const T* b, int64_t ldb,
-                            const Sink& sink, const Block& block, int64_t row, int64_t tiles) {
-  if (height == R) {
-    run_tiles<R, V>(left, b, ldb, sink, block, row, tiles);
-  } else if constexpr (R > 1) {
-    run_tiles_of<R - 1, V>(height, left, b, ldb, sink, block, row, tiles);
-  }
-}
-
-// V vectors of columns of B, at b with ldb elements from one k to the next, against the rows of
-// the block, which are cut into tiles of two heights that differ by one.
-template <int V, class T, class Left, class Sink>
-void run_panel(const Left& left, const T* b, int64_t ldb, const Sink& sink, const Block& block) {
-  if (block.rows <= 0) return;
-  const int64_t tiles = ceil_div(block.rows, max_rows(V));
-  const int64_t height = block.rows / tiles, taller = block.rows % tiles;
-  if (taller > 0) {
-    run_tiles_of<max_rows(V), V>(height + 1, left, b, ldb, sink, block, block.row, taller);
-  }
-  run_tiles_of<max_rows(V), V>(height, left, b, ldb, sink, block, block.row + taller * (height + 1),
-                               tiles - taller);
-}
-
-// Panels of C's columns, from left to right: kVectors wide while they last, then powers of two.
-template <class T>
-RV_INLINE int64_t panel_vectors(int64_t columns_left) {
-  const int64_t vectors = ceil_div(columns_left, Vec<T>::N);
-  return vectors >= kVectors ? kVectors : vectors >= 2 ? 2 : 1;
-}
-
-template <class T, class Left, class Sink>
-RV_INLINE void run_panel_of(int64_t vectors, const Left& left, const T* b, int64_t ldb,
-                            const Sink& sink, const Block& block) {
-  if (vectors == 1) return run_panel<1>(left, b, ldb, sink, block);
-  if (vectors == 2) return run_panel<2>(left, b, ldb, sink, block);
-  if constexpr (kVectors == 4) run_panel<4>(left, b, ldb, sink, block);
-}
-
-// ---- Packing -----------------------------------------------------------------------------
-
-// A matrix of any strides.
-template <class T>
-struct Matrix {
-  const T* data;
-  int64_t row_stride, column_stride;
-
-  RV_ALWAYS_INLINE const T* at(int64_t row, int64_t column) const {
-    return data + row * row_stride + column * column_stride;
-  }
-};
-
-namespace raw {
-
-// Lane l of the results, for a step of s lanes: the low result takes a's lanes without bit s and
-// fills the others with b's; the high result the other way round.
-template <int S, bool High>
-constexpr int lane_of(int l, int n) {
-  return High ? ((l & S) ? n + l : l + S) : ((l & S) ? n + l - S : l);
-}
-
-template <int S, bool High, class V>
-RV_INLINE V interleave(V a, V b) {
-  constexpr int n = sizeof(V) / sizeof(a[0]);
-#define RV_LANE(l) lane_of<S, High>(l, n)
-  if constexpr (n == 16) {
-    return __builtin_shufflevector(a, b, RV_LANE(0), RV_LANE(1), RV_LANE(2), RV_LANE(3), RV_LANE(4),
-                                   RV_LANE(5), RV_LANE(6), RV_LANE(7), RV_LANE(8), RV_LANE(9),
-                                   RV_LANE(10), RV_LANE(11), RV_LANE(12), RV_LANE(13), RV_LANE(14),
-                                   RV_LANE(15));
-  } else if constexpr (n == 8) {
-    return __builtin_shufflevector(a, b, RV_LANE(0), RV_LANE(1), RV_LANE(2), RV_LANE(3), RV_LANE(4),
-                                   RV_LANE(5), RV_LANE(6), RV_LANE(7));
-  } else if constexpr (n == 4) {
-    return __builtin_shufflevector(a, b, RV_LANE(0), RV_LANE(1), RV_LANE(2), RV_LANE(3));
-  } else {
-    return __builtin_shufflevector(a, b, RV_LANE(0), RV_LANE(1));
-  }
-#undef RV_LANE
-}
-
-template <int S, class T>
-RV_INLINE void transpose_step(Vec<T> (&x)[Vec<T>::N]) {
-  if constexpr (S < Vec<T>::N) {
-#pragma GCC unroll 16
-    for (int i = 0; i < Vec<T>::N; ++i) {
-      if (i & S) continue;
-      const Vec<T> a = x[i], b = x[i + S];
-      x[i] = Vec<T>(interleave<S, false>(a.v, b.v));
-      x[i + S] = Vec<T>(interleave<S, true>(a.v, b.v));
-    }
-    transpose_step<S * 2>(x);
-  }
-}
-
-}  // namespace raw
-
-// Swaps lanes and vectors of a square block in registers.
-template <class T>
-RV_INLINE void transpose(Vec<T> (&x)[Vec<T>::N]) {
-  raw::transpose_step<1>(x);
-}
-
-// One vector of columns of B over `depth` steps of k, columns past `columns` as zeros:
-// to[k * ldp + lane] = b[k, lane].
-template <class T>
-RV_ONE_COPY void pack_vector(T* to, int64_t ldp, const Matrix<T>& b, int64_t depth,
-                             int64_t columns) {
-  constexpr int kN = Vec<T>::N;
-  if (b.column_stride == 1) {
-    for (int64_t k = 0; k < depth; ++k) Vec<T>::load(b.at(k, 0), columns).store(to + k * ldp);
-  } else if (b.row_stride == 1) {
-    for (int64_t k = 0; k < depth; k += kN) {
-      const int64_t steps = min(kN, depth - k);
-      Vec<T> x[kN];
-      if (steps == kN && columns == kN) {
-#pragma GCC unroll 16
-        for (int j = 0; j < kN; ++j) x[j] = Vec<T>::load(b.at(k, j));
-      } else {
-#pragma GCC unroll 16
-        for (int j = 0; j < kN; ++j) {
-          x[j] = j < columns ? Vec<T>::load(b.at(k, j), steps) : Vec<T>::zero();
-        }
-      }
-      transpose(x);
-      if (steps == kN) {
-#pragma GCC unroll 16
-        for (int i = 0; i < kN; ++i) x[i].store(to + (k + i) * ldp);
-      } else {
-#pragma GCC unroll 16
-        for (int i = 0; i < kN; ++i) {
-          if (i < steps) x[i].store(to + (k + i) * ldp);
-        }
-      }
-    }
-  } else {
-    for (int64_t k = 0; k < depth; ++k) {
-      Vec<T>::load_strided(b.at(k, 0), b.column_stride, columns).store(to + k * ldp);
-    }
-  }
-}
-
-// A panel of `vectors` vectors: to[k * vectors * N + lane] = b[k, lane].
-template <class T>
-RV_ONE_COPY void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth,
-                            int64_t columns) {
-  constexpr int64_t kN = Vec<T>::N;
-  const int64_t ldp = vectors * kN;
-  if (b.column_stride == 1 && columns == ldp) {
-    for (int64_t k = 0; k < depth; ++k) {
-      for (int64_t v = 0; v < vectors; ++v) {
-        Vec<T>::load(b.at(k, v * kN)).store(to + k * ldp + v * kN);
-      }
-    }
-    return;
-  }
-  for (int64_t v = 0; v < vectors; ++v) {
-    const Matrix<T> part{b.at(0, v * kN), b.row_stride, b.column_stride};
-    pack_vector(to + v * kN, ldp, part, depth, min(kN, columns - v * kN));
-  }
-}
 
 // ---- Whole products ----------------------------------------------------------------------
 
@@ -425,6 +57,8 @@ constexpr int64_t kDepth = 512;
 constexpr int64_t kParallelWork = 100'000;
 // Rows of A that stay in the L2 cache while all panels pass.
 constexpr int64_t kRows = 64;
+// Panels of B that lie packed in the L2 cache together.
+constexpr int64_t kGroup = 4;
 // Rows of A that are copied at a time.
 constexpr int64_t kPackedRows = 4096;
 
@@ -449,6 +83,12 @@ Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parall
     cut.rows = cut.parallel ? min(2 * ceil_div(m, 2 * kRows), ceil_div(m, 4)) : 1;
   }
   return cut;
+}
+
+// About kRows of m rows, in whole tiles.
+RV_INLINE int64_t rows_together(int64_t m) {
+  constexpr int64_t kTile = max_rows(kVectors);
+  return ceil_div(m, ceil_div(m, kRows) * kTile) * kTile;
 }
 
 template <class F>
@@ -485,9 +125,13 @@ struct Product {
 
   static constexpr int64_t kN = Vec<T>::N, kWidth = kVectors * kN;
 
-  // One panel a share; or a whole block of B, in panels.
+  // Columns that a share packs at a time.
+  static RV_ALWAYS_INLINE int64_t group(int64_t n, const Cut& cut) {
+    return min(kGroup * kWidth, ceil_div(ceil_div(n, kN), cut.shares) * kN);
+  }
+  // A group of panels a share; or a whole block of B, in panels.
   static RV_ALWAYS_INLINE int64_t buffer_size(int64_t n, const Cut& cut) {
-    return (cut.shares > 0 ? cut.shares * kWidth : n + kN) * cut.depth;
+    return (cut.shares > 0 ? cut.shares * group(n, cut) : n + kN) * cut.depth;
   }
 
   // A panel of a block of k: copied to `packed` if `fill`, multiplied with rows if there are any.
@@ -507,15 +151,24 @@ struct Product {
   }
 
   void run_shares() const {
-    const int64_t all = ceil_div(n, kN);
+    const int64_t all = ceil_div(n, kN), width = group(n, cut);
     for_chunks(cut.parallel, cut.shares, [&](int64_t share) {
+      T* const packed = buffer + share * width * cut.depth;
       const int64_t end = min(n, all * (share + 1) / cut.shares * kN);
-      int64_t vectors;
-      for (int64_t column = all * share / cut.shares * kN; column < end; column += vectors * kN) {
-        vectors = panel_vectors<T>(end - column);
-        const int64_t columns = min(vectors * kN, end - column);
+      for (int64_t first = all * share / cut.shares * kN; first < end; first += width) {
+        const int64_t to = min(end, first + width);
+        // Rows that fit the cache meet all panels of the group before the next rows come.
+        const int64_t step = to - first > kWidth ? rows_together(m) : m;
         for (int64_t block = 0; block < cut.blocks; ++block) {
-          panel(column, vectors, columns, block, buffer + share * kWidth * cut.depth, true, row, m);
+          for (int64_t from = 0; from < m; from += step) {
+            int64_t vectors;
+            for (int64_t column = first; column < to; column += vectors * kN) {
+              vectors = panel_vectors<T>(to - column);
+              panel(column, vectors, min(vectors * kN, to - column), block,
+                    packed + (column - first) * cut.depth, from == 0, row + from,
+                    min(step, m - from));
+            }
+          }
         }
       }
     });
@@ -776,9 +429,11 @@ void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Si
     return multiply_dots(rows, m, n, k, b, sink, parallel);
   }
   if (in_rows) return multiply(rows, m, n, k, b, sink, parallel);
-  // Reading a transposed A in place costs nothing, unless rows of 4 KB collide in the cache.
+  // Reading a transposed A in place costs nothing, unless rows of 4 KB collide in the cache; or, so
+  // measured, where a block of k overflows it and rows of no round size are torn over its lines.
   const bool collide = a.column_stride * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
-  if (in_columns && (n <= 2 * kVectors * Vec<T>::N || (k <= kDepth && !collide))) {
+  const bool torn = k > kDepth && m >= 896 && !collide;
+  if (in_columns && (n <= 2 * kVectors * Vec<T>::N ? !torn : k <= kDepth && !collide)) {
     return multiply(columns, m, n, k, b, sink, parallel);
   }
   multiply_packed(a, m, n, k, b, sink, parallel);

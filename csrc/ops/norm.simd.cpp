@@ -79,7 +79,8 @@ void distances(const CdistArgs& args) {
     const T* b = data<T>(args.b) + (batch * columns + first) * size;
     T* y = data<T>(args.y) + (batch * rows + start) * columns + first;
     alignas(64) T total[kRows * kWidth], panel[kDepth * kWidth];
-    __builtin_memset(total, 0, sizeof(T) * (height + kTile - 1) / kTile * kTile * kWidth);
+    const int64_t in_tiles = (height + kTile - 1) / kTile * kTile;
+    __builtin_memset(total, 0, sizeof(T) * in_tiles * kWidth);
     if (width < kWidth) __builtin_memset(panel, 0, sizeof panel);
     for (int64_t k = 0; k < size; k += kDepth) {
       const int64_t depth = least(size - k, kDepth);

@@ -1,7 +1,10 @@
 #include "ops/reduce.h"
 
+#include <nanobind/stl/optional.h>
+
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/bind.h"
 #include "core/device.h"
@@ -15,8 +18,8 @@ RV_KERNEL(reduce, ReduceArgs);
 
 namespace {
 
-constexpr const char* kNames[] = {"sum",    "var",    "prod", "max", "min",
-                                  "argmax", "argmin", "any",  "all", "has_nan"};
+constexpr const char* kNames[] = {"sum",    "var", "prod", "max",     "min",         "argmax",
+                                  "argmin", "any", "all",  "has_nan", "sum_products"};
 const char* name_of(ReduceOp op) { return kNames[static_cast<int>(op)]; }
 
 // ---- Gradients that touch single elements: no arithmetic to make vectors of ----
@@ -256,9 +259,8 @@ Array truth(const Array& x, nb::handle dim, bool keepdim) {
   return shaped(run(Op, x.cast(DType::Bool), axes, DType::Bool), axes, keepdim);
 }
 
-// Sums over the axes along which an array of `shape` was broadcast to x.
-Array sum_to(const Array& x, const Dims& shape) {
-  if (x.shape() == shape) return x;
+// The axes along which an array of `shape` was broadcast to x.
+uint32_t broadcast_axes(const Array& x, const Dims& shape) {
   int extra = x.ndim() - shape.n;
   uint32_t axes = 0;
   bool fits = extra >= 0;
@@ -271,8 +273,25 @@ Array sum_to(const Array& x, const Dims& shape) {
   RV_CHECK(fits, "sum_to", Value, "expected a shape that broadcasts to ", x.shape(), ", got ",
            shape);
   check_floating("sum_to", x, "a gradient");
-  Array y = run(ReduceOp::Sum, x, axes, x.dtype());
-  return drop_axes(y, (1u << extra) - 1);
+  return axes;
+}
+
+// Sums over the axes along which an array of `shape` was broadcast to x.
+Array sum_to(const Array& x, const Dims& shape) {
+  if (x.shape() == shape) return x;
+  Array y = run(ReduceOp::Sum, x, broadcast_axes(x, shape), x.dtype());
+  return drop_axes(y, (1u << (x.ndim() - shape.n)) - 1);
+}
+
+// sum_to(a b, like.shape()) without an array of all products; nothing where the two factors do not
+// lie alike.
+std::optional<Array> sum_products(const Array& a, const Array& b, const Array& like) {
+  const bool alike = a.shape() == b.shape() && a.strides() == b.strides() &&
+                     a.dtype() == b.dtype() && a.device() == b.device();
+  if (!alike || a.shape() == like.shape()) return {};
+  if (a.dtype() != DType::Float32 && a.dtype() != DType::Float64) return {};
+  Array y = run(ReduceOp::SumProduct, a, broadcast_axes(a, like.shape()), a.dtype(), 1, b);
+  return drop_axes(y, (1u << (a.ndim() - like.ndim())) - 1);
 }
 
 bool has_nan(const Array& x) {
@@ -331,6 +350,9 @@ RV_BIND(m) {
   m.def("all", &truth<ReduceOp::All>, "x"_a, "dim"_a.none(), "keepdim"_a);
   m.def("sum_to", &sum_to, RV_NOGIL, "x"_a, "shape"_a,
         "Sums over the axes along which an array of `shape` was broadcast to x.");
+  m.def("sum_products", &sum_products, RV_NOGIL, "a"_a, "b"_a, "like"_a,
+        "Sums of a b over the axes along which `like` was broadcast to them, or None where a and b "
+        "do not lie alike.");
   m.def("has_nan", &has_nan, RV_NOGIL);
   m.def("expand_reduced", &expand_reduced, "grad"_a, "dim"_a.none(), "shape"_a,
         "The gradient of a reduction's outputs, seen from each element of x: a view.");

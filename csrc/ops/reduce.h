@@ -23,11 +23,13 @@ enum class ReduceOp : int32_t {
   Any,  // bool
   All,  // bool
   AnyNaN,
+  SumProduct,  // sum of x times another array
 };
 
 struct ReduceArgs {
   In x;
-  In center;  // float64, of y's shape; given for SquaredDeviation only
+  In center;  // for SquaredDeviation float64, of y's shape; for SumProduct the other factor, of
+              // x's dtype and strides; else not given
   Out y;      // the shape of x with size 1 on the reduced axes
   ReduceOp op;
   uint32_t axes;   // bit i: axis i of x is reduced

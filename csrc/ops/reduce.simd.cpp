@@ -40,21 +40,21 @@ struct Limit<int64_t> {
   static constexpr int64_t low = INT64_MIN, high = INT64_MAX;
 };
 
-#define RV_LINE(Name, identity, taken, merged)               \
-  template <class ElementType, class AccumulatorType>        \
-  struct Name {                                              \
-    using T = ElementType;                                   \
-    using A = AccumulatorType;                               \
-    static constexpr bool kCenter = false, kIndex = false;   \
-    static RV_ALWAYS_INLINE A first() { return identity; }   \
-    template <class V>                                       \
-    static RV_ALWAYS_INLINE V step(V acc, V x, V, int64_t) { \
-      return taken;                                          \
-    }                                                        \
-    template <class V>                                       \
-    static RV_ALWAYS_INLINE V merge(V acc, V x) {            \
-      return merged;                                         \
-    }                                                        \
+#define RV_LINE(Name, identity, taken, merged)                              \
+  template <class ElementType, class AccumulatorType>                       \
+  struct Name {                                                             \
+    using T = ElementType;                                                  \
+    using A = AccumulatorType;                                              \
+    static constexpr bool kCenter = false, kIndex = false, kFactor = false; \
+    static RV_ALWAYS_INLINE A first() { return identity; }                  \
+    template <class V>                                                      \
+    static RV_ALWAYS_INLINE V step(V acc, V x, V, int64_t) {                \
+      return taken;                                                         \
+    }                                                                       \
+    template <class V>                                                      \
+    static RV_ALWAYS_INLINE V merge(V acc, V x) {                           \
+      return merged;                                                        \
+    }                                                                       \
   };
 RV_LINE(Sum, A(0), acc + x, acc + x)
 RV_LINE(Product, A(1), acc* x, acc* x)
@@ -68,7 +68,7 @@ template <class ElementType>
 struct AnyNaN {
   using T = ElementType;
   using A = uint8_t;
-  static constexpr bool kCenter = false, kIndex = false;
+  static constexpr bool kCenter = false, kIndex = false, kFactor = false;
   static RV_ALWAYS_INLINE A first() { return 0; }
   static RV_ALWAYS_INLINE A step(A acc, T x, T, int64_t) { return acc | (x != x); }
   static RV_ALWAYS_INLINE A merge(A acc, A x) { return acc | x; }
@@ -78,12 +78,29 @@ template <class ElementType>
 struct SquaredDeviation {
   using T = ElementType;
   using A = double;
-  static constexpr bool kCenter = true, kIndex = false;
+  static constexpr bool kCenter = true, kIndex = false, kFactor = false;
   static RV_ALWAYS_INLINE A first() { return 0; }
   template <class V>
   static RV_ALWAYS_INLINE V step(V acc, V x, V center, int64_t) {
     const V d = x - center;
     return acc + d * d;
+  }
+  template <class V>
+  static RV_ALWAYS_INLINE V merge(V acc, V x) {
+    return acc + x;
+  }
+};
+
+// Of two arrays that lie alike: the other factor comes where others have their center.
+template <class ElementType>
+struct SumProduct {
+  using T = ElementType;
+  using A = double;
+  static constexpr bool kCenter = false, kIndex = false, kFactor = true;
+  static RV_ALWAYS_INLINE A first() { return 0; }
+  template <class V>
+  static RV_ALWAYS_INLINE V step(V acc, V x, V factor, int64_t) {
+    return acc + x * factor;
   }
   template <class V>
   static RV_ALWAYS_INLINE V merge(V acc, V x) {
@@ -114,7 +131,7 @@ struct Arg {
   using T = ElementType;
   using A = Best<T>;
   using Value = typename Either<Largest, Max<T, T>, Min<T, T>>::Type;
-  static constexpr bool kCenter = false, kIndex = true, kLargest = Largest;
+  static constexpr bool kCenter = false, kIndex = true, kFactor = false, kLargest = Largest;
   static RV_ALWAYS_INLINE A first() { return {0, -1}; }
   static RV_ALWAYS_INLINE A step(A acc, T x, T, int64_t index) {
     bool better = Largest ? x > acc.value : x < acc.value;
@@ -207,6 +224,11 @@ RV_INLINE Vec<A> load_run(const T* p, int64_t stride) {
   }
 }
 
+template <class T>
+RV_INLINE const T* behind(const T* x, int64_t bytes) {
+  return reinterpret_cast<const T*>(reinterpret_cast<const char*>(x) + bytes);
+}
+
 // Floating-point sums, products and extremes: 16 accumulators and one for the odd elements.
 template <class Op>
 struct Parts {
@@ -221,7 +243,9 @@ struct Parts {
     for (int k = 0; k < K; ++k) part[k] = V::broadcast(Op::first());
     rest = Op::first();
   }
-  RV_ALWAYS_INLINE void add(const char* p, int64_t stride, int64_t n, double center, int64_t) {
+  // `other`: for kFactor, how far behind x its factor lies, in bytes.
+  RV_ALWAYS_INLINE void add(const char* p, int64_t stride, int64_t n, double center,
+                            int64_t other) {
     if constexpr (Op::kCenter && sizeof(T) == 4) {
       if (stride == 4 && center == 0 && n >= 4 * kParts) {
         const int64_t most = n / (4 * kParts) * (4 * kParts);
@@ -229,10 +253,10 @@ struct Parts {
       }
     }
     if (stride == static_cast<int64_t>(sizeof(T)))
-      run(reinterpret_cast<const T*>(p), 1, n, static_cast<A>(center));
+      run(reinterpret_cast<const T*>(p), 1, n, static_cast<A>(center), other);
     else
       run(reinterpret_cast<const T*>(p), stride / static_cast<int64_t>(sizeof(T)), n,
-          static_cast<A>(center));
+          static_cast<A>(center), other);
   }
   RV_ALWAYS_INLINE A result() const {
     V v[K];
@@ -276,9 +300,16 @@ struct Parts {
   static constexpr int kSets = sizeof(A) == 4 ? 4 : 2;
   static constexpr int64_t kAll = kSets * kParts;
 
-  RV_ALWAYS_INLINE void run(const T* x, int64_t stride, int64_t n, A center) {
+  RV_ALWAYS_INLINE void run(const T* x, int64_t stride, int64_t n, A center, int64_t other) {
     V v[K];
     const V c = V::broadcast(center);
+    auto with = [&](V acc, const T* at) RV_LAMBDA {  // V::N elements more
+      const V value = load_run<A>(at, stride);
+      if constexpr (Op::kFactor)
+        return Op::step(acc, value, load_run<A>(behind(at, other), stride), 0);
+      else
+        return Op::step(acc, value, c, 0);
+    };
     for (int k = 0; k < K; ++k) v[k] = part[k];
     int64_t i = 0;
     if (n >= 2 * kAll) {
@@ -287,21 +318,22 @@ struct Parts {
         for (int k = 0; k < K; ++k) w[s][k] = V::broadcast(Op::first());
       for (; i + kAll <= n; i += kAll) {
         const T* at = x + i * stride;
-        for (int k = 0; k < K; ++k)
-          v[k] = Op::step(v[k], load_run<A>(at + k * V::N * stride, stride), c, 0);
+        for (int k = 0; k < K; ++k) v[k] = with(v[k], at + k * V::N * stride);
         for (int s = 0; s < kSets - 1; ++s)
           for (int k = 0; k < K; ++k)
-            w[s][k] = Op::step(
-                w[s][k], load_run<A>(at + ((s + 1) * kParts + k * V::N) * stride, stride), c, 0);
+            w[s][k] = with(w[s][k], at + ((s + 1) * kParts + k * V::N) * stride);
       }
       for (int s = 0; s < kSets - 1; ++s)
         for (int k = 0; k < K; ++k) v[k] = Op::merge(v[k], w[s][k]);
     }
     for (; i + kParts <= n; i += kParts)
-      for (int k = 0; k < K; ++k)
-        v[k] = Op::step(v[k], load_run<A>(x + (i + k * V::N) * stride, stride), c, 0);
+      for (int k = 0; k < K; ++k) v[k] = with(v[k], x + (i + k * V::N) * stride);
     for (int k = 0; k < K; ++k) part[k] = v[k];
-    for (; i < n; ++i) rest = Op::step(rest, static_cast<A>(x[i * stride]), center, 0);
+    for (; i < n; ++i) {
+      A factor = center;
+      if constexpr (Op::kFactor) factor = static_cast<A>(*behind(x + i * stride, other));
+      rest = Op::step(rest, static_cast<A>(x[i * stride]), factor, 0);
+    }
   }
 };
 
@@ -408,6 +440,12 @@ RV_INLINE Place place(const Axes& kept, int axes, int64_t i, Place p) {
   return p;
 }
 
+// How far behind an element of x the one that it is multiplied by lies, in bytes.
+RV_INLINE int64_t factor_behind(const ReduceArgs& args) {
+  return static_cast<int64_t>(reinterpret_cast<uintptr_t>(data<char>(args.center)) -
+                              reinterpret_cast<uintptr_t>(data<char>(args.x)));
+}
+
 // Calls f(x, n, flat index) for the elements [begin, end) of the reduced axes, a run at a time.
 template <class F>
 RV_INLINE void each_run(const Axes& reduced, const char* x, int64_t begin, int64_t end,
@@ -451,7 +489,7 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   using Run = typename Accumulator<Op, in_parts<Op>()>::Type;
   const int64_t outputs = kept.count, count = reduced.count;
   const int64_t pieces = pieces_of(outputs, outputs, count);
-  const int64_t step = reduced.x[reduced.n - 1];
+  const int64_t step = reduced.x[reduced.n - 1], other = Op::kFactor ? factor_behind(args) : 0;
   A partial[kMaxPartials];
   const int64_t share = divide_up(count, pieces);
   const int64_t group = pieces == 1 && count < kGrain ? kGrain / (count + 16) + 1 : 1;
@@ -469,7 +507,7 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
       double center = 0;
       if constexpr (Op::kCenter) center = *reinterpret_cast<const double*>(p.c);
       each_run(reduced, p.x, begin, end, [&](const char* x, int64_t n, int64_t flat) RV_LAMBDA {
-        run.add(x, step, n, center, flat);
+        run.add(x, step, n, center, Op::kFactor ? other : flat);
       });
       if (pieces == 1) {
         finish(p.y, args.y.dtype, run.result(), args.divisor);
@@ -497,7 +535,7 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
   const int64_t count = reduced.count;
   const int64_t pieces = pieces_of(kept.count, units, count);
   const int64_t share = divide_up(count, pieces), down = reduced.x[reduced.n - 1];
-  const int64_t across = kept.x[side];
+  const int64_t across = kept.x[side], other = Op::kFactor ? factor_behind(args) : 0;
   A partial[kMaxPartials];
 
   auto accumulate = [&](Place p, int64_t width, int64_t begin, int64_t end,
@@ -509,8 +547,10 @@ void by_columns(const ReduceArgs& args, const Axes& kept, const Axes& reduced, P
         center[j] = *reinterpret_cast<const double*>(p.c + j * kept.c[side]);
       keep_scalar();
     }
-    auto take = [&](int64_t j, T x, int64_t index) RV_LAMBDA {
-      if constexpr (Op::kCenter)
+    auto take = [&](int64_t j, const T& x, int64_t index) RV_LAMBDA {
+      if constexpr (Op::kFactor)
+        acc[j] = Op::step(acc[j], static_cast<A>(x), static_cast<A>(*behind(&x, other)), 0);
+      else if constexpr (Op::kCenter)
         acc[j] = Op::step(acc[j], static_cast<A>(x), center[j], 0);
       else
         acc[j] = Single<Op>::one(acc[j], x, index);
@@ -602,7 +642,7 @@ struct Plan {
 RV_ONE_COPY void make_plan(const ReduceArgs& args, bool logical_order, Plan* plan) {
   Axes &kept = plan->kept, &reduced = plan->reduced;
   const int64_t item = item_bytes(args.x.dtype), out = item_bytes(args.y.dtype);
-  const bool center = args.center.storage != nullptr;
+  const bool center = args.op == ReduceOp::SquaredDeviation;
   for (int i = 0; i < args.x.ndim; ++i) {
     int64_t size = args.x.shape[i], sx = args.x.strides[i] * item;
     if (args.axes >> i & 1)
@@ -670,6 +710,10 @@ void reduce(const ReduceArgs& args) {
       return run<AllTrue<uint8_t, uint8_t>>(args);
     case ReduceOp::AnyNaN: {
       RV_FLOATS(AnyNaN)
+      return;
+    }
+    case ReduceOp::SumProduct: {
+      RV_FLOATS(SumProduct)
       return;
     }
   }

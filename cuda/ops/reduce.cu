@@ -53,6 +53,19 @@ struct SquaredDeviation {
   }
 };
 
+// Of two arrays that lie alike.
+template <class T_>
+struct SumProduct {
+  using T = T_;
+  using A = double;
+  static constexpr bool kIndex = false, kFactor = true;
+  static __device__ A first() { return 0; }
+  static __device__ A merge(A a, A b) { return a + b; }
+  static __device__ A step(A acc, T x, double factor, int64_t) {
+    return acc + static_cast<double>(x) * factor;
+  }
+};
+
 template <class T_, bool kLargest>
 struct Arg {
   using T = T_;
@@ -109,6 +122,8 @@ void reduce(const ReduceArgs& a, const Context& c) {
       return run<AllTrue<uint8_t, uint8_t>>(a, c);
     case ReduceOp::AnyNaN:
       return wide ? run<AnyNaN<double>>(a, c) : run<AnyNaN<float>>(a, c);
+    case ReduceOp::SumProduct:
+      return wide ? run<SumProduct<double>>(a, c) : run<SumProduct<float>>(a, c);
   }
 }
 RV_DEVICE_KERNEL(reduce, ReduceArgs, reduce);

@@ -69,6 +69,7 @@ struct Problem {
   Layout<1> reduced;  // of x
   const void* x;
   const double* center;
+  const void* factor;  // laid out as x
   void* y;
   DType y_type;
   double divisor;
@@ -76,6 +77,9 @@ struct Problem {
   int64_t pieces, share;  // of the reduced range
   void* partial;          // (pieces, outputs) where there are several
 };
+
+template <class Op>
+constexpr bool kTwoFactors = requires { Op::kFactor; };
 
 template <class Op>
 __global__ void __launch_bounds__(kReduceThreads) reduce_kernel(Problem p) {
@@ -95,7 +99,12 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_kernel(Problem p) {
     for (int64_t i = begin + member; i < end; i += group) {
       int64_t from[1];
       p.reduced.locate(i, from);
-      acc = Op::step(acc, x[from[0]], center, i);
+      if constexpr (kTwoFactors<Op>) {
+        const auto* factor = static_cast<const typename Op::T*>(p.factor) + at[0];
+        acc = Op::step(acc, x[from[0]], static_cast<double>(factor[from[0]]), i);
+      } else {
+        acc = Op::step(acc, x[from[0]], center, i);
+      }
     }
   }
   acc = join_group(acc, group, part, [](A a, A b) { return Op::merge(a, b); });
@@ -160,7 +169,7 @@ template <class Op>
 void run(const ReduceArgs& args, const Context& c) {
   Problem p{};
   p.kept.count = p.reduced.count = 1;
-  const bool center = args.center.storage != nullptr;
+  const bool center = args.center.storage != nullptr && !kTwoFactors<Op>;
   for (int i = 0; i < args.x.ndim; ++i) {
     const int64_t size = args.x.shape[i], sx = args.x.strides[i];
     if (args.axes >> i & 1)
@@ -174,6 +183,7 @@ void run(const ReduceArgs& args, const Context& c) {
   p.x = device_data<char>(args.x);
   p.y = device_data<char>(args.y);
   p.center = center ? device_data<double>(args.center) : nullptr;
+  if constexpr (kTwoFactors<Op>) p.factor = device_data<char>(args.center);
   p.y_type = args.y.dtype;
   p.divisor = args.divisor;
   const int64_t outputs = p.kept.count, count = p.reduced.count;

@@ -74,6 +74,23 @@ class TestBinary(OpTests):
         *(operands(name, a, b) for name in OPERANDS for a, b in SHAPES),
         *(operands(name, LARGE, LARGE) for name in ("add", "divide", "power")),
         operands("multiply", LARGE, LARGE[-1:]),
+        # factors of channels, of rows and of columns; one on either side
+        *(
+            operands("multiply", *shapes)
+            for shapes in [
+                ((N, 6, 5, 7), (6, 1, 1)),
+                ((6, 1, 1), (N, 6, 5, 7)),
+                ((N, 70), (70,)),
+                ((40, 37), (40, 1)),
+                ((9, 8, 33, 37), (8, 1, 1)),
+                ((5, 1, 4), (6, 1)),
+            ]
+        ),
+        *(
+            operands(name, *shapes)
+            for name in ("subtract", "maximum", "divide")
+            for shapes in [((4, 67), (4, 1)), ((4, 1), (4, 67))]
+        ),
         *(case(name, OPERANDS[name][0](N, 5), 1.5) for name in OPERANDS),
         *(case(name, 1.5, OPERANDS[name][1](N, 5)) for name in OPERANDS),
         *(

@@ -54,6 +54,17 @@ class _Subtract(_Linear):
         return ga, gb if self.b is None else unbroadcast(gb, self.b)
 
 
+def _product_to(grad: Array, factor: Any, like: Any) -> Array:
+    """The gradient of `like`: grad times the other factor, summed over broadcast axes."""
+    if _core.fits(grad, like):
+        return _core.multiply(grad, factor)
+    if isinstance(factor, Array):
+        sums = _core.sum_products(grad, factor, like)
+        if sums is not None:
+            return sums.cast(like.dtype)
+    return unbroadcast(_core.multiply(grad, factor), like)
+
+
 class _Multiply(Function):
     def forward(self, a: Any, b: Any) -> Array:
         self.save(a, b)
@@ -62,8 +73,8 @@ class _Multiply(Function):
     def backward(self, grad: Array) -> Any:
         a, b = self.saved
         return (
-            unbroadcast(_core.multiply(grad, b), a) if self.needs[0] else None,
-            unbroadcast(_core.multiply(grad, a), b) if self.needs[1] else None,
+            _product_to(grad, b, a) if self.needs[0] else None,
+            _product_to(grad, a, b) if self.needs[1] else None,
         )
 
 
