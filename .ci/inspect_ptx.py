@@ -24,6 +24,8 @@ BUDGET = ROOT / "cuda/budget.json"
 HOT = (
     "tile_kernel",
     "tensor_kernel",
+    "hopper_kernel",
+    "gather_kernel",
     "each_kernel",
     "reduce_kernel",
     "step_kernel",

@@ -8,18 +8,23 @@ the device, twice there: losses beside each other, and whether both runs have th
 in bfloat16 and by the kernels that no GPU has proven yet (`rv.cuda.allow_unproven`), after their
 results were held against float32's; PyTorch in strict float32, TF32 and bfloat16, images also in
 channels_last; and the share of the copy bandwidth that ops bound by it reach. **steps** times whole
-training steps: ours eager and captured, PyTorch eager, as a CUDA graph and compiled.
+training steps: ours eager and captured, PyTorch eager, with channels_last, as a CUDA graph and
+compiled, in strict float32, TF32 and mixed precision.
 
 A time is the median of the rounds, each of enough calls to last a while; all columns take turns,
-and the queue is drained before and after. Tables go to FOLDER/NAME.md with the device and versions;
---small takes tiny shapes, to see whether it runs (on the cpu or the emulation, too).
+and the queue is drained before and after. Tables go to FOLDER/NAME.md with the device and versions,
+line by line, so that a part that is cut short leaves what it has. An unproven kernel is tried in a
+process of its own first: if it hangs or fails there, its columns are left out. --small takes tiny
+shapes, to see whether it runs (on the cpu or the emulation, too).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -109,7 +114,72 @@ OURS = [
     Way("3xTF32, unproven", path="tf32x3"),
     Way("Hopper TF32, unproven", "high", "hopper"),
     Way("Hopper bfloat16, unproven", path="hopper", dtype=rv.bfloat16),
+    Way("gathered TF32, unproven", "high", "hopper_gather"),
+    Way("gathered bfloat16, unproven", path="hopper_gather", dtype=rv.bfloat16),
 ]
+
+
+class Report(list[str]):
+    """Lines that are printed, and kept in a file, as they come."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        if path:
+            path.write_text("")
+
+    def add(self, *lines: str) -> None:
+        for line in lines:
+            self.append(line)
+            print(line, flush=True)
+            if self.path:
+                with self.path.open("a") as file:
+                    file.write(line + "\n")
+
+
+def probe(path: str) -> None:
+    """A small call by an unproven path, held against the kernel that stands in for it."""
+    rng = np.random.default_rng(0)
+
+    def numbers(*shape: int) -> rv.Tensor:
+        return rv.tensor(rng.standard_normal(shape).astype(np.float32), device="cuda")
+
+    calls: list[Callable[[], rv.Tensor]]
+    if path == "hopper_lstm":
+        layer = nn.LSTM(16, 64).to("cuda")
+        x = numbers(6, 9, 16)
+        calls = [lambda: layer(x)[0]]
+    else:
+        a, w = numbers(200, 136), numbers(72, 136)
+        image, filters = numbers(2, 16, 9, 9), numbers(24, 16, 3, 3)
+        calls = [lambda: F.linear(a, w), lambda: F.linear(a.to(rv.bfloat16), w.to(rv.bfloat16))]
+        if path == "hopper_gather":
+            calls += [lambda: F.conv2d(image, filters), lambda: w.T @ w]
+    rv.set_matmul_precision("highest" if path == "tf32x3" else "high")
+    for call in calls:
+        rv.cuda.allow_unproven()
+        reference = call().detach().to(rv.float32).cpu().numpy()
+        rv.cuda.allow_unproven(path)
+        for _ in range(3):
+            if not agree(lambda call=call: call().detach(), reference):
+                raise SystemExit(f"{path}: a result is wrong")
+
+
+@functools.cache
+def usable(path: str | None) -> bool:
+    """Whether an unproven path gives its results, in a process of its own; says so if not."""
+    if path is None:
+        return True
+    try:
+        done = subprocess.run(
+            [sys.executable, __file__, "--probe", path],
+            timeout=30, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        reason = (done.stderr or done.stdout).strip().splitlines()[-1:] if done.returncode else None
+    except subprocess.TimeoutExpired:
+        reason = ["it hangs"]
+    if reason is not None:
+        print(f"WRONG: the path {path} cannot be used: {' '.join(reason)}", flush=True)
+    return reason is None
 
 
 @contextlib.contextmanager
@@ -262,15 +332,15 @@ def rows(small: bool) -> list[Row]:
     ]
 
 
-def kernels(setting: Setting) -> list[str]:
+def kernels(setting: Setting, lines: Report) -> None:
     """The table of ops; raises where a way to compute gives something else than float32."""
-    ways = OURS if setting.on_gpu else OURS[:3]
+    ways = [w for w in OURS if usable(w.path)] if setting.on_gpu else OURS[:3]
     peers = [Way("torch float32"), Way("torch TF32", tf32=True), Way("torch bfloat16"),
              Way("torch float32, channels_last")] if setting.peer else []  # fmt: skip
     names = [f"ours {w.label}" for w in ways] + [w.label for w in peers]
-    lines = ["| op | " + " | ".join(names) + " | ours, G/s | of copy |"]
-    lines.append("| --- " * (len(names) + 3) + "|")
-    wrong: list[str] = []
+    lines.add("| op | " + " | ".join(names) + " | ours, G/s | of copy |")
+    lines.add("| --- " * (len(names) + 3) + "|")
+    wrong = [f"the path {w.path} cannot be used" for w in OURS if setting.on_gpu and w not in ways]
     copied = None
     table = rows(setting.small)
     table.sort(key=lambda r: not r.name.startswith("copy"))  # first: the bandwidth of the others
@@ -280,7 +350,7 @@ def kernels(setting: Setting) -> list[str]:
         places: list[int] = []
         reference: np.ndarray | None = None
         for place, way in enumerate(ways):
-            if place > 0 and (not row.product or (grads and (way.dtype or way.path))):
+            if place > 0 and (not row.product or (grads and way.dtype)):
                 continue
             own = [setting.put(a).to(way.dtype or rv.float32) for a in row.arrays]
             for t in own:
@@ -317,12 +387,8 @@ def kernels(setting: Setting) -> list[str]:
         if row.name.startswith("copy"):
             copied = rate
         share = f"{rate / copied:.0%}" if copied and not row.product else "-"
-        lines.append(f"| {row.name} | {' | '.join(cells)} | {rate:.1f} | {share} |")
-        print(lines[-1], flush=True)
-    lines += ["", *(f"WRONG: {w}" for w in wrong)]
-    if wrong:
-        print("\n".join(f"WRONG: {w}" for w in wrong))
-    return lines
+        lines.add(f"| {row.name} | {' | '.join(cells)} | {rate:.1f} | {share} |")
+    lines.add("", *(f"WRONG: {w}" for w in wrong))
 
 
 # ---- Whole steps --------------------------------------------------------------------------------
@@ -344,16 +410,19 @@ def lenet() -> nn.Module:
     return rv.models.get("lenet", activation="relu")
 
 
-def our_step(make: Callable[[], nn.Module], setting: Setting, captured: bool) -> Any:
-    """A training step on tensors of the device."""
+def our_step(
+    make: Callable[[], nn.Module], setting: Setting, captured: bool, mixed: bool = False
+) -> Any:
+    """A training step on tensors of the device, in mixed precision or not."""
     rv.manual_seed(0)
     model = make().to(setting.device)
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
 
     def step(x: rv.Tensor, y: rv.Tensor) -> rv.Tensor:
         optimizer.zero_grad()
-        out = model(x)
-        loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1))
+        with rv.autocast() if mixed else contextlib.nullcontext():
+            out = model(x)
+            loss = F.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1))
         loss.backward()
         optimizer.step()
         return loss
@@ -361,17 +430,22 @@ def our_step(make: Callable[[], nn.Module], setting: Setting, captured: bool) ->
     return rv.capture(step) if captured else step
 
 
-def their_step(make: Callable[[], Any], setting: Setting, x: Any, y: Any, mode: str) -> Call:
-    """PyTorch's: "eager", "graph" (the whole step as a CUDA graph) or "compile"."""
+def their_step(
+    make: Callable[[], Any], setting: Setting, x: Any, y: Any, mode: str, mixed: bool
+) -> Call:
+    """PyTorch's: "eager", "channels_last", "graph" (the step as a CUDA graph) or "compile"."""
     model = make().to(setting.torch_device)
+    if mode == "channels_last" and x.ndim == 4:
+        model, x = (m.to(memory_format=torch.channels_last) for m in (model, x))
     capturable = mode == "graph"
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=capturable)
     forward = torch.compile(model) if mode == "compile" else model
 
     def step() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        out = forward(x)
-        loss = torch.nn.functional.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1))
+        with torch.autocast(setting.torch_device.split(":")[0], torch.bfloat16, enabled=mixed):
+            out = forward(x)
+            loss = torch.nn.functional.cross_entropy(out.reshape(-1, out.shape[-1]), y.reshape(-1))
         loss.backward()
         optimizer.step()
         return loss
@@ -431,28 +505,36 @@ def networks(small: bool) -> list[Network]:
     ]  # fmt: skip
 
 
-def steps(setting: Setting) -> list[str]:
+def steps(setting: Setting, lines: Report) -> None:
     """The table of whole training steps."""
     names = ["ours eager", "ours captured"]
-    modes = ["eager", "graph", "compile"] if setting.on_gpu else ["eager"]
+    paths = [p for p in ("hopper_gather", "hopper_lstm") if setting.on_gpu and usable(p)]
+    names += [f"captured, {p}, unproven" for p in paths]
+    modes = ["eager", "channels_last", "graph", "compile"] if setting.on_gpu else ["eager"]
     modes = modes if setting.peer else []
-    lines = ["| step | " + " | ".join(names + [f"torch {m}" for m in modes]) + " | precision |"]
-    lines.append("| --- " * (len(names) + len(modes) + 2) + "|")
-    profiles = []
+    lines.add("| step | " + " | ".join(names + [f"torch {m}" for m in modes]) + " | precision |")
+    lines.add("| --- " * (len(names) + len(modes) + 2) + "|")
+    profiles: list[str] = []
     for title, ours, theirs, x, y in networks(setting.small):
         batch = setting.put(x), setting.put(y)
-        eager, captured = (our_step(ours, setting, c) for c in (False, True))
-        for name, tf32 in [("highest", False), ("high", True)]:
-            way = Way(name, name, tf32=tf32)
+        for name, tf32 in [("highest", False), ("high", True), ("mixed bfloat16", True)]:
+            mixed = name.startswith("mixed")
+            way = Way(name, "high" if mixed else name, tf32=tf32)
+            eager = our_step(ours, setting, captured=False, mixed=mixed)
+            captured = our_step(ours, setting, captured=True, mixed=mixed)
             columns: list[tuple[Way, Call]] = [
                 (way, lambda eager=eager, batch=batch: eager(*batch)),
                 (way, lambda captured=captured, batch=batch: captured(*batch)),
             ]
+            for path in paths:  # a recording is of one path
+                other = our_step(ours, setting, captured=True, mixed=mixed)
+                columns.append((Way(name, way.precision, path, tf32=tf32),
+                                lambda other=other, batch=batch: other(*batch)))  # fmt: skip
             for mode in modes:
                 there = [torch.tensor(a, device=setting.torch_device) for a in (x, y)]
                 try:
                     with chosen(way, setting.on_gpu):
-                        call = their_step(theirs, setting, *there, mode)
+                        call = their_step(theirs, setting, *there, mode, mixed)
                 except Exception as error:  # a mode that this build of PyTorch lacks
                     reason = f"{type(error).__name__}: {error}"
 
@@ -461,22 +543,24 @@ def steps(setting: Setting) -> list[str]:
 
                 columns.append((way, call))
             found = medians(columns, setting)
-            lines.append(f"| {title} | {' | '.join(map(shown, found))} | {name} |")
-            print(lines[-1], flush=True)
-        with chosen(Way("highest"), setting.on_gpu):
-            captured(*batch)
-            profiles += ["", f"{title}: {captured.program.graphs} graphs", "", "```"]
-            profiles += [captured.profile(3), "```"]
-    return lines + profiles
+            lines.add(f"| {title} | {' | '.join(map(shown, found))} | {name} |")
+            if name != "highest" or found[1] is None:
+                continue
+            with chosen(way, setting.on_gpu):
+                captured(*batch)
+                program = captured.program
+                shares = f"{program.arena_bytes} of {program.planned_bytes} bytes"
+                profiles += ["", f"{title}: {program.graphs} graphs; {shares}; {program.rewrites}"]
+                profiles += ["", "```", captured.profile(3), "```"]
+    lines.add(*profiles)
 
 
 # ---- Curves -------------------------------------------------------------------------------------
 
 
-def curves(setting: Setting) -> list[str]:
-    """Losses on the cpu and on the device; raises where they part, or two runs differ."""
+def curves(setting: Setting, lines: Report) -> None:
+    """Losses on the cpu and on the device; says WRONG where they part, or two runs differ."""
     count = 4 if setting.small else 40
-    lines = []
     wrong = []
     for title, make, _, x, y in networks(setting.small):
 
@@ -488,22 +572,19 @@ def curves(setting: Setting) -> list[str]:
         host, first, second = losses("cpu"), losses(setting.device), losses(setting.device)
         far = max(abs(a - b) / max(abs(a), 1e-3) for a, b in zip(host, first, strict=True))
         same = first == second
-        lines += [f"{title}: {count} steps, largest relative difference of losses {far:.2e}; two "
+        lines.add(f"{title}: {count} steps, largest relative difference of losses {far:.2e}; two "
                   f"runs {'have the same bits' if same else 'DIFFER'}", "",
-                  "| step | cpu | " + setting.device + " |", "| --- | --- | --- |"]  # fmt: skip
+                  "| step | cpu | " + setting.device + " |", "| --- | --- | --- |")  # fmt: skip
         shown_steps = sorted({0, 1, 2, count // 2, count - 1})
-        lines += [f"| {i + 1} | {host[i]:.6f} | {first[i]:.6f} |" for i in shown_steps] + [""]
+        lines.add(*(f"| {i + 1} | {host[i]:.6f} | {first[i]:.6f} |" for i in shown_steps), "")
         if not same:
             wrong.append(f"{title}: two runs differ")
         if not far < 1e-2:
             wrong.append(f"{title}: losses part by {far:.2e}")
-    print("\n".join(lines))
-    if wrong:
-        raise SystemExit("\n".join(wrong))
-    return lines
+    lines.add(*(f"WRONG: {w}" for w in wrong))
 
 
-PARTS: dict[str, Callable[[Setting], list[str]]] = {
+PARTS: dict[str, Callable[[Setting, Report], None]] = {
     "curves": curves,
     "kernels": kernels,
     "steps": steps,
@@ -517,7 +598,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--small", action="store_true", help="tiny shapes: does it run?")
+    parser.add_argument("--probe", metavar="PATH", help="only try an unproven path")
     options = parser.parse_args()
+    if options.probe:
+        probe(options.probe)
+        return 0
     setting = Setting(options.device, options.rounds, options.small)
     if setting.on_gpu and not rv.cuda.is_available():
         print(f"SKIPPED: {rv.cuda.why_not()}")
@@ -528,9 +613,12 @@ def main() -> int:
     failed = False
     for name in options.part or list(PARTS):
         head = [f"{where}; {versions}; medians of {options.rounds} rounds, milliseconds", ""]
-        lines = head + PARTS[name](setting)
-        if options.out:
-            (options.out / f"{name}.md").write_text("\n".join(lines) + "\n")
+        lines = Report(options.out / f"{name}.md" if options.out else None)
+        lines.add(*head)
+        try:
+            PARTS[name](setting, lines)
+        except Exception as error:  # the other parts go on
+            lines.add(f"WRONG: {type(error).__name__}: {error}")
         failed = failed or any(line.startswith("WRONG") for line in lines)
     return 1 if failed else 0
 

@@ -181,6 +181,7 @@ __global__ void __launch_bounds__(kGatherThreads, 1)
     wgmma_commit();
     if (step + kGatherStages - 2 < steps) bring(step + kGatherStages - 2);
     cp_async_commit();
+    __syncwarp();  // lanes outside the image took another way; the next instruction is the warp's
     wgmma_wait<1>();
   }
   wgmma_finish(d);

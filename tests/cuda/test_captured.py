@@ -142,6 +142,27 @@ def test_an_lstm():
     assert program.arena_bytes < program.planned_bytes
 
 
+def test_rules_of_the_cpu_stay_away():
+    """A table that is looked up and single samples: their kernels are the cpu's alone."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            self.embedding, self.lstm, self.out = nn.Embedding(4, 6), nn.LSTM(6, 5), nn.Linear(5, 4)
+
+        def forward(self, x):
+            return self.out(self.lstm(self.embedding(x))[0])
+
+    def loss(model, x):
+        y = model(x)
+        return (y * y).mean()
+
+    tokens = rv.tensor(np.random.default_rng(0).integers(0, 4, (8, 5)), device="cuda")
+    make = training(Net, OPTIMIZERS["adam"], loss)
+    assert rewritten(make, tokens, level="highest").rewrites["embedding_lstm"] == 0
+    make = training(lambda: nn.Linear(8, 3), OPTIMIZERS["sgd"], loss)
+    assert rewritten(make, numbers(40, 1, 8)).rewrites["outer_gradients"] == 0
+
+
 def test_results_move_in_with_operands_that_die():
     def step(x):
         for _ in range(6):
