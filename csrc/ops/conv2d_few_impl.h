@@ -143,9 +143,31 @@ struct Planes {
 };
 
 template <class T>
+constexpr int few_most() {
+  return Vec<T>::N / 2 < 8 ? Vec<T>::N / 2 : 8;
+}
+
+// `count` pixels of C numbers, side by side, into rows of C planes; up to a vector more is written.
+template <class T, int C>
+RV_ONE_COPY void turn_row(const T* from, int64_t count, T* to, int64_t plane) {
+  constexpr int64_t kN = Vec<T>::N;
+  for (int64_t x = 0; x < count; x += kN, from += kN * C) {
+    const int64_t n = min(kN, count - x);
+    load_turned<T, C>(to + x, plane, from, C, static_cast<uint32_t>((uint64_t{1} << n) - 1));
+  }
+}
+template <class T, int C = few_most<T>()>
+void turn_row_of(int64_t channels, const T* from, int64_t count, T* to, int64_t plane) {
+  if (channels == C) return turn_row<T, C>(from, count, to, plane);
+  if constexpr (C > 2) turn_row_of<T, C - 1>(channels, from, count, to, plane);
+}
+
+template <class T>
 void fill_planes(const Correlation<T>& p, const Planes<T>& f, const Box& b, int64_t n, T* to) {
   const int64_t h0 = p.row_of(b.i0), w0 = p.col_of(b.j0);
   const int64_t rows = p.window_rows(b.rows()), cols = p.window_cols(b.cols());
+  const bool turned = p.C > 1 && p.C <= few_most<T>() && p.in_pixel == p.C &&  //
+                      f.step_h == 1 && f.step_w == 1 && f.pitch >= Vec<T>::N;
   for (int64_t h = 0; h < rows; ++h) {
     const bool inside = h + h0 >= 0 && h + h0 < p.height;
     const T* from = p.in + (n * p.height + h + h0) * p.width * p.in_pixel;
@@ -155,6 +177,16 @@ void fill_planes(const Correlation<T>& p, const Planes<T>& f, const Box& b, int6
       int64_t right = p.width > first ? ceil_div(p.width - first, f.step_w) : 0;
       left = inside ? min(left, count) : count;
       right = inside ? max(left, min(right, count)) : count;
+      // What is written past a row the next row makes good.
+      if (turned && inside && h + 1 < rows) {
+        T* row = to + f.offset(0, h, 0);
+        turn_row_of(p.C, from + (first + left) * p.C, right - left, row + left, f.size);
+        for (int64_t c = 0; c < p.C; ++c, row += f.size) {
+          for (int64_t x = 0; x < left; ++x) row[x] = 0;
+          for (int64_t x = right; x < count; ++x) row[x] = 0;
+        }
+        continue;
+      }
       for (int64_t c = 0; c < p.C; ++c) {
         T* row = to + f.offset(c, h, phase);
         for (int64_t x = 0; x < left; ++x) row[x] = 0;
@@ -259,6 +291,78 @@ void few_image(const Correlation<T>& p, const Planes<T>& f, const Box& b, int64_
   }
 }
 
+// ---- One output --------------------------------------------------------------------------
+//
+// Of an image with one channel, or a head with one output: kOneRows rows of outputs at a time, so
+// that a row of the image, loaded once for a tap column, meets all taps of that column.
+
+constexpr int kOneRows = 4;
+
+// Rows i .. i + kOneRows of outputs, V vectors from column j on. w: (r, s, c).
+template <class T, int R, int V>
+RV_INLINE void one_tile(const Correlation<T>& p, const Planes<T>& f, const T* planes, int64_t i,
+                        int64_t j, const T* w, T* out, int64_t cols) {
+  constexpr int64_t kN = Vec<T>::N;
+  Vec<T> y[kOneRows][V];
+  const Vec<T> bias = p.bias ? Vec<T>::broadcast(p.bias[0]) : Vec<T>::zero();
+#pragma GCC unroll 4
+  for (int u = 0; u < kOneRows; ++u) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) y[u][v] = bias;
+  }
+  for (int64_t c = 0; c < p.C; ++c) {
+    for (int64_t s = 0; s < p.S; ++s) {
+      const T* x = planes + f.offset(c, i, j + s * p.tap_w);
+      Vec<T> tap[R];
+#pragma GCC unroll 5
+      for (int r = 0; r < R; ++r) tap[r] = Vec<T>::broadcast(w[(r * p.S + s) * p.C + c]);
+#pragma GCC unroll 8
+      for (int h = 0; h < kOneRows + R - 1; ++h) {
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+          const Vec<T> a = Vec<T>::load(x + h * f.pitch + v * kN);
+#pragma GCC unroll 5
+          for (int r = 0; r < R; ++r) {
+            if (h - r >= 0 && h - r < kOneRows) y[h - r][v] = fma(a, tap[r], y[h - r][v]);
+          }
+        }
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int u = 0; u < kOneRows; ++u) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) {
+      const Vec<T> z = p.relu ? max(Vec<T>::zero(), y[u][v]) : y[u][v];
+      z.store(out + u * p.out_row + v * kN, cols - v * kN);
+    }
+  }
+}
+
+template <class T, int R>
+RV_ONE_COPY void one_image(const Correlation<T>& p, const Planes<T>& f, const Box& b, int64_t n,
+                           const T* planes, const T* w) {
+  constexpr int64_t kN = Vec<T>::N;
+  T* out = p.out + n * p.out_image + b.i0 * p.out_row + b.j0;
+  for (int64_t next = 0; next < b.rows(); next += kOneRows) {
+    const int64_t i = min(next, b.rows() - kOneRows);  // the last rows may be made twice
+    for (int64_t j = 0; j < b.cols(); j += 2 * kN) {
+      const int64_t left = b.cols() - j;
+      if (left > kN) {
+        one_tile<T, R, 2>(p, f, planes, i, j, w, out + i * p.out_row + j, left);
+      } else {
+        one_tile<T, R, 1>(p, f, planes, i, j, w, out + i * p.out_row + j, left);
+      }
+    }
+  }
+}
+
+template <class T>
+RV_INLINE bool prefers_one(const Correlation<T>& p, const Box& b) {
+  return p.K == 1 && (p.R == 3 || p.R == 5) && p.step_h == 1 && p.step_w == 1 && p.tap_h == 1 &&
+         p.out_pixel == 1 && b.rows() >= kOneRows;
+}
+
 // Boxes whose planes stay in L1 or near.
 template <class T>
 Boxes cut_few(const Correlation<T>& p) {
@@ -295,14 +399,16 @@ void run_few_of(const Correlation<T>& p, T* packed) {
     }
     for (int64_t n = b.n0; n < b.n1; ++n) {
       fill_planes(p, f, b, n, planes);
+      if constexpr (K == 1) {
+        if (prefers_one(p, b)) {
+          p.R == 3 ? one_image<T, 3>(p, f, b, n, planes, packed)
+                   : one_image<T, 5>(p, f, b, n, planes, packed);
+          continue;
+        }
+      }
       few_image<T, K>(p, f, b, n, planes, offset, mask, packed);
     }
   });
-}
-
-template <class T>
-constexpr int few_most() {
-  return Vec<T>::N / 2 < 8 ? Vec<T>::N / 2 : 8;
 }
 
 // packed: K * depth elements.

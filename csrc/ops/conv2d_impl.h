@@ -339,6 +339,21 @@ Window<T> open_window(const Correlation<T>& p, const Box& b, bool copy, T* buffe
   return {buffer, rows * row, row, p.C};
 }
 
+// The rows of the image under box `index`, to be fetched in so many times; nothing where they would
+// push out what is at work.
+constexpr int64_t kAheadBytes = 256 * 1024;
+template <class T>
+Ahead ahead_of(const Correlation<T>& p, const Boxes& boxes, int64_t index, int64_t times) {
+  if (index >= boxes.count() || boxes.w > 1) return {};
+  const Box b = box_at(p, boxes, index);
+  const int64_t row = p.width * p.in_pixel;
+  const int64_t h0 = max(0, p.row_of(b.i0)), h1 = p.row_of(b.i1 - 1) + (p.R - 1) * p.tap_h + 1;
+  const T* from = p.in + (b.n0 * p.height + h0) * row;
+  const T* to = p.in + ((b.n1 - 1) * p.height + min(p.height, h1)) * row;
+  if (to <= from || (to - from) * static_cast<int64_t>(sizeof(T)) > kAheadBytes) return {};
+  return Ahead(from, to, times);
+}
+
 // ---- Weights -----------------------------------------------------------------------------
 
 // One vector of outputs k0 .. k0 + N: to[((r * S + s) * C + c) * ldp + lane], absent lanes zero.
@@ -388,6 +403,7 @@ struct Patches {
   const int64_t* run;
   int64_t length;
   int64_t ahead = 0;  // how far behind a row lies what is fetched into the cache meanwhile; 0: none
+  Ahead* next = nullptr;  // or what else is
 
   static constexpr int64_t kLine = 64 / sizeof(T);
 
@@ -402,6 +418,7 @@ struct Patches {
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) rows[r] = in + (pixel[row + r] + run[u] + at);
       if (ahead == 0) {
+        if (next) next->fetch<false>();
         gemm::multiply_rows(c, rows, n, b, ldb);
       } else {
         for (int64_t i = 0; i < n; i += kLine) {
@@ -491,8 +508,9 @@ struct ChannelsPlan {
 };
 
 template <class T>
-void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, const Box& box,
+void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, int64_t index,
                   int64_t k0, int64_t k1) {
+  const Box box = box_at(p, boxes, index);
   const int64_t pixels = box.pixels(), depth = p.depth();
   const bool copy = needs_copy(p, box);
   const int64_t tables = 2 * pixels + p.R * p.S;
@@ -524,8 +542,15 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
   }
 
   Patches<T> left{window.data, in_at, run, length};
-  // Single taps wait for memory, which sees a tile's rows too late to bring them in time.
-  if (p.R == 1 && p.S == 1) left.ahead = 24 * p.step_w * p.in_pixel;
+  // Single taps wait for memory, which sees a tile's rows too late to bring them in time. Others
+  // have the time to fetch the next box.
+  Ahead following =
+      k0 == 0 ? ahead_of(p, boxes, index + 1, p.R * taps * ceil_div(pixels, 8)) : Ahead();
+  if (p.R == 1 && p.S == 1) {
+    left.ahead = 24 * p.step_w * p.in_pixel;
+  } else {
+    left.next = &following;
+  }
   const Scattered<T> sink{p.out, out_at, p.bias, p.relu, pixels - 1};
   const int64_t cuts = ceil_div(depth, kDepth);
   for (int64_t cut = 0; cut < cuts; ++cut) {
@@ -537,6 +562,7 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
       gemm::run_panel_of(vectors, left, packed + k * depth + from * width, width, sink, block);
       k += width;
       left.ahead = 0;
+      left.next = nullptr;
     }
   }
 }
@@ -560,8 +586,7 @@ void run_channels(const Correlation<T>& p, T* packed) {
   const int64_t panels = ceil_div(vectors, gemm::kVectors), width = gemm::kVectors * kN;
   parallel_for(plan.boxes.count() * plan.parts, [&](int64_t chunk) {
     const int64_t part = chunk % plan.parts;
-    channels_box(p, plan.boxes, packed, box_at(p, plan.boxes, chunk / plan.parts),
-                 part * panels / plan.parts * width,
+    channels_box(p, plan.boxes, packed, chunk / plan.parts, part * panels / plan.parts * width,
                  min(p.K, (part + 1) * panels / plan.parts * width));
   });
 }

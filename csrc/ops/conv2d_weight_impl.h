@@ -149,7 +149,7 @@ struct PixelRows {
   const T* a;
   const int64_t *a_row, *b_row;
   int64_t rows, lda;
-  Ahead* ahead;
+  Ahead *ahead, *ahead_too;
 
   static constexpr int64_t kPixels = 32;  // from one fetch to the next
 
@@ -160,6 +160,7 @@ struct PixelRows {
       const T *x = a + a_row[u] + row, *y = b + b_row[u];
       for (int64_t left = depth; left > 0; left -= kPixels) {
         ahead->fetch<false>();
+        ahead_too->fetch<false>();
         gemm::multiply_columns(c, x, lda, min(left, kPixels), y, ldb);
         x += kPixels * lda;
         y += kPixels * ldb;
@@ -249,11 +250,13 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
     const Window<T> x = open_window(p, b, copy, buffer);
     if (bias) add_box_columns(p, b, dy, bias);
     const int64_t rows = b.images() * b.rows(), cols = b.cols();
-    Ahead ahead;
+    Ahead ahead, x_ahead;
     if (fetch && index + 1 < boxes.count()) {
       const Box next = box_at(p, boxes, index + 1);
       const T* at = dy + ((next.n0 * p.rows + next.i0) * p.cols + next.j0) * dy_pixel;
-      ahead = Ahead(at, at + next.pixels() * dy_pixel, p.R * b.pixels() / PixelRows<T>::kPixels);
+      const int64_t times = p.R * b.pixels() / PixelRows<T>::kPixels;
+      ahead = Ahead(at, at + next.pixels() * dy_pixel, times);
+      x_ahead = ahead_of(p, boxes, index + 1, times);
     }
     const T* g = dy + ((b.n0 * p.rows + b.i0) * p.cols + b.j0) * dy_pixel;
     int64_t g_pixel = dy_pixel;
@@ -297,12 +300,12 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
           const gemm::Block block{0,   o.run_lanes ? p.K : o.length, v, columns, 0, count, true,
                                   true};
           if (o.run_lanes) {
-            const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel, &ahead};
+            const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel, &ahead, &x_ahead};
             const gemm::Output<T> sink{sums + (r * o.taps + tap) * p.K * o.length, o.length,
                                        index > 0};
             run_outer_panel(vectors, left, run + v, x_pixel, sink, block);
           } else {
-            const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel, &ahead};
+            const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel, &ahead, &x_ahead};
             const gemm::Output<T> sink{sums + (r * p.S + tap) * p.C * p.K, p.K, index > 0};
             run_outer_panel(vectors, left, g + v, g_pixel, sink, block);
           }

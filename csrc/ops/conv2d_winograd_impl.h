@@ -217,17 +217,30 @@ void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t 
   for (int64_t t = t0; t < t1; ++t) {
     const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
     for (int64_t f = f0; f < f1; ++f) {
-      const float* at[E * E];
-      find_pixels<E>(p.in + n * p.height * p.width * p.in_pixel + c0, p.height, p.width, p.in_pixel,
-                     p.row_of(4 * h) + split.down(f, 0), p.col_of(4 * w) + split.right(f, 0),
-                     split.step, zeros, at);
+      const int64_t y = p.row_of(4 * h) + split.down(f, 0), z = p.col_of(4 * w) + split.right(f, 0);
+      const int64_t down = split.step * p.width * p.in_pixel, right = split.step * p.in_pixel;
+      const float* image = p.in + n * p.height * p.width * p.in_pixel + c0;
       float* v = to.data + (t - t0) * to.row + (f - f0) * p.C;
-      const int64_t plane = to.plane;
+      const int64_t plane = to.plane, edge = (E - 1) * split.step;
+      const auto points = [](const F(&x)[E], F(&u)[E]) RV_LAMBDA { input_points(x, u); };
+      if (y >= 0 && z >= 0 && y + edge < p.height && z + edge < p.width) {
+        const float* from = image + (y * p.width + z) * p.in_pixel;
+        for (int64_t c = 0; c < c1 - c0; c += kN, v += kN, from += kN) {
+          const int64_t lanes = c1 - c0 - c;
+          both_axes<E, E>(
+              points,
+              [&](int i, int j) RV_LAMBDA { return F::load(from + i * down + j * right, lanes); },
+              [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
+        }
+        continue;
+      }
+      const float* at[E * E];
+      find_pixels<E>(image, p.height, p.width, p.in_pixel, y, z, split.step, zeros, at);
       for (int64_t c = 0; c < c1 - c0; c += kN, v += kN) {
         const int64_t lanes = c1 - c0 - c;
-        both_axes<E, E>([](const F(&x)[E], F(&y)[E]) RV_LAMBDA { input_points(x, y); },
-                        [&](int i, int j) RV_LAMBDA { return F::load(at[i * E + j] + c, lanes); },
-                        [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
+        both_axes<E, E>(
+            points, [&](int i, int j) RV_LAMBDA { return F::load(at[i * E + j] + c, lanes); },
+            [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
       }
     }
   }
@@ -256,7 +269,6 @@ void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const 
 
 // What the tiles t0 <= t < t1 read, or write, as one range of memory: to be fetched while products
 // at `times` points run. Nothing where it would push out what these need.
-constexpr int64_t kAheadBytes = 256 << 10;
 struct Region {
   const float* base;
   int64_t image, row, rows, step;  // numbers from image to image, from row to row; rows; of a tile
@@ -346,6 +358,56 @@ void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int6
   }
 }
 
+// ---- 16 channels in and out --------------------------------------------------------------
+//
+// The narrow layers of small residual nets and U-Nets. Sums of 16 terms are over before a product
+// of any shape has begun: here the loops are unrolled, and the filters of a point stay in
+// registers.
+
+#if defined(__AVX512F__)
+// m = v u: rows of 16 by 16 x 16.
+template <int R>
+RV_INLINE void narrow_tile(const float* v, const F (&u)[16], float* m) {
+  F c[R];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r) c[r] = F::zero();
+#pragma GCC unroll 16
+  for (int k = 0; k < 16; ++k) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r) c[r] = fma(F::broadcast(v[r * 16 + k]), u[k], c[r]);
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r) c[r].store(m + r * 16);
+}
+RV_ONE_COPY static void multiply_narrow(const float* v, const float* u, int64_t rows, float* m) {
+  F filters[16];
+#pragma GCC unroll 16
+  for (int k = 0; k < 16; ++k) filters[k] = F::load(u + k * 16);
+  int64_t t = 0;
+  for (; t + 12 <= rows; t += 12) narrow_tile<12>(v + t * 16, filters, m + t * 16);
+  for (; t + 4 <= rows; t += 4) narrow_tile<4>(v + t * 16, filters, m + t * 16);
+  for (; t < rows; ++t) narrow_tile<1>(v + t * 16, filters, m + t * 16);
+}
+
+// u = v' g, or u + v' g: rows of 16 both.
+RV_ONE_COPY static void multiply_narrow_columns(const float* v, const float* g, int64_t rows,
+                                                float* u, bool accumulate) {
+  F c[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) c[i] = F::zero();
+  for (int64_t t = 0; t < rows; ++t, v += 16) {
+    const F y = F::load(g + t * 16);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) c[i] = fma(F::broadcast(v[i]), y, c[i]);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    if (accumulate) c[i] += F::load(u + i * 16);
+    c[i].store(u + i * 16);
+  }
+}
+#endif
+
 // ---- Forward and data gradient -----------------------------------------------------------
 
 // A panel of columns at a time, `width` of them in all.
@@ -373,6 +435,12 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
   for (int64_t x = 0; x < E * E; ++x) {
     in->fetch<false>();
     out->fetch<true>();
+#if defined(__AVX512F__)
+    if (depth == 16 && width == 16) {
+      multiply_narrow(v.data + x * v.plane, u + x * plane, t1 - t0, m.data + x * m.plane);
+      continue;
+    }
+#endif
     for (int64_t cut = 0; cut < cuts; ++cut) {
       const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
       multiply(gemm::Rows<float>{v.data + x * v.plane + from, v.row}, u + x * plane + from * width,
@@ -506,12 +574,41 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
   }
 }
 
+// The same straight into the gradient, where it is the whole one and the weights of an output are
+// one run: squares of kN weights by kN outputs are turned in registers. buffer: a vector for every
+// weight of an output in this block.
+template <int E>
+void place_weights(const Correlation<float>& p, const Points& u, int64_t c0, int64_t k0,
+                   float* buffer, float* dw) {
+  constexpr int kTaps = E - 3;
+  const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
+  const int64_t weights = channels * kTaps * kTaps, plane = u.plane;
+  for (int64_t k = 0; k < outputs; k += kN) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float* from = u.data + c * u.row + k;
+      float* to = buffer + c * kTaps * kTaps * kN;
+      both_axes<E, kTaps>([](const F(&x)[E], F(&y)[kTaps]) RV_LAMBDA { weight_sums(x, y); },
+                          [&](int i, int j)
+                              RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
+                          [&](int i, int j, F x) RV_LAMBDA { x.store(to + (i * kTaps + j) * kN); });
+    }
+    float* to = dw + (k0 + k) * p.weight_k + c0 * kTaps * kTaps;
+    for (int64_t j = 0; j < weights; j += kN) {
+      const int64_t n = min(kN, weights - j), lanes = min(kN, outputs - k);
+      F x[kN];
+      for (int64_t i = 0; i < kN; ++i) x[i] = i < n ? F::load(buffer + (j + i) * kN) : F::zero();
+      gemm::transpose(x);
+      for (int64_t l = 0; l < lanes; ++l) x[l].store(to + l * p.weight_k + j, n);
+    }
+  }
+}
+
 // The gradient of a block of weights (phase f, channels c0 on, outputs k0 on) from the tiles
-// t0 <= t < t1. With `bias`, also the sums of dy.
+// t0 <= t < t1: a private one, or in its `place`. With `bias`, also the sums of dy.
 template <int E>
 void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* dy,
                   int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f, int64_t c0, int64_t k0,
-                  float* dw, float* bias) {
+                  float* dw, bool place, float* bias) {
   constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
@@ -538,13 +635,24 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
     for (int64_t x = 0; x < kPoints; ++x) {
       in.fetch<false>();
       upstream.fetch<false>();
+#if defined(__AVX512F__)
+      if (channels == 16 && width == 16) {
+        multiply_narrow_columns(v.data + x * v.plane, g.data + x * g.plane, end - t,
+                                u.data + x * u.plane, t > t0);
+        continue;
+      }
+#endif
       multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
                end - t, width, u.data + x * u.plane, t > t0);
     }
     // The point (1, 1) of a gradient is the sum of its pixels.
     if (bias) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
   }
-  store_weights<E>(p, u, f, c0, k0, dw);
+  if (place) {
+    place_weights<E>(p, u, c0, k0, v.data, dw);  // patches and gradients are not needed any more
+  } else {
+    store_weights<E>(p, u, f, c0, k0, dw);
+  }
   if (bias) __builtin_memcpy(bias + k0, sums, sizeof(float) * outputs);
 }
 
@@ -558,6 +666,8 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
   const int64_t blocks = phases_of(p) * down * across;
   const bool with_bias = a.dbias.storage && a.shape.groups == 1;
   float* biases = workspace + count * size;
+  float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
+  const bool place = count == 1 && phases_of(p) == 1 && p.planes();
   parallel_for(count * blocks, [&](int64_t chunk) {
     const int64_t piece = chunk / blocks, block = chunk % blocks;
     const int64_t f = block / (down * across);
@@ -565,10 +675,11 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
     const bool first = block < across;  // of those with these outputs
     weight_block<E>(p, tiles, data<float>(a.dy) + group * p.K, a.shape.K,
                     piece * tiles.count / count, (piece + 1) * tiles.count / count, f, c0, k0,
-                    workspace + piece * size, with_bias && first ? biases + piece * p.K : nullptr);
+                    place ? dw : workspace + piece * size, place,
+                    with_bias && first ? biases + piece * p.K : nullptr);
   });
-  float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
-  merge_weights(p, dw, workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1}, count, size);
+  if (!place)
+    merge_weights(p, dw, workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1}, count, size);
   if (with_bias) merge_bias(a, biases, count);
 }
 static void run_weight(const Conv2dWeightArgs& a, int64_t group, float* workspace) {

@@ -58,7 +58,8 @@ template <class T_>
 struct SumProduct {
   using T = T_;
   using A = double;
-  static constexpr bool kIndex = false, kFactor = true;
+  using Factor = T_;  // of the second array
+  static constexpr bool kIndex = false;
   static __device__ A first() { return 0; }
   static __device__ A merge(A a, A b) { return a + b; }
   static __device__ A step(A acc, T x, double factor, int64_t) {

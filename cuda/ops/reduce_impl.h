@@ -79,7 +79,7 @@ struct Problem {
 };
 
 template <class Op>
-constexpr bool kTwoFactors = requires { Op::kFactor; };
+constexpr bool kTwoFactors = requires { typename Op::Factor; };
 
 template <class Op>
 __global__ void __launch_bounds__(kReduceThreads) reduce_kernel(Problem p) {

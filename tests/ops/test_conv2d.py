@@ -42,6 +42,11 @@ class TestConv2d(OpTests):
         case(normal(N, 1, 13, 21), normal(8, 1, 3, 3), stride=2, padding=1),
         case(normal(N, 2, 11, 9), normal(3, 2, 3, 5), normal(3), stride=(1, 3), padding=(2, 1)),
         case(normal(N, 2, 9, 9), normal(1, 2, 3, 3), dilation=2),
+        # one output: rows made twice, one and two vectors, a bias, taps apart; channels turned
+        case(normal(N, 4, 9, 33), normal(1, 4, 3, 3), normal(1), padding=1),
+        case(normal(N, 3, 10, 40), normal(1, 3, 5, 5), padding=(2, 1)),
+        case(normal(N, 9, 7, 12), normal(1, 9, 3, 4), dilation=(1, 3), padding=(1, 4)),
+        case(normal(N, 1, 11, 19), normal(6, 1, 5, 5), padding=2),
         # runs in the lanes: LeNet's second layer, a stem, a stride with dilation
         case(normal(N, 6, 9, 9), normal(16, 6, 5, 5), normal(16)),
         case(normal(N, 3, 15, 13), normal(20, 3, 7, 7), stride=2, padding=3),

@@ -30,6 +30,12 @@ class TestPad(OpTests):
         case(normal(N, 3, 6), (-1, -2, 1, 0), value=2.5),
         case(normal(N, 2, 3, 4, 3), (1, 1, 2, 0, 1, 2), mode="reflect"),
         case(normal(N, 4), (0, 0)),
+        *(
+            case(normal(N, 3, 5, 9), sides)
+            for sides in [(1, 1, 2, 2), (-2, 3, 0, 1), (-1, -3), (0, 0, 7, 0, 2, 1), (9, 9, -5, 9)]
+        ),
+        case(normal(2, 3), (9000, 1)),
+        case(normal(4, 40, 30, 8), (1, 1, 1, 1)),
         case(integers(0, 9, 3, 4), (1, 1), value=7.0),
         case(normal(4, 40, 30, 8), (3, 3, 2, 1), mode="circular"),
     ]
@@ -75,6 +81,14 @@ def test_layout_is_kept() -> None:
     y = x.pad((1, 1, 2, 0))
     assert y.data.is_channels_last
     assert not y.data.is_contiguous
+
+
+def test_constants_keep_their_sign_and_values_theirs() -> None:
+    x = rv.tensor([[np.inf, -0.0, np.nan, -np.inf]])
+    y = host(x.pad((1, 2, 1, 0)))
+    assert not np.signbit(y[0]).any()
+    assert y[1].tobytes() == np.pad(host(x)[0], (1, 2)).tobytes()
+    assert np.signbit(host(x.pad((1, 0), value=-0.0))[0, 0])
 
 
 @pytest.mark.external

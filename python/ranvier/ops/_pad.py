@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._resample import Resample, Way, places
+from ranvier.ops._resample import Resample, Way, is_channels_last, places, resample
 from ranvier.ops._taps import ReadAxis, filled, view
 from ranvier.tensor import Tensor
 
 Array = _core.Array
 MODES = ("constant", "reflect", "replicate", "symmetric", "circular")
+MOST = 1 << 13  # samples of an axis that get a matrix
 Sides = tuple[tuple[int, int], ...]
 
 
@@ -22,6 +24,12 @@ class _Constant(Function):
         self.shape = x.shape
         self.sides = sides
         shape = tuple([n + b + a for n, (b, a) in zip(x.shape, sides, strict=True)])
+        moved = [axis for axis, side in enumerate(sides) if any(side)]
+        first, last = moved[0], moved[-1]
+        dense = x.is_contiguous or (first >= 2 and is_channels_last(x))
+        zero = value == 0 and math.copysign(1.0, value) > 0 and x.dtype < 2
+        if zero and dense and last < first + 3 and max(shape) <= MOST:  # in one pass
+            return resample(x, first, _ways(x.shape, sides, "constant")[first : last + 1])
         inner, crop = self._slices()
         if (
             x.ndim == 4 and x.is_channels_last and not x.is_contiguous
@@ -45,6 +53,13 @@ class _Constant(Function):
         inner = [slice(max(b, 0), -a if a > 0 else None) for b, a in self.sides]
         crop = [slice(max(-b, 0), a if a < 0 else None) for b, a in self.sides]
         return tuple(inner), tuple(crop)
+
+
+def _ways(shape: tuple[int, ...], sides: Sides, mode: str) -> tuple[Way, ...]:
+    return tuple(
+        Way("pad", size, size + before + after, (mode, before))
+        for size, (before, after) in zip(shape, sides, strict=True)
+    )
 
 
 def check_sides(op: str, shape: tuple[int, ...], sides: Sides, mode: str) -> None:
@@ -78,10 +93,7 @@ def padded(x: Tensor, sides: Sides, mode: str, value: float = 0.0) -> Tensor:
         return x
     if mode == "constant":
         return _Constant.apply(x, sides=sides, value=value)
-    ways = [
-        Way("pad", size, size + before + after, (mode, before))
-        for size, (before, after) in zip(x.shape, sides, strict=True)
-    ]
+    ways = _ways(x.shape, sides, mode)
     moved = [axis for axis, side in enumerate(sides) if any(side)]
     if x.dtype.name not in ("float32", "float64"):
         for axis in moved:
@@ -90,6 +102,6 @@ def padded(x: Tensor, sides: Sides, mode: str, value: float = 0.0) -> Tensor:
     while moved:  # three neighbouring axes at a time
         first = moved[0]
         last = max(axis for axis in moved if axis < first + 3)
-        x = Resample.apply(x, axis=first, ways=tuple(ways[first : last + 1]))
+        x = Resample.apply(x, axis=first, ways=ways[first : last + 1])
         moved = [axis for axis in moved if axis > last]
     return x

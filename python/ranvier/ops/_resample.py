@@ -49,6 +49,9 @@ def padding_places(size: int, out: int, mode: str, before: int) -> np.ndarray:
 
 
 def _padded(size: int, out: int, mode: str, before: int) -> Entries:
+    if mode == "constant":  # zeros: places without an entry
+        kept = np.arange(max(before, 0), min(before + size, out))
+        return kept, kept - before, np.ones(len(kept))
     return _once(padding_places(size, out, mode, before))
 
 
