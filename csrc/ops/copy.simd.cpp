@@ -165,6 +165,12 @@ void move(const CopyArgs& a) {
   if (dense < 0 || loop.stride[0][last] != item || loop.stride[1][last] == item ||
       loop.shape[last] < 4) {
     return loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+      if (stride[0] == item && stride[1] == -item) {  // mirrored: the compiler turns vectors round
+        auto* __restrict y = reinterpret_cast<T*>(p[0]);
+        auto* __restrict x = reinterpret_cast<const T*>(p[1]);
+        for (int64_t i = 0; i < n; ++i) y[i] = x[-i];
+        return;
+      }
       move_elements(p[0], stride[0], p[1], stride[1], n, item);
     });
   }
