@@ -93,6 +93,9 @@ class Worker:
             OMP_NUM_THREADS=count,
             OPENBLAS_NUM_THREADS=count,
             MKL_NUM_THREADS=count,
+            # After 2^20 cycles, not 2^26, NumPy's threads stop looking for work on a core that is
+            # another peer's now.
+            OPENBLAS_THREAD_TIMEOUT="20",
             NPROC=count,  # XLA's
             JAX_PLATFORMS="cpu",
         )
