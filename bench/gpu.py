@@ -291,9 +291,9 @@ def rows(small: bool) -> list[Row]:
         )  # fmt: skip
 
     def convolution(n: int, c: int, image: int, k: int, kernel: int, grads: bool = False) -> Row:
-        ours: Callable[..., Any] = lambda x, w: F.conv2d(x, w, padding=kernel // 2)  # noqa: E731
-        theirs: Callable[..., Any] = lambda x, w: torch.nn.functional.conv2d(  # noqa: E731
-            x, w, padding=kernel // 2
+        ours: Callable[..., Any] = functools.partial(F.conv2d, padding=kernel // 2)
+        theirs: Callable[..., Any] = functools.partial(
+            torch.nn.functional.conv2d, padding=kernel // 2
         )
         if grads:
             ours, theirs = _with_gradients(ours, _ones_like), _with_gradients(theirs, _ones_like)
@@ -355,7 +355,7 @@ def kernels(setting: Setting, lines: Report) -> None:
             own = [setting.put(a).to(way.dtype or rv.float32) for a in row.arrays]
             for t in own:
                 t.requires_grad = grads
-            call: Call = lambda row=row, own=own: row.ours(*own)  # noqa: E731
+            call: Call = functools.partial(row.ours, *own)
             try:
                 with chosen(way, setting.on_gpu):
                     if reference is None:
@@ -377,7 +377,7 @@ def kernels(setting: Setting, lines: Report) -> None:
                 made = [m.to(memory_format=torch.channels_last) for m in made]
             for m in made:
                 m.requires_grad_(grads)
-            columns.append((way, lambda row=row, made=made: row.theirs(*made)))
+            columns.append((way, functools.partial(row.theirs, *made)))
             places.append(place)
         found = medians(columns, setting)
         cells = ["-"] * len(names)
