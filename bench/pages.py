@@ -23,12 +23,13 @@ turn (NumPy's are told to do so sooner, by OPENBLAS_THREAD_TIMEOUT). Quoted are 
 rounds, half the distance between the quartiles (±), and the median of the ratios round by round. A
 ratio above 1 means that ranvier is faster. "Of limit" is the share of the multiply-adds that this
 processor does in registers, or of the bandwidth of a pass over as many bytes in the same pattern
-(reading, copying, in place), both measured in the same run; floating-point operations are those of
-the plain formula, so Winograd's convolutions can exceed the peak. PyTorch's best is the fastest of
-eager in both layouts, the fused optimizers, and `torch.compile` for whole steps and where several
-passes over memory can become one. "torch-warm" is no mode of PyTorch: the C library hands arrays
-above 32 MB back to the system at once and gets them anew, cleared, at every step, and the
-environment variables MALLOC_MMAP_MAX_ and MALLOC_TRIM_THRESHOLD_ were set so that it does not."""
+(reading, copying, in place), both measured in the same run (in the latest, where rows were measured
+anew); floating-point operations are those of the plain formula, so Winograd's convolutions can
+exceed the peak. PyTorch's best is the fastest of eager in both layouts, the fused optimizers, and
+`torch.compile` for whole steps and where several passes over memory can become one. "torch-warm" is
+no mode of PyTorch: the C library hands arrays above 32 MB back to the system at once and gets them
+anew, cleared, at every step, and the environment variables MALLOC_MMAP_MAX_ and
+MALLOC_TRIM_THRESHOLD_ were set so that it does not."""
 
 
 def write(book: Book, folder: Path) -> list[str]:
