@@ -12,6 +12,7 @@
 #include "core/graph.h"
 #include "core/kernel.h"
 #include "core/memory.h"
+#include "core/undo.h"
 
 namespace ranvier {
 
@@ -99,6 +100,7 @@ class Recorder {
   static Recorder* current();  // of this thread; nullptr when nothing is being captured
 
   void record(const KernelBase& kernel, const void* args);
+  bool touches(Storage* s) const { return seen_.count(s) > 0; }
   std::shared_ptr<Program> finish();  // ends the recording
   void abandon();                     // ends it and undoes every change to older buffers
 
@@ -108,7 +110,7 @@ class Recorder {
 
   std::shared_ptr<Program> program_;
   std::unordered_map<Storage*, bool> seen_;
-  std::vector<std::pair<StoragePtr, StoragePtr>> before_;  // and their contents before
+  UndoLog before_;  // what the changed buffers held
   uint64_t first_id_;
 };
 
