@@ -578,24 +578,40 @@ RV_INLINE Vec<float> to_float(Vec<int32_t> a) { return Vec<float>(raw::to_float(
 // Needs |a| <= 2^51.
 RV_INLINE Vec<double> to_float(Vec<int64_t> a) { return Vec<double>(raw::to_float(a.v)); }
 
+// Half a vector of floats as a vector of doubles. Not __builtin_convertvector, which gcc 12 cuts
+// into two conversions and what joins them.
+typedef float RawHalf __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
+RV_INLINE Vec<double> widen(RawHalf a) {
+#if defined(__AVX512F__)
+  return Vec<double>((RawF64)_mm512_maskz_cvtps_pd(0xff, (__m256)a));
+#elif defined(__AVX2__)
+  return Vec<double>((RawF64)_mm256_cvtps_pd((__m128)a));
+#else
+  return Vec<double>(__builtin_convertvector(a, RawF64));
+#endif
+}
+// Vec<double>::N floats.
+RV_INLINE Vec<double> load_wide(const float* p) {
+  RawHalf h;
+  __builtin_memcpy(&h, p, sizeof h);
+  return widen(h);
+}
 // One vector of floats as two of doubles, the lower lanes first, and back (rounding).
 RV_INLINE void widen(Vec<float> a, Vec<double>& low, Vec<double>& high) {
 #if RV_VECTOR_BYTES == 64
-  low.v =
-      __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3, 4, 5, 6, 7), RawF64);
-  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 8, 9, 10, 11, 12, 13, 14, 15),
-                                   RawF64);
+  low = widen(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3, 4, 5, 6, 7));
+  high = widen(__builtin_shufflevector(a.v, a.v, 8, 9, 10, 11, 12, 13, 14, 15));
 #elif RV_VECTOR_BYTES == 32
-  low.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3), RawF64);
-  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 4, 5, 6, 7), RawF64);
+  low = widen(__builtin_shufflevector(a.v, a.v, 0, 1, 2, 3));
+  high = widen(__builtin_shufflevector(a.v, a.v, 4, 5, 6, 7));
 #else
-  low.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 0, 1), RawF64);
-  high.v = __builtin_convertvector(__builtin_shufflevector(a.v, a.v, 2, 3), RawF64);
+  low = widen(__builtin_shufflevector(a.v, a.v, 0, 1));
+  high = widen(__builtin_shufflevector(a.v, a.v, 2, 3));
 #endif
 }
 RV_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
-  typedef float Half __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
-  const Half a = __builtin_convertvector(low.v, Half), b = __builtin_convertvector(high.v, Half);
+  const RawHalf a = __builtin_convertvector(low.v, RawHalf);
+  const RawHalf b = __builtin_convertvector(high.v, RawHalf);
 #if RV_VECTOR_BYTES == 64
   return Vec<float>(
       __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));

@@ -10,8 +10,6 @@ namespace ranvier::RV_ISA {
 
 // ---- Numbers of a vector of channels, in float64 -----------------------------------------
 
-typedef float RawHalf __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
-
 RV_INLINE int64_t lane_count(All) { return Vec<double>::N; }
 RV_INLINE int64_t lane_count(int64_t n) { return n; }
 
@@ -23,13 +21,9 @@ template <class Lanes>
 RV_INLINE Vec<double> load_wide(const float* p, Lanes lanes) {
   RawHalf h{};
   for (int64_t i = 0; i < lane_count(lanes); ++i) h[i] = p[i];
-  return Vec<double>(__builtin_convertvector(h, RawF64));
+  return widen(h);
 }
-RV_INLINE Vec<double> load_wide(const float* p, All) {
-  RawHalf h;
-  __builtin_memcpy(&h, p, sizeof h);
-  return Vec<double>(__builtin_convertvector(h, RawF64));
-}
+RV_INLINE Vec<double> load_wide(const float* p, All) { return load_wide(p); }
 template <class Lanes>
 RV_INLINE void store_wide(double* p, Vec<double> v, Lanes lanes) {
   v.store(p, lanes);
@@ -48,7 +42,7 @@ RV_INLINE void store_wide(float* p, Vec<double> v, All) {
 template <class T>
 RV_INLINE Vec<double> rounded(Vec<double> v) {
   if constexpr (sizeof(T) == 8) return v;
-  return Vec<double>(__builtin_convertvector(__builtin_convertvector(v.v, RawHalf), RawF64));
+  return widen(__builtin_convertvector(v.v, RawHalf));
 }
 
 // Small arrays of float32 or float64: of the channels, or of the groups of a sample.

@@ -213,14 +213,10 @@ RV_INLINE Vec<A> load_run(const T* p, int64_t stride) {
   if constexpr (sizeof(A) == sizeof(T)) {
     return stride == 1 ? Vec<A>::load(p) : Vec<A>::load_strided(p, stride);
   } else {  // float to double
-    typedef float Half __attribute__((vector_size(RV_VECTOR_BYTES / 2)));
-    Half h;
-    if (stride == 1) {
-      __builtin_memcpy(&h, p, sizeof h);
-    } else {
-      for (int i = 0; i < Vec<A>::N; ++i) h[i] = p[i * stride];
-    }
-    return Vec<A>(__builtin_convertvector(h, RawF64));
+    if (stride == 1) return load_wide(p);
+    RawHalf h;
+    for (int i = 0; i < Vec<A>::N; ++i) h[i] = p[i * stride];
+    return widen(h);
   }
 }
 
@@ -373,8 +369,7 @@ struct Single {
           best.add(p + begin * stride, stride, end - begin, 0, 0);
           const T value = best.result();
           if (Op::step(a, value, T(0), INT64_MAX).index != INT64_MAX) continue;
-          int64_t i = begin;
-          while (x[i] != value && !is_nan_value(x[i])) ++i;
+          const int64_t i = begin + first_place(x + begin, end - begin, value);
           a = one(a, x[i], index + i);
         }
       } else {
@@ -389,6 +384,17 @@ struct Single {
     acc = a;
   }
   RV_ALWAYS_INLINE A result() const { return acc; }
+
+  // Of `value`, or of a NaN, which is there.
+  static RV_ALWAYS_INLINE int64_t first_place(const T* x, int64_t n, T value) {
+    using V = Vec<T>;
+    const V wanted(value);
+    for (int64_t i = 0;; i += V::N) {
+      const V v = V::load(x + i, n - i);
+      const auto places = ((v == wanted) | is_nan(v)) & Mask<T>::first(n - i);
+      if (any(places)) return i + __builtin_ctz(bits(places));
+    }
+  }
 
   static RV_ALWAYS_INLINE A one(A a, T x, int64_t index) {
     if constexpr (Op::kIndex || sizeof(A) == 1)
