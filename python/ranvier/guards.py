@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import inspect
 import logging
 import os
 import sys
@@ -272,7 +271,7 @@ class Watch:
             else:
                 break
         if not isinstance(function, types.FunctionType):
-            call = inspect.getattr_static(type(function), "__call__", None)
+            call = _of_class(type(function), "__call__")
             if isinstance(call, types.FunctionType):
                 self.depend(call, function)
             return
@@ -336,7 +335,7 @@ class Watch:
         if isinstance(value, (Tensor, *_SIMPLE)):
             return
         kind = value if isinstance(value, type) else type(value)
-        member = inspect.getattr_static(kind, key, ABSENT)
+        member = _of_class(kind, key)
         if isinstance(member, types.FunctionType):
             self.depend(member, ABSENT if kind is value else value)
         elif isinstance(member, (staticmethod, classmethod)):
@@ -466,6 +465,14 @@ def _paths(code: types.CodeType) -> list[tuple[str, str, tuple[Any, ...]]]:
                 kind, name = "local", value[-1] if isinstance(value, tuple) else value
     done()
     return list(found)
+
+
+def _of_class(kind: type, name: str) -> Any:
+    """What a class, or the first of its bases that has it, holds under a name."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return ABSENT
 
 
 def _members(rest: tuple[Any, ...]) -> int:
