@@ -407,6 +407,29 @@ class TestErrors:
         assert not rv.is_capturing()
         assert (rv.ones(1) + 1.0).item() == 2.0
 
+    def test_large_buffers_come_back_from_idle_blocks_of_any_size(self):
+        # 12 MB of state; what lies idle is smaller, so its copy is cut into pieces
+        state = [rv.randn(1_500_000), rv.randn(1_499_999), rv.randn(7)]
+        before = [s.numpy().copy() for s in state]
+        idle = [rv.empty(n) for n in (300_000, 70_000, 20_000, 1_000_000)]
+        del idle
+
+        @rv.capture
+        def step(fail):
+            for _ in range(2):
+                for s in state:
+                    s *= 3.0
+            if fail == rv.is_capturing():
+                raise KeyError("mine")
+
+        step(True)
+        after_one = [s.numpy().copy() for s in state]
+        with pytest.raises(KeyError):
+            step(True)
+        for s, was, now in zip(state, before, after_one, strict=True):
+            assert (now == was * np.float32(3) * np.float32(3)).all()
+            assert (s.numpy() == now).all()
+
     def test_so_does_an_error_of_the_step_itself(self):
         fail = [False]
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <mutex>
@@ -29,6 +30,10 @@ int size_class(int64_t bytes, int64_t* rounded) {
   int64_t units = (bytes + step - 1) / step;  // 9..16 eighths of 2^log
   *rounded = units * step;
   return 8 + (log - 9) * 8 + static_cast<int>(units - 9);
+}
+int64_t class_bytes(int k) {
+  if (k < 8) return (k + 1) * kAlign;
+  return int64_t{9 + (k - 8) % 8} << ((k - 8) / 8 + 9 - 3);
 }
 constexpr int kClasses = 8 + (48 - 9) * 8;
 constexpr int64_t kMaxBytes = int64_t{1} << 47;
@@ -116,6 +121,21 @@ void trim(Cache& c, Device device = {}) {
   c.cached = 0;
 }
 
+// The storage of a block that is taken into use; `s` is a header to use again, or none.
+StoragePtr fresh(Storage* s, void* block, int64_t bytes, Device device) {
+  if (!s) s = new Storage;
+  s->data = block;
+  s->bytes = bytes;
+  s->refs.store(1, std::memory_order_relaxed);
+  s->device = device;
+  s->id = g_next_id.fetch_add(1, std::memory_order_relaxed);
+  s->version = 0;
+  s->release = nullptr;
+  s->owner = nullptr;
+  s->vacate = false;
+  return StoragePtr(s);
+}
+
 }  // namespace
 
 const char* Device::name() const {
@@ -177,17 +197,27 @@ StoragePtr allocate(int64_t bytes, Device device) {
              device.kind == DeviceKind::Cuda ? device_library("allocate").error() : "",
              " - use a smaller batch or model");
   }
-  if (!s) s = new Storage;
-  s->data = block;
-  s->bytes = bytes;
-  s->refs.store(1, std::memory_order_relaxed);
-  s->device = device;
-  s->id = g_next_id.fetch_add(1, std::memory_order_relaxed);
-  s->version = 0;
-  s->release = nullptr;
-  s->owner = nullptr;
-  s->vacate = false;
-  return StoragePtr(s);
+  return fresh(s, block, bytes, device);
+}
+
+StoragePtr take_largest_idle(int64_t bytes) {
+  Cache& c = cache();
+  std::lock_guard guard(c.lock);
+  for (int k = kClasses - 1; k >= 0 && class_bytes(k) >= bytes; --k) {
+    if (c.blocks[k].empty()) continue;
+    void* block = c.blocks[k].back();
+    c.blocks[k].pop_back();
+    c.cached -= class_bytes(k);
+    c.in_use += class_bytes(k);
+    c.peak = std::max(c.peak, c.in_use);
+    Storage* s = nullptr;
+    if (!c.headers.empty()) {
+      s = c.headers.back();
+      c.headers.pop_back();
+    }
+    return fresh(s, block, class_bytes(k), Device{});
+  }
+  return StoragePtr();
 }
 
 StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*)) {

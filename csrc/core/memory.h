@@ -66,6 +66,10 @@ class StoragePtr {
 // A block of at least `bytes`, aligned to 64 bytes, from the cache when one fits. Not zeroed.
 StoragePtr allocate(int64_t bytes, Device device);
 
+// The largest block of the host that lies idle in the cache, if it has at least `bytes`: whole, and
+// empty otherwise.
+StoragePtr take_largest_idle(int64_t bytes);
+
 // A Storage over memory that somebody else owns; `release(storage)` runs when the last user goes.
 StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*));
 

@@ -13,21 +13,6 @@
 
 namespace ranvier {
 namespace {
-// The bytes of a buffer on the host, and back, from any device.
-void take(const Storage& s, void* bytes) {
-  if (s.device.kind == DeviceKind::Cuda && s.bytes > 0)
-    copy_bytes(bytes, Device{}, s.data, s.device, s.bytes);
-  else if (s.bytes > 0)
-    std::memcpy(bytes, s.data, static_cast<size_t>(s.bytes));
-}
-void put_back(Storage& s, const void* bytes) {
-  if (s.device.kind == DeviceKind::Cuda && s.bytes > 0)
-    copy_bytes(s.data, s.device, bytes, Device{}, s.bytes);
-  else if (s.bytes > 0)
-    std::memcpy(s.data, bytes, static_cast<size_t>(s.bytes));
-  bump_version(&s);
-}
-
 thread_local Recorder* t_recorder = nullptr;
 
 std::string describe(const ArrayRef& r) {
@@ -206,7 +191,7 @@ std::vector<std::vector<char>> Program::snapshot() const {
   std::vector<std::vector<char>> saved;
   for (const StoragePtr& s : changed_) {
     saved.emplace_back(static_cast<size_t>(s->bytes));
-    take(*s.get(), saved.back().data());
+    bytes_to_host(*s.get(), 0, saved.back().data(), s->bytes);
   }
   return saved;
 }
@@ -214,7 +199,11 @@ std::vector<std::vector<char>> Program::snapshot() const {
 void Program::restore(const std::vector<std::vector<char>>& saved) const {
   RV_CHECK(saved.size() == changed_.size(), "capture", Value, "expected a snapshot of ",
            changed_.size(), " buffers, got ", saved.size());
-  for (size_t i = 0; i < saved.size(); ++i) put_back(*changed_[i].get(), saved[i].data());
+  for (size_t i = 0; i < saved.size(); ++i) {
+    Storage& s = *changed_[i].get();
+    bytes_from_host(s, 0, saved[i].data(), s.bytes);
+    bump_version(&s);
+  }
 }
 
 Recorder* Recorder::current() { return t_recorder; }
@@ -252,9 +241,7 @@ void Recorder::note(const ArrayRef& ref) {
   if (ref.access != Access::In && s->id < first_id_ && !it->second) {
     it->second = true;
     program_->changed_.push_back(StoragePtr::share(s));
-    // In a block of the cache: by the time that parameters change, the temporaries left theirs.
-    before_.emplace_back(StoragePtr::share(s), allocate(s->bytes, Device{}));
-    take(*s, before_.back().second->data);
+    before_.keep(program_->changed_.back());
   }
 }
 
@@ -274,14 +261,13 @@ void Recorder::record(const KernelBase& k, const void* args) {
 
 std::shared_ptr<Program> Recorder::finish() {
   if (t_recorder == this) t_recorder = nullptr;
-  before_.clear();
+  before_.forget();
   return std::move(program_);
 }
 
 void Recorder::abandon() {
   if (t_recorder == this) t_recorder = nullptr;
-  for (auto& [s, bytes] : before_) put_back(*s.get(), bytes->data);
-  before_.clear();
+  before_.undo();
   program_.reset();
 }
 

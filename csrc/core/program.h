@@ -12,6 +12,7 @@
 #include "core/graph.h"
 #include "core/kernel.h"
 #include "core/memory.h"
+#include "core/undo.h"
 
 namespace ranvier {
 
@@ -108,7 +109,7 @@ class Recorder {
 
   std::shared_ptr<Program> program_;
   std::unordered_map<Storage*, bool> seen_;
-  std::vector<std::pair<StoragePtr, StoragePtr>> before_;  // and their contents before
+  UndoLog before_;  // what the changed buffers held
   uint64_t first_id_;
 };
 
