@@ -149,7 +149,9 @@ class TestProductRelu:
             lambda: rv.nn.Conv2d(16, 24, 3, padding=1, bias=False),
             lambda: rv.nn.Conv2d(16, 24, (5, 2), stride=2, padding=3),  # channels in the lanes
             lambda: rv.nn.Conv2d(16, 40, 1),
-            lambda: rv.nn.Conv2d(16, 3, 3),  # pixels in the lanes
+            lambda: rv.nn.Conv2d(16, 3, 3, stride=2),  # pixels in the lanes
+            lambda: rv.nn.Conv2d(16, 3, 3),  # all taps in the lanes
+            lambda: rv.nn.Conv2d(16, 1, 1),  # a patch is one run
             lambda: rv.nn.Conv2d(16, 12, 5),  # one vector of outputs
             lambda: rv.nn.Conv2d(16, 16, 3, groups=16),  # depthwise
             lambda: rv.nn.Conv2d(16, 16, 3, stride=2, groups=16),

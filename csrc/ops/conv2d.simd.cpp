@@ -1,6 +1,7 @@
 #include "ops/conv2d.h"
 
 #include "ops/conv2d_grouped_impl.h"
+#include "ops/conv2d_heads_impl.h"
 #include "ops/conv2d_stem_impl.h"
 #include "ops/conv2d_winograd_impl.h"
 
@@ -15,6 +16,10 @@ void correlate(const Correlation<T>& p, T* workspace) {
   if (p.rows == 0 || p.cols == 0) return;
   if (p.R == 0 || p.S == 0) {
     fill_bias(p);
+  } else if (prefers_dots(p)) {
+    run_dots(p, workspace);
+  } else if (prefers_head_taps(p)) {
+    run_head_taps(p, workspace);
   } else if (prefers_few(p)) {
     run_few(p, workspace);
 #if RV_SLIDE
@@ -67,7 +72,7 @@ void data_gradient(const Conv2dDataArgs& a) {
       continue;
     }
     if (!depthwise && !a.winograd && prefers_runs<T>(s)) {
-      prefers_taps<T>(s) ? run_taps(a, workspace) : run_runs(a, group, workspace);
+      prefers_taps<T>(s) ? run_taps(taps_problem<T>(a), workspace) : run_runs(a, group, workspace);
       continue;
     }
     for (int64_t h = 0; h < s.stride_h; ++h) {

@@ -570,13 +570,41 @@ struct TapRows {
   }
 };
 
-// dx[h, w] = bias + sum over the taps (r, s) that meet dy[p, q] there of rows[p][q][r, s].
+// A data gradient, as numbers: dx[n, h, w, c] = bias[c] + sum over the k, r, s that meet dy[n, p,
+// q, k] there of dy * weight(k, c, r, s).
 template <class T>
-void fold_taps(const Conv2dShape& s, const TapRows<T>& rows, const T* sums, int64_t h,
-               const T* bias, const T** source, T* out) {
+struct TapsProblem {
+  Conv2dShape s;
+  const T *dy, *weight;
+  int64_t weight_k, weight_c, weight_r, weight_s;
+  const T* bias;  // C numbers, or nullptr
+  T* dx;
+  bool relu = false;
+};
+template <class T>
+TapsProblem<T> taps_problem(const Conv2dDataArgs& a) {
+  const int64_t* w = a.weight.strides;
+  return {a.shape,
+          data<T>(a.dy),
+          data<T>(a.weight),
+          w[0],
+          w[1],
+          w[2],
+          w[3],
+          a.bias.storage ? data<T>(a.bias) : nullptr,
+          data<T>(a.dx)};
+}
+
+// Row h of dx: the bias and what the taps (r, s) that meet it have left in rows[p][q][r, s].
+template <class T>
+void fold_taps(const TapsProblem<T>& a, const TapRows<T>& rows, const T* sums, int64_t h,
+               const T** source, T* out) {
   constexpr int U = 4;
+  const Conv2dShape& s = a.s;
   const int64_t at = h + s.pad_top, C = s.C;
-  const Vec<T> start = bias ? Vec<T>::load(bias, C) : Vec<T>::zero();
+  const Vec<T> start = a.bias ? Vec<T>::load(a.bias, C) : Vec<T>::zero();
+  const bool relu = a.relu;
+  const auto clamped = [relu](Vec<T> y) RV_LAMBDA { return relu ? max(Vec<T>::zero(), y) : y; };
   for (int64_t w = 0; w < s.stride_w; ++w) {
     const Residue v = residue(w, s.W, s.pad_left, s.stride_w, s.dilation_w, s.S);
     int64_t count = 0;
@@ -599,21 +627,20 @@ void fold_taps(const Conv2dShape& s, const TapRows<T>& rows, const T* sums, int6
         for (int i = 0; i < U; ++i) y[i] += Vec<T>::load(x + i * rows.width);
       }
 #pragma GCC unroll 4
-      for (int i = 0; i < U; ++i, to += step) y[i].store(to, C);
+      for (int i = 0; i < U; ++i, to += step) clamped(y[i]).store(to, C);
     }
     for (; j < v.count; ++j, from += rows.width, to += step) {
       Vec<T> y = start;
       for (int64_t u = 0; u < count; ++u) y += Vec<T>::load(source[u] + from);
-      y.store(to, C);
+      clamped(y).store(to, C);
     }
   }
 }
 
 // packed: K * round_up(R * S * C, N) elements. One group.
 template <class T>
-void run_taps(const Conv2dDataArgs& a, T* packed) {
-  const Conv2dShape& s = a.shape;
-  const int64_t* strides = a.weight.strides;
+void run_taps(const TapsProblem<T>& a, T* packed) {
+  const Conv2dShape& s = a.s;
   const int64_t lanes = s.R * s.S * s.C, K = s.K;
   const TapRows<T> rows(s);
   __builtin_memset(packed, 0, sizeof(T) * K * rows.width);
@@ -621,17 +648,15 @@ void run_taps(const Conv2dDataArgs& a, T* packed) {
   for (int64_t l = 0; l < lanes; ++l) {
     if (l == v + panel) v = l, panel = gemm::panel_vectors<T>(lanes - v) * Vec<T>::N;
     const int64_t tap = l / s.C;
-    const T* w =
-        data<T>(a.weight) + l % s.C * strides[1] + tap / s.S * strides[2] + tap % s.S * strides[3];
+    const T* w = a.weight + l % s.C * a.weight_c + tap / s.S * a.weight_r + tap % s.S * a.weight_s;
     T* to = packed + v * K + l - v;
-    for (int64_t k = 0; k < K; ++k) to[k * panel] = w[k * strides[0]];
+    for (int64_t k = 0; k < K; ++k) to[k * panel] = w[k * a.weight_k];
   }
 
   // Rows of dy at the border of two chunks are multiplied twice: few of them.
   const int64_t shared = rows.slots - 1;
   const int64_t chunks = ceil_div(s.H, max(8, 20 * shared) * s.stride_h);
   const int64_t per_chunk = ceil_div(s.H, chunks), per_image = ceil_div(s.H, per_chunk);
-  const T* bias = a.bias.storage ? data<T>(a.bias) : nullptr;
   parallel_for(s.N * per_image, [&](int64_t chunk) {
     const int64_t n = chunk / per_image, h0 = chunk % per_image * per_chunk;
     const int64_t elements = rows.slots * rows.size + Vec<T>::N;  // loads are of whole vectors
@@ -642,7 +667,7 @@ void run_taps(const Conv2dDataArgs& a, T* packed) {
     p = p <= 0 ? 0 : ceil_div(p, s.stride_h);
     for (int64_t h = h0; h < min(s.H, h0 + per_chunk); ++h) {
       for (; p < s.P && p * s.stride_h <= h + s.pad_top; ++p) {
-        const gemm::Rows<T> left{data<T>(a.dy) + (n * s.P + p) * s.Q * K, K};
+        const gemm::Rows<T> left{a.dy + (n * s.P + p) * s.Q * K, K};
         const gemm::Output<T> sink{sums + p % rows.slots * rows.size + rows.before * rows.width,
                                    rows.width};
         for (int64_t from = 0; from < rows.width;) {
@@ -652,7 +677,7 @@ void run_taps(const Conv2dDataArgs& a, T* packed) {
           from += size;
         }
       }
-      fold_taps(s, rows, sums, h, bias, source, data<T>(a.dx) + (n * s.H + h) * s.W * s.C);
+      fold_taps(a, rows, sums, h, source, a.dx + (n * s.H + h) * s.W * s.C);
     }
   });
 }

@@ -96,7 +96,7 @@ __device__ __forceinline__ void barrier_wait(uint32_t (&tile)[N], int at, int pa
   asm volatile(
       "{\n .reg .pred done;\n"
       "again:\n mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-      " @done bra.uni over;\n bra.uni again;\nover:\n}" ::"r"(shared_address(tile, at)),
+      " @done bra over;\n bra again;\nover:\n}" ::"r"(shared_address(tile, at)),
       "r"(parity)
       : "memory");
 }

@@ -134,9 +134,19 @@ TensorMap encoded(const Context& c, const MatrixMap& m) {
   return map;
 }
 
+int processors(const Context& c) {
+  int count = 0;
+  const cudaError_t code =
+      cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, c.place.device);
+  RV_CHECK(code == cudaSuccess, c.kernel, Runtime,
+           "the device does not tell how many processors it has: ", cudaGetErrorString(code));
+  return count;
+}
+
 #else
 
 TensorMap encoded(const Context&, const MatrixMap& m) { return m; }
+int processors(const Context&) { return 3; }  // few, so that blocks take several tiles
 
 #endif
 
@@ -148,9 +158,9 @@ void run(const Context& c, const Product& p) {
   };
   const gemm::RowMajor<T> out{static_cast<T*>(p.out),        p.m,           p.n,
                               static_cast<const T*>(p.bias), p.bias_stride, p.relu};
-  const int64_t tiles = divide_up(p.m, kBM) * divide_up(p.n, kBN);
-  // A block for each processor of the largest GPU; what a tile's sums are does not depend on it.
-  launch_large(c, static_cast<unsigned>(tiles < 132 ? tiles : 132), kThreads, kWords * 4,
+  // A block for each processor; what a tile's sums are does not depend on how many there are.
+  const int64_t tiles = divide_up(p.m, kBM) * divide_up(p.n, kBN), most = processors(c);
+  launch_large(c, static_cast<unsigned>(tiles < most ? tiles : most), kThreads, kWords * 4,
                hopper_kernel<kFactor, gemm::RowMajor<T>>, map(p.left, p.m, p.left_stride, kBM),
                map(p.right, p.n, p.right_stride, kBN), out, static_cast<int>(p.m),
                static_cast<int>(p.n), static_cast<int>(p.depth));
