@@ -130,6 +130,19 @@ def test_nan_wins():
         assert np.isnan(getattr(F, name)(x).item())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [63, 64, 100, 1024, 1025, 3000])
+def test_positions_in_long_rows(length, dtype):
+    """Rows are looked through in blocks and by vectors: ties and NaN anywhere in them."""
+    rng = np.random.default_rng(length)
+    x = np.round(rng.standard_normal((60, length)), 2).astype(dtype)
+    x[20:40, rng.integers(0, length, 20)] = np.nan
+    x[40] = -np.inf
+    x[41] = np.inf
+    assert host(F.argmax(rv.tensor(x), 1)).tolist() == np.argmax(x, 1).tolist()
+    assert host(F.argmin(rv.tensor(x), 1)).tolist() == np.argmin(x, 1).tolist()
+
+
 def test_infinities_are_numbers():
     x = rv.tensor([-np.inf, -np.inf])
     assert F.max(x).item() == -np.inf

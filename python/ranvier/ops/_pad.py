@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ranvier import _core
 from ranvier.autograd import Function
@@ -17,20 +18,27 @@ MOST = 1 << 13  # samples of an axis that get a matrix
 Sides = tuple[tuple[int, int], ...]
 
 
+class _Place(NamedTuple):
+    """Where x lands in a larger or smaller array."""
+
+    shape: tuple[int, ...]  # of that array
+    inner: tuple[slice, ...]  # the part of it that x fills
+    crop: tuple[slice, ...]  # the part of x that it has
+    grows: bool  # nothing of x is cut
+    first: int  # the first axis that changes
+    ways: tuple[Way, ...]  # of the axes from there on; none if they are too many or too long
+
+
 class _Constant(Function):
     """Copies x into a larger array; sides below zero cut instead."""
 
     def forward(self, x: Array, *, sides: Sides, value: float) -> Array:
-        self.shape = x.shape
-        self.sides = sides
-        shape = tuple([n + b + a for n, (b, a) in zip(x.shape, sides, strict=True)])
-        moved = [axis for axis, side in enumerate(sides) if any(side)]
-        first, last = moved[0], moved[-1]
+        self.shape, self.place = x.shape, _place(x.shape, sides)
+        shape, inner, crop, _, first, ways = self.place
         dense = x.is_contiguous or (first >= 2 and is_channels_last(x))
         zero = value == 0 and math.copysign(1.0, value) > 0 and x.dtype < 2
-        if zero and dense and last < first + 3 and max(shape) <= MOST:  # in one pass
-            return resample(x, first, _ways(x.shape, sides, "constant")[first : last + 1])
-        inner, crop = self._slices()
+        if zero and dense and ways:  # in one pass
+            return resample(x, first, ways)
         if (
             x.ndim == 4 and x.is_channels_last and not x.is_contiguous
         ):  # keep the layout: permute, pad, permute
@@ -41,18 +49,28 @@ class _Constant(Function):
         return y
 
     def backward(self, grad: Array) -> Any:
-        inner, crop = self._slices()
-        if all(side >= 0 for pair in self.sides for side in pair):
-            return view(grad, *inner)
+        place = self.place
+        if place.grows:
+            return view(grad, *place.inner)
         dx = filled(self.shape, grad)
-        _core.copy_into(view(dx, *crop), view(grad, *inner))
+        _core.copy_into(view(dx, *place.crop), view(grad, *place.inner))
         return dx
 
-    def _slices(self) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """Where x lands in the result, and which part of x does."""
-        inner = [slice(max(b, 0), -a if a > 0 else None) for b, a in self.sides]
-        crop = [slice(max(-b, 0), a if a < 0 else None) for b, a in self.sides]
-        return tuple(inner), tuple(crop)
+
+@lru_cache(maxsize=256)
+def _place(shape: tuple[int, ...], sides: Sides) -> _Place:
+    moved = [axis for axis, side in enumerate(sides) if any(side)]
+    first, last = moved[0], moved[-1]
+    larger = tuple([n + b + a for n, (b, a) in zip(shape, sides, strict=True)])
+    one_pass = last < first + 3 and max(larger) <= MOST
+    return _Place(
+        larger,
+        tuple([slice(max(b, 0), -a if a > 0 else None) for b, a in sides]),
+        tuple([slice(max(-b, 0), a if a < 0 else None) for b, a in sides]),
+        all(side >= 0 for pair in sides for side in pair),
+        first,
+        _ways(shape, sides, "constant")[first : last + 1] if one_pass else (),
+    )
 
 
 def _ways(shape: tuple[int, ...], sides: Sides, mode: str) -> tuple[Way, ...]:
