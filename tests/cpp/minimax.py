@@ -5,6 +5,7 @@ format they are used in one at a time, from the lowest power up, and the others 
 after each rounding, so that the stated error is that of the rounded polynomial.
 """
 
+import itertools
 from collections.abc import Callable
 
 import mpmath as mp
@@ -103,6 +104,50 @@ def odd(function: Function, terms: list[mpf]) -> Function:
     return lambda z: series(z, lambda v: (function(mp.sqrt(v)) / mp.sqrt(v) - 1) / v, terms)
 
 
+def erf_stretches() -> None:
+    """Prints the columns of erf: centre c, float(erf(c)), (erf(c + r) - erf(c)) / r on a stretch.
+
+    On the first stretch the polynomial is erf(r) / r - 1. The last column is t = 4.
+    """
+    edges = [k / mpf(8) for k in range(4)] + [k / mpf(4) for k in range(2, 10)]
+    edges += [k / mpf(2) for k in range(5, 9)]
+    for low, high in itertools.pairwise(edges):
+        first = low == 0
+        centre = mpf(0) if first else near_float(mp.erf, (low + high) / 2)
+        value = mp.erf(centre)
+        slope = 2 / mp.sqrt(mp.pi) * mp.exp(-centre * centre)
+        with mp.workprec(24):
+            rounded = +value
+        fit(
+            f"erf: c = {mp.nstr(centre, 9)}, erf(c) = {mp.nstr(rounded, 9)}",
+            lambda r, c=centre, v=value, s=slope, n=first: (  # type: ignore
+                ((mp.erf(c + r) - v) / r if abs(r) > mpf("1e-20") else s) - n
+            ),
+            lambda r: mpf(1),
+            list(range(5)),
+            low - centre,
+            high - centre,
+        )
+
+
+def near_float(function: Function, middle: mpf) -> mpf:
+    """The float nearest to `middle`, of a grid of 2^-16, where the function is a float to 2^-31.
+
+    Or, of the 400 around it, the one where it comes closest.
+    """
+    best = (mpf(1), middle)
+    for k in range(200):
+        for x in (middle + k * mpf(2) ** -16, middle - k * mpf(2) ** -16):
+            value = function(x)
+            with mp.workprec(24):
+                rounded = +value
+            error = abs(rounded - value) / value
+            if error < mpf(2) ** -31:
+                return x
+            best = min(best, (error, x))
+    return best[1]
+
+
 def main() -> None:
     """Every polynomial in the order of the header."""
     factorial = mp.factorial
@@ -137,27 +182,7 @@ def main() -> None:
         0,
         mpf("0.63") ** 2,
     )
-    root = 2 / mp.sqrt(mp.pi)
-    fit(
-        "erf, small: erf(x)/x - 1, z = x^2",
-        lambda z: series(
-            z,
-            lambda v: mp.erf(mp.sqrt(v)) / mp.sqrt(v) - 1,
-            [root - 1, -root / 3, root / 10, -root / 42],
-        ),
-        lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)) if z else 1 / root,
-        list(range(7)),
-        0,
-        1,
-    )
-    fit(
-        "erf, large: log(erfc(t))",
-        lambda t: mp.log(mp.erfc(t)),
-        lambda t: mp.erfc(t) / mp.erf(t),
-        list(range(7)),
-        1,
-        4,
-    )
+    erf_stretches()
     quarter = (mp.pi / 4 * mpf("1.001")) ** 2
     fit(
         "sin: (sin(r)/r - 1) / z, z = r^2",
