@@ -610,7 +610,7 @@ def test_what_is_no_function_is_refused():
 
     with pytest.raises(TypeError, match="a function, got int - pass"):
         rv.capture(3)
-    with pytest.raises(TypeError, match="a generator or coroutine.* - return a list"):
+    with pytest.raises(TypeError, match=r"a generator or coroutine.* - return a list"):
         rv.capture(numbers)
 
 
