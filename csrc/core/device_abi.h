@@ -7,7 +7,7 @@
 namespace ranvier {
 
 // Counted up with every change of this file, of core/args.h or of an argument struct.
-constexpr int32_t kDeviceAbi = 4;
+constexpr int32_t kDeviceAbi = 5;
 
 // What a function of the library returns; the text is what `error` gives.
 enum DeviceCode : int32_t {

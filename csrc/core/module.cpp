@@ -413,6 +413,9 @@ NB_MODULE(_core, m) {
       });
   nb::class_<Recorder>(m, "Recorder", "Records the kernel calls of this thread until finished.")
       .def(nb::init<bool>(), "keep_bits"_a = false)
+      .def(
+          "touches", [](const Recorder& r, const Array& a) { return r.touches(a.storage().get()); },
+          "Whether a recorded call read or wrote the array's buffer.")
       .def("finish", &Recorder::finish)
       .def("abandon", &Recorder::abandon);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");

@@ -100,6 +100,7 @@ class Recorder {
   static Recorder* current();  // of this thread; nullptr when nothing is being captured
 
   void record(const KernelBase& kernel, const void* args);
+  bool touches(Storage* s) const { return seen_.count(s) > 0; }
   std::shared_ptr<Program> finish();  // ends the recording
   void abandon();                     // ends it and undoes every change to older buffers
 

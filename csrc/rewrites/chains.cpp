@@ -3,21 +3,13 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "core/rewrite.h"
+#include "rewrites/chain_members.h"
 
 namespace ranvier {
 namespace {
 
 constexpr int64_t kTileBytes = 1 << 16;   // of each operand
 constexpr int64_t kWorthBytes = 1 << 17;  // smaller arrays stay in the cache by themselves
-constexpr int kLookAhead = 32;            // calls between two members
-
-const ArrayRef& output(Rewriter& r, int i) {
-  auto* refs = static_cast<const ArrayRef*>(r.args(i));
-  int k = 0;
-  while (refs[k].access != Access::Out) ++k;
-  return refs[k];
-}
 
 int64_t item_bytes(const ArrayRef& a) {
   return a.dtype == DType::Float64 || a.dtype == DType::Int64      ? 8
@@ -35,47 +27,7 @@ int64_t elements(const ArrayRef& a) {
 bool candidate(Rewriter& r, int i) {
   const KernelBase* k = r.kernel(i);
   return k && k->pointwise && k->bytes <= kMostPointwiseBytes &&
-         output(r, i).device == DeviceKind::Cpu;
-}
-
-bool same_shape(const ArrayRef& a, const ArrayRef& b) {
-  if (a.ndim != b.ndim) return false;
-  for (int i = 0; i < a.ndim; ++i)
-    if (a.shape[i] != b.shape[i]) return false;
-  return true;
-}
-
-// A buffer that a member writes is seen by all members as the same array: so the tile that one
-// writes is the tile that another reads.
-bool agree(Rewriter& r, const std::vector<int>& members, int j) {
-  bool ok = true, shares = false;
-  for (int i : members)
-    r.for_each_ref(i, [&](const ArrayRef& a) {
-      r.for_each_ref(j, [&](const ArrayRef& b) {
-        if (a.storage != b.storage) return;
-        shares = true;
-        if (a.access == Access::In && b.access == Access::In) return;
-        ok &= same_layout(a, b) && a.offset == b.offset;
-      });
-    });
-  return ok && shares;
-}
-
-// Call j may run where the chain runs: no call that stays in between writes what it touches or
-// touches what it writes.
-bool movable(Rewriter& r, const std::vector<int>& members, int j) {
-  bool ok = true;
-  r.for_each_ref(j, [&](const ArrayRef& b) {
-    for (int k : r.uses(b)) {
-      if (k <= members.front() || k >= j) continue;
-      if (std::find(members.begin(), members.end(), k) != members.end()) continue;
-      r.for_each_ref(k, [&](const ArrayRef& a) {
-        if (a.storage == b.storage && (a.access != Access::In || b.access != Access::In))
-          ok = false;
-      });
-    }
-  });
-  return ok;
+         chain_output(r, i).device == DeviceKind::Cpu;
 }
 
 Chain tiles_of(const ArrayRef& out) {
@@ -107,12 +59,12 @@ RV_REWRITE(chains, 9, [](Rewriter& r) {
   int count = 0;
   for (int i = 0; i < r.size(); ++i) {
     if (!candidate(r, i)) continue;
-    const ArrayRef out = output(r, i);
+    const ArrayRef out = chain_output(r, i);
     if (out.ndim == 0 || elements(out) * item_bytes(out) < kWorthBytes) continue;
     std::vector<int> members{i};
     for (int j = i + 1; j < r.size() && j <= members.back() + kLookAhead; ++j)
-      if (candidate(r, j) && same_shape(output(r, j), out) && agree(r, members, j) &&
-          movable(r, members, j))
+      if (candidate(r, j) && same_shape(chain_output(r, j), out) && agree(r, members, j) &&
+          movable(r, members, j, [](const ArrayRef&) { return false; }))
         members.push_back(j);
     if (members.size() < 2) continue;
     r.make_chain(members, tiles_of(out));

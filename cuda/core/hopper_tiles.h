@@ -17,6 +17,7 @@
 #include "cuda/core/gemm.h"
 #include "cuda/core/hopper_gemm.h"
 #include "cuda/core/mma.h"
+#include "cuda/core/words.h"
 
 namespace ranvier::hopper {
 
@@ -28,17 +29,6 @@ constexpr int kGatherWords = kGatherStages * kGatherStage;
 // Where 16 bytes of a line's 128 lie: Swizzle::Bytes128.
 __device__ inline int place_of(int line, int chunk) {
   return line * kLineWords + (chunk ^ line % 8) * 4;
-}
-
-inline __device__ void load_words(const void* from, uint32_t (&w)[4]) {
-#if defined(__CUDACC__)
-  const uint4 v = *static_cast<const uint4*>(from);
-  w[0] = v.x, w[1] = v.y, w[2] = v.z, w[3] = v.w;
-#else
-  if (reinterpret_cast<uintptr_t>(from) % 16 != 0)
-    emulation::stop("a load of 16 bytes from an address that is not aligned to them");
-  memcpy(w, from, 16);
-#endif
 }
 
 // What a thread brings of one side of a stage.

@@ -1,6 +1,7 @@
 #include "ops/binary.h"
 
 #include "cuda/core/elementwise.h"
+#include "cuda/ops/binary_impl.h"
 
 namespace ranvier {
 namespace {
@@ -9,23 +10,7 @@ namespace {
 // threads and costs nothing beside the memory.
 template <class T>
 __device__ T float_result(BinaryOp op, T a, T b) {
-  switch (op) {
-    case BinaryOp::Add:
-      return a + b;
-    case BinaryOp::Subtract:
-      return a - b;
-    case BinaryOp::Multiply:
-      return a * b;
-    case BinaryOp::Divide:
-      return a / b;
-    case BinaryOp::Power:
-      return pow(a, b);
-    case BinaryOp::Maximum:  // NaN on either side wins
-      return a > b || a != a ? a : b;
-    case BinaryOp::Minimum:
-      return a < b || a != a ? a : b;
-  }
-  return a;
+  return op == BinaryOp::Power ? pow(a, b) : pointwise::arithmetic(op, a, b);
 }
 
 // Arithmetic wraps, as in NumPy. A negative power of an integer is 0 except for a = 1 and a = -1.

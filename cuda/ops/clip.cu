@@ -1,6 +1,7 @@
 #include "ops/clip.h"
 
 #include "cuda/core/elementwise.h"
+#include "cuda/ops/clip_impl.h"
 
 namespace ranvier {
 namespace {
@@ -11,8 +12,7 @@ struct Clip {
   const T* x;
   T low, high;
   __device__ void operator()(const int64_t (&at)[2]) const {
-    const T v = x[at[1]], raised = low > v ? low : v;  // NaN passes
-    y[at[0]] = high < raised ? high : raised;
+    y[at[0]] = pointwise::clipped(x[at[1]], low, high);
   }
 };
 template <class T>
@@ -21,8 +21,7 @@ struct ClipBackward {
   const T *grad, *x;
   T low, high;
   __device__ void operator()(const int64_t (&at)[3]) const {
-    const T v = x[at[2]];
-    dx[at[0]] = v >= low && v <= high ? grad[at[1]] : T(0);
+    dx[at[0]] = pointwise::clip_slope(grad[at[1]], x[at[2]], low, high);
   }
 };
 

@@ -169,10 +169,11 @@ def test_results_move_in_with_operands_that_die():
             x = F.tanh(x) * 2.0
         return x.sum()
 
-    program = rewritten(lambda: step, numbers(5, 64, 64))
-    assert program.planned_bytes >= 12 * 4 * 64 * 64
-    assert program.arena_bytes <= 2 * 4 * 64 * 64 + 4096
+    program = rewritten(lambda: step, numbers(5, 64, 64).to(rv.float64))
+    assert program.planned_bytes >= 12 * 8 * 64 * 64
+    assert program.arena_bytes <= 2 * 8 * 64 * 64 + 4096
     assert program.rewrites["chains"] == 0  # of the cpu's cache
+    assert program.rewrites["device_chains"] == 0  # of float32
 
 
 def test_an_operand_that_lives_on_keeps_its_place():

@@ -81,7 +81,7 @@ class TestTensors:
     def test_a_captured_step_replays(self):
         step = rv.capture(lambda x: (x * 2 + 1) * x)
         for i in range(5):
-            x = rv.full((3,), float(i), device="cuda")
+            x = rv.full((3,), float(i), dtype=rv.float64, device="cuda")
             assert step(x).tolist() == [float((2 * i + 1) * i)] * 3
         assert "fill_constant" in str(step.program)
 
