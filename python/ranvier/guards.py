@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import inspect
 import logging
 import os
 import sys
@@ -260,8 +259,14 @@ class Watch:
 
     # ---- reading code ----
 
-    def depend(self, function: Any, owner: Any = ABSENT) -> None:
-        """Notes what a function's code reads by name; `owner` is its first argument, if known."""
+    def depend(self, function: Any, owner: Any = ABSENT, given: bool = True) -> None:
+        """Notes what a function's code reads by name.
+
+        Args:
+            function: anything that can be called.
+            owner: its first argument, if known.
+            given: whether it is what was captured, or a `forward`, rather than found in other code.
+        """
         while True:
             if isinstance(function, functools.partial):
                 function, owner = function.func, ABSENT
@@ -272,13 +277,13 @@ class Watch:
             else:
                 break
         if not isinstance(function, types.FunctionType):
-            call = inspect.getattr_static(type(function), "__call__", None)
+            call = _of_class(type(function), "__call__")
             if isinstance(call, types.FunctionType):
-                self.depend(call, function)
+                self.depend(call, function, given)
             return
         code = function.__code__
         key = code, id(owner), id(function)
-        if key in self._seen or not _is_ours(function):
+        if key in self._seen or not _is_ours(function, given):
             return
         self._seen.add(key)
         self._kept.append((function, owner))  # so that the ids above stay theirs
@@ -336,15 +341,19 @@ class Watch:
         if isinstance(value, (Tensor, *_SIMPLE)):
             return
         kind = value if isinstance(value, type) else type(value)
-        member = inspect.getattr_static(kind, key, ABSENT)
+        member = _of_class(kind, key)
         if isinstance(member, types.FunctionType):
-            self.depend(member, ABSENT if kind is value else value)
+            self.depend(member, ABSENT if kind is value else value, given=False)
         elif isinstance(member, (staticmethod, classmethod)):
-            self.depend(member.__func__)
+            self.depend(member.__func__, given=False)
         elif isinstance(member, property):
-            self.depend(member.fget, value)
+            self.depend(member.fget, value, given=False)
+        elif isinstance(member, types.MemberDescriptorType):  # of __slots__
+            self._see(value, key, _now(value, key), name, 3)
         elif isinstance(member, (Tensor, *_SIMPLE)) and not kind.__module__.startswith("ranvier"):
             self.note(kind, key, member, name)
+            if kind is not value:  # which may get one of its own
+                self.note(value.__dict__, key, ABSENT, name)
 
     def _see(self, owner: Any, key: Any, value: Any, name: str, depth: int) -> bool:
         """Notes a value that the code reads, and members `depth` levels deep.
@@ -356,10 +365,10 @@ class Watch:
         if isinstance(value, (type, types.BuiltinFunctionType)):
             return isinstance(value, type)
         if callable(value) and not hasattr(value, "forward"):
-            if isinstance(value, types.FunctionType) and not _is_ours(value):
+            if isinstance(value, types.FunctionType) and not _is_ours(value, given=False):
                 return False
             self.note(owner, key, value, name)
-            self.depend(value)
+            self.depend(value, given=False)
             return True
         self.note(owner, key, value, name)
         if isinstance(value, Tensor):
@@ -422,10 +431,13 @@ def tell(step: str, name: str) -> None:
 _KNOWN = frozenset({*sys.stdlib_module_names, "numpy", "ranvier"})
 
 
-def _is_ours(function: types.FunctionType) -> bool:
-    """Whether to look into a function: the user's own, and layers."""
-    if function.__code__.co_filename.startswith(_PACKAGE):
-        return function.__code__.co_filename.startswith(_LAYERS)
+def _is_ours(function: types.FunctionType, given: bool) -> bool:
+    """Whether to look into a function: the user's own code, and layers."""
+    file = function.__code__.co_filename
+    if file.startswith(_PACKAGE):
+        return file.startswith(_LAYERS)
+    if "site-packages" in file and not given:  # somebody's library, which knows no tensors of ours
+        return False
     return (function.__module__ or "").partition(".")[0] not in _KNOWN
 
 
@@ -466,6 +478,14 @@ def _paths(code: types.CodeType) -> list[tuple[str, str, tuple[Any, ...]]]:
                 kind, name = "local", value[-1] if isinstance(value, tuple) else value
     done()
     return list(found)
+
+
+def _of_class(kind: type, name: str) -> Any:
+    """What a class, or the first of its bases that has it, holds under a name."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return ABSENT
 
 
 def _members(rest: tuple[Any, ...]) -> int:
