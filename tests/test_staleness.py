@@ -392,6 +392,30 @@ def hyper_parameters_and_loaded_states(wrap):
 
 
 @story
+def replaced_again_before_it_is_recorded(wrap):
+    """What follows a change (state of an optimizer) is not recorded, however often it changes."""
+    model = net()
+    opt = optim.Adam(model.parameters())
+
+    @wrap
+    def step(x):
+        opt.zero_grad()
+        squares(model, x).backward()
+        opt.step()
+
+    for i, x in enumerate(inputs(18)):
+        if i in (4, 5, 9, 10):
+            opt = optim.SGD(model.parameters(), lr=0.01 * i, momentum=0.9)
+        if i == 13:
+            model[0].bias.data = rv.ones(4).data
+        if i >= 14:  # the call after, in which Python runs as well
+            model.to(rv.float64)
+            x = x.to(rv.float64)
+        step(x)
+        yield state(*model.parameters()), [bits(t) for t in opt.state_dict().values()]
+
+
+@story
 def flags_of_layers(wrap):
     rv.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))

@@ -425,7 +425,7 @@ NB_MODULE(_core, m) {
       "The product of sizes, refusing to overflow.");
   m.def("op_name", &op_name, "The op that an error should name, or an empty string.");
   m.def("is_capturing", [] { return Recorder::current() != nullptr; });
-  m.def("check_host_read", &check_host_read);
+  m.def("check_host_read", &check_host_read, "what"_a, "cure"_a = kReadOutside);
 
   m.def("mutations", &mutations);
 

@@ -115,7 +115,9 @@ class Recorder {
 };
 
 // Raises CaptureError when a value is about to be read on the host while a step is recorded.
-void check_host_read(const char* what);
+constexpr const char* kReadOutside =
+    "return the tensor from the captured function and read it outside";
+void check_host_read(const char* what, const char* cure = kReadOutside);
 
 template <class F>
 void for_each_ref(const Call& c, const F& f) {

@@ -130,7 +130,8 @@ class _Signature:
 
     def __init__(self) -> None:
         self.recordings: list[_Recording] = []
-        self.warm = False  # it ran eagerly, and nothing was replaced since
+        # What it depended on when Python ran last: if that was replaced, state follows once more.
+        self.ran: Guards | None = None
         self.changes: set[Any] = set()  # flags and numbers under which it ran eagerly
         self.known: list[weakref.ref[Tensor]] = []  # leaves whose gradients matter
         self.arguments: list[weakref.ref[Tensor]] = []  # of the last call that ran in Python
@@ -187,6 +188,15 @@ def _tensors_of(value: Any) -> list[Tensor]:
     return []
 
 
+_NOTHING = Guards([], {})
+
+
+def _replaced(guards: Guards) -> bool:
+    """Whether some object that a step depends on is another one now."""
+    broken = guards.broken()
+    return broken is not None and change(broken) is None
+
+
 def _ends_here(tensor: Tensor, text: str) -> Tensor:
     """The tensor's values at the edge of a graph."""
     edge = Tensor(tensor.data)
@@ -240,36 +250,32 @@ class CapturedStep:
         signature = self._signatures.get(key)
         if signature is None:
             signature = self._signatures[key] = _Signature()
-        record = False
+        record = signature.ran is not None and not _replaced(signature.ran)
         for recording in list(signature.recordings):
-            if not recording.bind(tensors):
-                record = True
-                continue
             broken = recording.guards.broken()
             if broken is not None:
                 signature.reason = recording.guards.name(broken)
                 changed = change(broken)
                 if changed is None:
                     signature.recordings.remove(recording)
-                    signature.warm = False
+                    record = False
                 elif changed not in signature.changes:
                     signature.changes.add(changed)
-                    signature.warm = False
-            elif all(leaf.fits() for leaf in recording.leaves):
+                    record = False
+            elif recording.bind(tensors) and all(leaf.fits() for leaf in recording.leaves):
                 signature.in_vain = 0
                 self.program = ProgramView(recording.program)
                 if self._check:
                     return self._checked(recording, args, kwargs, tensors)
                 return self._replay(recording, tensors)
             else:
-                record = True
                 signature.reason = "a gradient"
         if signature.in_vain >= _MOST_IN_VAIN:
             if signature.recordings:
                 tell(getattr(self, "__name__", "function"), signature.reason)
                 signature.recordings.clear()
             return self._captured_function(*args, **kwargs)
-        if record or signature.warm:
+        if record:
             return self._record(signature, args, kwargs, tensors)
         # Once eagerly: state that follows a change must not be recorded.
         return self._eagerly(signature, args, kwargs, tensors)
@@ -277,10 +283,11 @@ class CapturedStep:
     def _eagerly(self, signature: _Signature, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """Runs the function as it is, and remembers whose gradients it touched."""
         with Watch() as watch:
+            watch.depend(self._captured_function)
             result = self._captured_function(*args, **kwargs)
+        signature.ran = watch.guards()
         signature.known = [weakref.ref(t) for t, *_ in watch.leaves()]
         signature.arguments = [weakref.ref(t) for t in tensors]
-        signature.warm = True
         signature.in_vain += 1
         return result
 
@@ -328,7 +335,7 @@ class CapturedStep:
         """Forgets all recordings: the next call of each signature is recorded again."""
         for signature in self._signatures.values():
             signature.recordings.clear()
-            signature.warm, signature.in_vain = True, 0
+            signature.ran, signature.in_vain = _NOTHING, 0
 
     def _record(self, signature: _Signature, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """Runs the function while its kernel calls are noted."""
@@ -384,6 +391,7 @@ class CapturedStep:
         ]
         recording.give_back(tensors)
         signature.known = [weakref.ref(t) for t, *_ in watch.leaves()]
+        signature.ran = guards
         signature.recordings.append(recording)
         del signature.recordings[:-_MOST_VARIANTS]
         signature.recorded += 1

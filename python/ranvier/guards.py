@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import inspect
 import logging
 import os
 import sys
@@ -152,21 +151,29 @@ class Guards:
         self.tensors = [tuple(s) for s in slots.values()]
 
     def broken(self) -> tuple[Any, Any, Any] | None:
-        """The first note that no longer holds; None if the recording may be replayed."""
+        """A note that no longer holds; None if the recording may be replayed.
+
+        An object that was replaced goes before a flag that was changed.
+        """
+        changed = None
         for tensor, data, wanted in self.tensors:
             if tensor.data is not data:
                 return tensor, "data", data
             if tensor._requires_grad is not wanted:
-                return tensor, "_requires_grad", wanted
+                changed = tensor, "_requires_grad", wanted
         for owner, key, value in self.items:
             now = owner.get(key, ABSENT)
             if now is not value and not _equal(now, value):
-                return owner, key, value
+                if not isinstance(value, _SIMPLE):
+                    return owner, key, value
+                changed = owner, key, value
         for owner, attribute, value in self.rest:
             now = _now(owner, attribute)
             if now is not value and not _equal(now, value):
-                return owner, attribute, value
-        return None
+                if not isinstance(value, _SIMPLE):
+                    return owner, attribute, value
+                changed = owner, attribute, value
+        return changed
 
     def name(self, note: tuple[Any, Any, Any]) -> str:
         """What a note is about, in the words of the code."""
@@ -264,7 +271,7 @@ class Watch:
             else:
                 break
         if not isinstance(function, types.FunctionType):
-            call = inspect.getattr_static(type(function), "__call__", None)
+            call = _of_class(type(function), "__call__")
             if isinstance(call, types.FunctionType):
                 self.depend(call, function)
             return
@@ -328,7 +335,7 @@ class Watch:
         if isinstance(value, (Tensor, *_SIMPLE)):
             return
         kind = value if isinstance(value, type) else type(value)
-        member = inspect.getattr_static(kind, key, ABSENT)
+        member = _of_class(kind, key)
         if isinstance(member, types.FunctionType):
             self.depend(member, ABSENT if kind is value else value)
         elif isinstance(member, (staticmethod, classmethod)):
@@ -370,8 +377,8 @@ class Watch:
 
     # ---- the end of a recording ----
 
-    def guards(self, recorder: Any) -> Guards:
-        """What must hold when the recording is used again.
+    def guards(self, recorder: Any = None) -> Guards:
+        """What must hold when the recording is used again; without one, what held.
 
         What the step itself changed cannot be expected. A number is then one of Python's side
         effects, which are not replayed; a tensor that the kernels read would be an old one.
@@ -391,7 +398,7 @@ class Watch:
                 kept.append((owner, attribute, value))
                 continue
             array = value.data if isinstance(value, Tensor) else value
-            if isinstance(array, _core.Array) and recorder.touches(array):
+            if recorder is not None and isinstance(array, _core.Array) and recorder.touches(array):
                 _put(owner, attribute, value)
                 name = self._names[at, attribute]
                 raise CaptureError(
@@ -458,6 +465,14 @@ def _paths(code: types.CodeType) -> list[tuple[str, str, tuple[Any, ...]]]:
                 kind, name = "local", value[-1] if isinstance(value, tuple) else value
     done()
     return list(found)
+
+
+def _of_class(kind: type, name: str) -> Any:
+    """What a class, or the first of its bases that has it, holds under a name."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return ABSENT
 
 
 def _members(rest: tuple[Any, ...]) -> int:
