@@ -131,15 +131,17 @@ done
 step unproven $((60 * slow)) "${tests[@]}" \
   tests/cuda/test_hopper.py tests/cuda/test_tensor_cores.py -k "hopper or Hopper or tf32x3"
 
-# Wrong accesses and races, on small shapes: a training step, and the products of tensor cores.
+# Wrong accesses and races, on small shapes: training steps, eager and captured but without graphs,
+# and some ops.
 for tool in memcheck racecheck synccheck; do
   if [[ -n $dry ]] || ! command -v compute-sanitizer >/dev/null; then
     [[ $chosen == *" $tool "* ]] && say "$(printf '%-10s SKIPPED: no compute-sanitizer' $tool)"
     continue
   fi
-  RANVIER_POISON=1 RANVIER_GRAPH=0 step $tool 60 compute-sanitizer --tool $tool \
-    --error-exitcode 9 "${tests[@]}" tests/cuda/test_training.py tests/cuda/test_chains.py \
-    -k "lenet or broadcast"
+  RANVIER_POISON=1 RANVIER_GRAPH=0 RANVIER_TEST_DEVICES=cuda step $tool 60 compute-sanitizer \
+    --tool $tool --error-exitcode 9 "${tests[@]}" tests/cuda/test_training.py \
+    tests/ops/test_softmax.py tests/ops/test_max_pool.py tests/ops/test_matmul.py \
+    -k "lenet or (cuda and value and float32)"
 done
 
 # Where the time of some kernels goes.
@@ -150,5 +152,4 @@ else
   step profile 60 ncu --clock-control none --target-processes all --section SpeedOfLight \
     --section Occupancy --section LaunchStats python3 bench/gpu.py --part once
 fi
-cat "$out/summary.txt"
 exit $failed
