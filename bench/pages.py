@@ -64,26 +64,9 @@ def _index(book: Book, pictures: list[str]) -> str:
     out += ["```bash", "pip install '.[bench]' && ranvier bench --docs docs/benchmarks", "```", "",
             "measures everything anew and rewrites these pages; `ranvier bench conv2d` measures "
             "one room.", ""]  # fmt: skip
-    out += ["## In short", "", "| what | rows | geometric mean | | must | goal |",
-            "| --- | ---: | ---: | :--- | ---: | ---: |"]  # fmt: skip
-    names = {
-        "ops": "single operations over PyTorch's best mode",
-        "captured": "captured training steps over PyTorch's best mode",
-        "eager": "eager training steps over PyTorch eager",
-    }
-    for group, (mean, count) in book.means().items():
-        if count:
-            must, goal = musts.MEANS[group]
-            wish = f"{goal:g}" if goal else ""
-            out.append(f"| {names[group]} | {count} | **{mean:.2f}** | {bar(mean)} | {must:g} "
-                       f"| {wish} |")  # fmt: skip
     verdicts = book.verdicts()
-    held = sum(v.holds for v in verdicts)
-    out += ["", f"{held} of {len(verdicts)} musts hold: [all of them](musts.md).", ""]
-    missed = sorted((v for v in verdicts if not v.holds), key=lambda v: v.share)
-    if missed:
-        out += ["Missed, the farthest first:", "", *_verdict_table(missed), ""]
-    out += _slow(book)
+    if verdicts or any(count for _, count in book.means().values()):
+        out += _in_short(book, verdicts)
     steps = book.of_group("models")
     if steps:
         out += ["## Whole training steps", "",
@@ -95,6 +78,28 @@ def _index(book: Book, pictures: list[str]) -> str:
     out += _core(book) + _facts(book)
     out += ["## All rows", "", "```{toctree}", ":maxdepth: 1", "", "ops", "musts", "```", ""]
     return "\n".join(out)
+
+
+def _in_short(book: Book, verdicts: list[Verdict]) -> list[str]:
+    out = ["## In short", "", "| what | rows | geometric mean | | must | goal |",
+           "| --- | ---: | ---: | :--- | ---: | ---: |"]  # fmt: skip
+    names = {
+        "ops": "single operations over PyTorch's best mode",
+        "captured": "captured training steps over PyTorch's best mode",
+        "eager": "eager training steps over PyTorch eager",
+    }
+    for group, (mean, count) in book.means().items():
+        if count:
+            must, goal = musts.MEANS[group]
+            wish = f"{goal:g}" if goal else ""
+            out.append(f"| {names[group]} | {count} | **{mean:.2f}** | {bar(mean)} | {must:g} "
+                       f"| {wish} |")  # fmt: skip
+    held = sum(v.holds for v in verdicts)
+    out += ["", f"{held} of {len(verdicts)} musts hold: [all of them](musts.md).", ""]
+    missed = sorted((v for v in verdicts if not v.holds), key=lambda v: v.share)
+    if missed:
+        out += ["Missed, the farthest first:", "", *_verdict_table(missed), ""]
+    return out + _slow(book)
 
 
 def _slow(book: Book) -> list[str]:

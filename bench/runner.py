@@ -116,7 +116,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds = 3, 0.01
-    if options.rounds < 1 or options.seconds <= 0 or (options.threads or 1) < 1:
+    threads = 1 if options.threads is None else options.threads
+    if options.rounds < 1 or options.seconds <= 0 or threads < 1:
         raise ValueError("[bench] expected --rounds, --seconds and --threads above 0")
     for pair in options.python:
         if "=" not in pair:

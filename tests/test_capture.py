@@ -1,5 +1,6 @@
 """Captured steps: a replay gives the bits of the eager step, or the error says why it cannot."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -152,11 +153,11 @@ class TestSignatures:
 
     @pytest.mark.replays
     def test_invalidate_records_again(self):
-        scale = [2.0]
-        step = rv.capture(lambda x: x * scale[0])
+        scale = [[[[2.0]]]]  # deeper than anybody looks
+        step = rv.capture(lambda x, depth=4: x * functools.reduce(lambda s, _: s[0], "1234", scale))
         for _ in range(3):
             step(tensor(1.0))
-        scale[0] = 5.0
+        scale[0][0][0][0] = 5.0
         assert step(tensor(1.0)).item() == 2.0, "a Python number is a constant of the recording"
         step.invalidate()
         assert step(tensor(1.0)).item() == 5.0

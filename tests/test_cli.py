@@ -225,6 +225,17 @@ def test_ctrl_c_saves_and_resume_ends_in_the_same_bits(
     assert cut == whole
 
 
+def test_ctrl_c_where_nothing_can_be_saved(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ranvier._cli.summary.main", press)
+    assert cli.main(["summary", "lenet"]) == 130
+    assert capsys.readouterr().err.strip() == "ranvier: interrupted"
+
+
 def test_ctrl_c_from_outside(here: Path) -> None:
     """The whole way: a process, a signal, an exit code, and a run that can go on."""
     arguments = [sys.executable, "-m", "ranvier.cli", *FAST, "--epochs", "5000", "--out", "r"]

@@ -294,23 +294,37 @@ void empty_cache() {
     empty_cache_of(Device{DeviceKind::Cuda, static_cast<uint8_t>(i)});
 }
 
-void* scratch(int64_t bytes) {
-  struct Block {
-    void* data = nullptr;
-    int64_t bytes = 0;
-    ~Block() { std::free(data); }
-  };
-  thread_local Block block;
-  if (bytes > block.bytes || kWatched) {
-    std::free(block.data);
-    int64_t size = kWatched ? bytes : 1 << 16;
-    while (size < bytes) size *= 2;
-    block.data = system_allocate(size);
-    block.bytes = block.data ? size : 0;
-    RV_CHECK(block.data, "scratch", Memory, "expected ", bytes,
-             " bytes of workspace, the system has none left - use a smaller batch or model");
+namespace {
+
+struct Scratch {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  ~Scratch() { std::free(data); }
+
+  void* grow(int64_t least) {
+    if (least > bytes || kWatched) {
+      std::free(data);
+      int64_t size = kWatched ? least : 1 << 16;
+      while (size < least) size *= 2;
+      data = system_allocate(size);
+      bytes = data ? size : 0;
+      RV_CHECK(data, "scratch", Memory, "expected ", least,
+               " bytes of workspace, the system has none left - use a smaller batch or model");
+    }
+    return data;
   }
-  return block.data;
+};
+
+}  // namespace
+
+void* scratch(int64_t bytes) {
+  thread_local Scratch block;
+  return block.grow(bytes);
+}
+
+void* panel_scratch(int64_t bytes) {
+  thread_local Scratch block;
+  return block.grow(bytes);
 }
 
 }  // namespace ranvier

@@ -95,5 +95,7 @@ void empty_cache();
 // A growing workspace of this thread, aligned to 64 bytes, valid until the thread's next call.
 // One user at a time: a kernel takes it once and cuts it up itself.
 void* scratch(int64_t bytes);
+// A second one, for the packed panels of a matrix product.
+void* panel_scratch(int64_t bytes);
 
 }  // namespace ranvier

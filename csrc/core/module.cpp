@@ -413,6 +413,9 @@ NB_MODULE(_core, m) {
       });
   nb::class_<Recorder>(m, "Recorder", "Records the kernel calls of this thread until finished.")
       .def(nb::init<bool>(), "keep_bits"_a = false)
+      .def(
+          "touches", [](const Recorder& r, const Array& a) { return r.touches(a.storage().get()); },
+          "Whether a recorded call read or wrote the array's buffer.")
       .def("finish", &Recorder::finish)
       .def("abandon", &Recorder::abandon);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
@@ -422,7 +425,7 @@ NB_MODULE(_core, m) {
       "The product of sizes, refusing to overflow.");
   m.def("op_name", &op_name, "The op that an error should name, or an empty string.");
   m.def("is_capturing", [] { return Recorder::current() != nullptr; });
-  m.def("check_host_read", &check_host_read);
+  m.def("check_host_read", &check_host_read, "what"_a, "cure"_a = kReadOutside);
 
   m.def("mutations", &mutations);
 

@@ -271,10 +271,10 @@ void Recorder::abandon() {
   program_.reset();
 }
 
-void check_host_read(const char* what) {
+void check_host_read(const char* what, const char* cure) {
   if (t_recorder)
     fail("capture", ErrorKind::Capture, "expected a step that stays on the device, got ", what,
-         " - return the tensor from the captured function and read it outside");
+         " - ", cure);
 }
 
 }  // namespace ranvier

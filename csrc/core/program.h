@@ -100,6 +100,7 @@ class Recorder {
   static Recorder* current();  // of this thread; nullptr when nothing is being captured
 
   void record(const KernelBase& kernel, const void* args);
+  bool touches(Storage* s) const { return seen_.count(s) > 0; }
   std::shared_ptr<Program> finish();  // ends the recording
   void abandon();                     // ends it and undoes every change to older buffers
 
@@ -114,7 +115,9 @@ class Recorder {
 };
 
 // Raises CaptureError when a value is about to be read on the host while a step is recorded.
-void check_host_read(const char* what);
+constexpr const char* kReadOutside =
+    "return the tensor from the captured function and read it outside";
+void check_host_read(const char* what, const char* cure = kReadOutside);
 
 template <class F>
 void for_each_ref(const Call& c, const F& f) {

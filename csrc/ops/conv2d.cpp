@@ -156,7 +156,7 @@ Array forward(const Array& x, const Array& w, const std::optional<Array>& bias, 
         .cast(x.dtype());
   Array y = Array::empty_channels_last({s.N, s.K, s.P, s.Q}, x.dtype(), x.device(), op);
   if (y.size() == 0) return y;
-  const bool winograd = may_use_winograd(x) && conv2d_prefers_minimal(s);
+  const bool winograd = may_use_winograd(x) && (conv2d_stem(s) || conv2d_prefers_minimal(s));
   const Array workspace = Array::empty({conv2d_workspace(s, winograd)}, x.dtype(), x.device(), op);
   conv2d({in(x.channels_last()), in(w), optional_in(b), out(y), out(workspace), s, winograd, false,
           matmul_precision()});

@@ -181,6 +181,37 @@ static inline int64_t conv2d_minimal_pieces(const Conv2dShape& s) {
   return most < 1 ? 1 : most;
 }
 
+// ---- The same for stems: few channels, large strides (conv2d_stem_impl.h) ----
+
+// Along each axis a filter of R taps is the sum of stride filters of ceil(R / stride) taps or one
+// less, each on its phase of the image, at `edge` points or one less: in all `points` of them.
+struct Conv2dStem {
+  int64_t edge, points;
+};
+static inline Conv2dStem conv2d_stem_cut(const Conv2dShape& s) {
+  const int64_t taps = (s.R + s.stride_h - 1) / s.stride_h, edge = 3 + taps;
+  const int64_t without = taps * s.stride_h - s.R;  // phases without a last tap
+  return {edge, s.stride_h * edge - without};
+}
+// Whether it is worth it, in multiply-adds of a vector of outputs: a tile has points^2 C of its
+// own, and its transforms are worth some more. F(4x4, 3x3) at 16 outputs has a rival in run_slide.
+static inline bool conv2d_stem(const Conv2dShape& s) {
+  const bool plain = s.R == s.S && s.stride_h == s.stride_w && s.dilation_h == 1 &&
+                     s.dilation_w == 1 && s.groups == 1;
+  if (!plain || s.C > 16 || s.K < (s.stride_h > 1 || s.R > 3 ? 16 : 17)) return false;
+  const Conv2dStem cut = conv2d_stem_cut(s);
+  if (cut.edge < 5 || cut.edge > 7 || conv2d_prefers_minimal(s)) return false;
+  const int64_t transforms = cut.edge == 5 ? 70 : cut.edge == 6 ? 130 : 200;
+  const int64_t tiles = conv2d_tiles(1, s.P, s.Q);
+  if (s.N * tiles < 16) return false;
+  return s.P * s.Q * s.R * s.R * s.C >= 2 * tiles * (cut.points * cut.points * s.C + transforms);
+}
+// Elements of workspace: the filters at the points.
+static inline int64_t conv2d_stem_workspace(const Conv2dShape& s) {
+  const int64_t edge = conv2d_stem_cut(s).edge;
+  return edge * edge * s.stride_h * s.stride_h * s.C * conv2d_whole_vectors(s.K);
+}
+
 // ---- What all kernels are content with ----
 
 static inline int64_t conv2d_workspace(const Conv2dShape& s, bool winograd) {
@@ -189,6 +220,7 @@ static inline int64_t conv2d_workspace(const Conv2dShape& s, bool winograd) {
                                               : conv2d_whole_vectors(s.K / s.groups);
   const int64_t direct = s.R * s.S * (s.C / s.groups) * outputs;
   if (!winograd) return direct;
+  if (conv2d_stem(s)) return conv2d_most(direct, conv2d_stem_workspace(s));
   const int64_t tiles = conv2d_tiles(s.N, s.P, s.Q);
   const Conv2dMinimal m = conv2d_minimal(s);
   return conv2d_most(direct, conv2d_minimal_workspace(m, tiles, s.C / s.groups, s.K / s.groups));

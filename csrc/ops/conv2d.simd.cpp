@@ -2,6 +2,7 @@
 
 #include "ops/conv2d_grouped_impl.h"
 #include "ops/conv2d_heads_impl.h"
+#include "ops/conv2d_stem_impl.h"
 #include "ops/conv2d_winograd_impl.h"
 
 namespace ranvier::RV_ISA {
@@ -45,6 +46,7 @@ void forward(const Conv2dArgs& a) {
   }
 #if RV_WINOGRAD
   if constexpr (__is_same(T, float)) {
+    if (a.winograd && conv2d_stem(a.shape)) return stem::run(forward_problem<T>(a, 0), workspace);
     for (int64_t group = 0; a.winograd && group < a.shape.groups; ++group) {
       winograd::run(forward_problem<T>(a, group), workspace);
     }

@@ -150,6 +150,17 @@ void convert(const CopyArgs& a) {
   }
 }
 
+// A short row: the last vector overlaps the one before it.
+RV_INLINE void move_row(char* to, const char* from, int64_t bytes) {
+  constexpr int64_t kN = RV_VECTOR_BYTES;
+  using V = Vec<int32_t>;
+  auto at = [](const char* p) RV_LAMBDA { return V::load(reinterpret_cast<const int32_t*>(p)); };
+  auto put = [](V v, char* p) RV_LAMBDA { v.store(reinterpret_cast<int32_t*>(p)); };
+  const V last = at(from + bytes - kN);
+  for (int64_t i = 0; i < bytes - kN; i += kN) put(at(from + i), to + i);
+  put(last, to + bytes - kN);
+}
+
 // Same dtype: bytes move. A reorder between layouts (C fastest <-> W fastest) goes through squares
 // that are turned in registers, so that both sides are read and written by whole vectors. A strip
 // of kStrip rows of the target keeps few enough pages and cache lines open.
@@ -171,6 +182,9 @@ void move(const CopyArgs& a) {
         for (int64_t i = 0; i < n; ++i) y[i] = x[-i];
         return;
       }
+      const int64_t bytes = n * item;
+      if (stride[0] == item && stride[1] == item && bytes >= RV_VECTOR_BYTES && bytes <= 256)
+        return move_row(p[0], p[1], bytes);
       move_elements(p[0], stride[0], p[1], stride[1], n, item);
     });
   }

@@ -23,8 +23,9 @@
 // Output.
 //
 // Numbers. Every element of C is a chain of multiply-adds in the order of k, cut into blocks of
-// k that are added in order; the cuts depend on K alone (thin products: on the shape). So the
-// bits do not depend on tiles, on packing or on the number of threads.
+// k that are added in order; the cuts depend on K alone. Thin products, and a few last columns, are
+// added up in another order, which depends on the shape. So the bits do not depend on tiles, on
+// packing or on the number of threads.
 //
 // The tiles are in gemm_tile_impl.h. Panels and blocking after Goto and van de Geijn, "Anatomy of
 // high-performance matrix multiplication" (2008).
@@ -34,8 +35,11 @@
 
 namespace ranvier {
 
-// A buffer of the calling thread, 64-byte aligned, valid until its next call (memory.cpp).
+// Two buffers of the calling thread, 64-byte aligned, each valid until it is asked for again
+// (memory.cpp). The second is for packed panels: chunks of a job that run in one thread find it in
+// the cache.
 void* scratch(int64_t bytes);
+void* panel_scratch(int64_t bytes);
 
 namespace RV_ISA {
 namespace gemm {
@@ -49,30 +53,39 @@ struct Cut {
   bool parallel;
   int64_t shares;  // chunks of columns, each of which packs its own; 0: chunks of rows
   int64_t rows;    // chunks of rows
+  int64_t last;    // columns at the end that are added up along k
 };
 
-// Steps of k in a block: 512 x 64 floats of B are 128 KB, an eighth of a common L2 cache.
-constexpr int64_t kDepth = 512;
+// Most steps of k in a block. The longer, the less often C is read and written again; 1280 x 64
+// floats of B are 320 KB, a third of a common L2 cache.
+template <class T>
+constexpr int64_t kDepth = 5120 / sizeof(T);
+// The same where every step of k reads another row of A, or of a B that is not packed.
+template <class T>
+constexpr int64_t kScattered = 2048 / sizeof(T);
 // Below this many multiply-adds a product is not worth a second thread.
 constexpr int64_t kParallelWork = 100'000;
 // Rows of A that stay in the L2 cache while all panels pass.
 constexpr int64_t kRows = 64;
-// Panels of B that lie packed in the L2 cache together.
-constexpr int64_t kGroup = 4;
-// Rows of A that are copied at a time.
-constexpr int64_t kPackedRows = 4096;
+// Elements of A that are copied at a time.
+constexpr int64_t kPacked = 2 << 20;
 
 // Chunks of columns need no barrier and pass nothing from core to core: what one of them packs it
 // uses itself. They are taken unless their sizes, which differ by one vector, would be unfair, or
 // the product is so tall that reading A several times costs more.
 template <class T>
-Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parallel) {
+Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parallel, bool rows) {
+  constexpr int64_t kN = Vec<T>::N;
   Cut cut;
-  cut.blocks = max(1, ceil_div(k, kDepth));
+  cut.blocks = max(1, ceil_div(k, rows ? kDepth<T> : kScattered<T>));
   cut.depth = ceil_div(k, cut.blocks);
-  cut.pack = b.column_stride != 1 || m > kRows;
+  // Rows of B that are many, or collide in the cache, had better lie together.
+  const bool apart = cut.depth > kScattered<T> || b.row_stride * sizeof(T) % 4096 == 0;
+  cut.pack = b.column_stride != 1 || m > kRows || (apart && m > 4 * max_rows(kVectors));
   cut.parallel = parallel && m * n * k >= kParallelWork;
-  const int64_t vectors = ceil_div(n, Vec<T>::N);
+  // A column that is added up along k costs a row as much as some 32 steps of k in a tile.
+  cut.last = rows && n % kN <= kN / 4 && cut.depth >= 32 * (n % kN) ? n % kN : 0;
+  const int64_t vectors = ceil_div(n - cut.last, kN);
   const bool fair = vectors >= 16 || (vectors >= 8 && vectors % 2 == 0) || (m < 16 && vectors > 1);
   const bool tall = m >= 1024 && m > 4 * n;
   if (fair && !tall) {
@@ -124,50 +137,85 @@ struct Product {
   bool first, last;  // whether this is the whole sum, or a part of it
 
   static constexpr int64_t kN = Vec<T>::N, kWidth = kVectors * kN;
+  static constexpr bool kOfRows = requires(const Left& left) { left.template prefetch<1>(0, 0); };
 
-  // Columns that a share packs at a time.
+  // Columns that lie packed in the L2 cache together.
   static RV_ALWAYS_INLINE int64_t group(int64_t n, const Cut& cut) {
-    return min(kGroup * kWidth, ceil_div(ceil_div(n, kN), cut.shares) * kN);
+    const int64_t panels = max(1, 2 * kDepth<T> / max(cut.depth, 1));
+    return min(panels * kWidth, ceil_div(ceil_div(n - cut.last, kN), cut.shares) * kN);
   }
-  // A group of panels a share; or a whole block of B, in panels.
+  // Chunks of columns use buffers of their threads; chunks of rows a whole block of B, in panels.
   static RV_ALWAYS_INLINE int64_t buffer_size(int64_t n, const Cut& cut) {
-    return (cut.shares > 0 ? cut.shares * group(n, cut) : n + kN) * cut.depth;
+    return cut.shares > 0 ? 0 : (n + kN) * cut.depth;
   }
 
   // A panel of a block of k: copied to `packed` if `fill`, multiplied with rows if there are any.
   RV_ALWAYS_INLINE void panel(int64_t column, int64_t vectors, int64_t columns, int64_t block,
                               T* packed, bool fill, int64_t from_row, int64_t rows) const {
+    constexpr int64_t kTile = max_rows(kVectors);
     const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
     Matrix<T> part{b.at(from, column), b.row_stride, b.column_stride};
+    Block job{from_row,
+              rows,
+              column,
+              columns,
+              from,
+              depth,
+              first && block == 0,
+              last && block == cut.blocks - 1};
     if (cut.pack || columns % kN != 0) {
-      if (fill) pack_panel(packed, part, vectors, depth, columns);
+      if (fill && columns == kWidth && rows >= kTile && b.column_stride == 1) {
+        run_packing_tile(left, part.data, part.row_stride, packed, sink, job);
+        job.row += kTile;
+        job.rows -= kTile;
+      } else if (fill) {
+        pack_panel(packed, part, vectors, depth, columns);
+      }
       part.data = packed;
       part.row_stride = vectors * kN;
     }
-    if (rows == 0) return;
-    run_panel_of(vectors, left, part.data, part.row_stride, sink,
-                 Block{from_row, rows, column, columns, from, depth, first && block == 0,
-                       last && block == cut.blocks - 1});
+    run_panel_of(vectors, left, part.data, part.row_stride, sink, job);
+  }
+
+  // The same for the last columns.
+  RV_ALWAYS_INLINE void last_columns(int64_t block, T* packed, bool fill, int64_t from_row,
+                                     int64_t rows) const {
+    if constexpr (kOfRows) {
+      const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
+      if (fill) {
+        for (int64_t i = 0; i < depth; ++i) {
+          for (int64_t j = 0; j < cut.last; ++j) {
+            packed[j * depth + i] = *b.at(from + i, n - cut.last + j);
+          }
+        }
+      }
+      run_last_columns(left, packed, sink,
+                       Block{from_row, rows, n - cut.last, cut.last, from, depth,
+                             first && block == 0, last && block == cut.blocks - 1});
+    }
   }
 
   void run_shares() const {
-    const int64_t all = ceil_div(n, kN), width = group(n, cut);
+    const int64_t all = ceil_div(n - cut.last, kN), width = group(n, cut);
     for_chunks(cut.parallel, cut.shares, [&](int64_t share) {
-      T* const packed = buffer + share * width * cut.depth;
-      const int64_t end = min(n, all * (share + 1) / cut.shares * kN);
+      T* const packed = static_cast<T*>(panel_scratch((width + cut.last) * cut.depth * sizeof(T)));
+      const int64_t end = min(n - cut.last, all * (share + 1) / cut.shares * kN);
       for (int64_t first = all * share / cut.shares * kN; first < end; first += width) {
         const int64_t to = min(end, first + width);
+        const bool at_end = cut.last > 0 && to == n - cut.last;
         // Rows that fit the cache meet all panels of the group before the next rows come.
-        const int64_t step = to - first > kWidth ? rows_together(m) : m;
+        const int64_t step = to - first > kWidth || at_end ? rows_together(m) : m;
         for (int64_t block = 0; block < cut.blocks; ++block) {
           for (int64_t from = 0; from < m; from += step) {
+            const int64_t rows = min(step, m - from);
             int64_t vectors;
             for (int64_t column = first; column < to; column += vectors * kN) {
               vectors = panel_vectors<T>(to - column);
               panel(column, vectors, min(vectors * kN, to - column), block,
-                    packed + (column - first) * cut.depth, from == 0, row + from,
-                    min(step, m - from));
+                    packed + (column - first) * cut.depth, from == 0, row + from, rows);
             }
+            if (at_end)
+              last_columns(block, packed + width * cut.depth, from == 0, row + from, rows);
           }
         }
       }
@@ -175,22 +223,26 @@ struct Product {
   }
 
   void run_rows() const {
-    const int64_t rest = ceil_div(n % kWidth, kN);
-    const int64_t panels = n / kWidth + (rest == 0 ? 0 : rest == 3 ? 2 : 1);
+    const int64_t rest = ceil_div((n - cut.last) % kWidth, kN);
+    const int64_t panels = (n - cut.last) / kWidth + (rest == 0 ? 0 : rest == 3 ? 2 : 1);
     const auto panel_at = [&](int64_t i, int64_t block, bool fill, int64_t from, int64_t rows) {
+      if (i == panels) {
+        return last_columns(block, buffer + (n - cut.last) * cut.depth, fill, from, rows);
+      }
       int64_t column, vectors, columns;
-      panel_columns<T>(i, n, &column, &vectors, &columns);
+      panel_columns<T>(i, n - cut.last, &column, &vectors, &columns);
       panel(column, vectors, columns, block, buffer + column * cut.depth, fill, from, rows);
     };
+    const int64_t parts = panels + (cut.last > 0);
     const bool ahead = cut.rows > 1 && (cut.pack || n % kN != 0);
     for (int64_t block = 0; block < cut.blocks; ++block) {
       if (ahead) {
-        for_chunks(cut.parallel && n * cut.depth > 16384, panels,
+        for_chunks(cut.parallel && n * cut.depth > 16384, parts,
                    [&](int64_t i) { panel_at(i, block, true, 0, 0); });
       }
       for_chunks(cut.parallel, cut.rows, [&](int64_t chunk) {
         const int64_t from = m * chunk / cut.rows, to = m * (chunk + 1) / cut.rows;
-        for (int64_t i = 0; i < panels; ++i) panel_at(i, block, !ahead, row + from, to - from);
+        for (int64_t i = 0; i < parts; ++i) panel_at(i, block, !ahead, row + from, to - from);
       });
     }
   }
@@ -203,7 +255,7 @@ void multiply(const Left& left, int64_t m, int64_t n, int64_t k, const Matrix<T>
               const Sink& sink, bool parallel) {
   if (m == 0 || n == 0) return;
   using Job = Product<T, Left, Sink>;
-  const Cut cut = cut_product(m, n, k, b, parallel);
+  const Cut cut = cut_product(m, n, k, b, parallel, Job::kOfRows);
   T* const buffer = static_cast<T*>(scratch(Job::buffer_size(n, cut) * sizeof(T)));
   Job{left, b, sink, 0, m, n, k, cut, buffer, true, true}.run();
 }
@@ -216,14 +268,14 @@ void multiply_packed(const Matrix<T>& a, int64_t m, int64_t n, int64_t k, const 
   if (m == 0 || n == 0) return;
   using Job = Product<T, Rows<T>, Sink>;
   constexpr int64_t kN = Vec<T>::N;
-  const Cut whole = cut_product(m, n, k, b, parallel);
+  const Cut whole = cut_product(m, n, k, b, parallel, true);
   Cut cut = whole;
   cut.blocks = 1;
   const int64_t pitch = (ceil_div(cut.depth, kN) + 1) * kN;  // never a multiple of 4 KB
-  const int64_t size = min(m, kPackedRows) * pitch;
+  const int64_t most = max(kRows, kPacked / pitch / kRows * kRows), size = min(m, most) * pitch;
   T* const rows = static_cast<T*>(scratch((size + Job::buffer_size(n, cut)) * sizeof(T)));
-  for (int64_t top = 0; top < m; top += kPackedRows) {
-    const int64_t height = min(kPackedRows, m - top);
+  for (int64_t top = 0; top < m; top += most) {
+    const int64_t height = min(most, m - top);
     for (int64_t block = 0; block < whole.blocks; ++block) {
       const int64_t from = block * cut.depth, depth = min(cut.depth, k - from);
       for_chunks(cut.parallel && height * depth > 16384, ceil_div(height, kRows), [&](int64_t i) {
@@ -432,8 +484,8 @@ void product(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, const Si
   // Reading a transposed A in place costs nothing, unless rows of 4 KB collide in the cache; or, so
   // measured, where a block of k overflows it and rows of no round size are torn over its lines.
   const bool collide = a.column_stride * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
-  const bool torn = k > kDepth && m >= 896 && !collide;
-  if (in_columns && (n <= 2 * kVectors * Vec<T>::N ? !torn : k <= kDepth && !collide)) {
+  const bool deep = k > kScattered<T>, torn = deep && m >= 896 && !collide;
+  if (in_columns && (n <= 2 * kVectors * Vec<T>::N ? !torn : !deep && !collide)) {
     return multiply(columns, m, n, k, b, sink, parallel);
   }
   multiply_packed(a, m, n, k, b, sink, parallel);

@@ -34,10 +34,15 @@ constexpr int max_rows(int v) { return v == 2 ? 5 : 8; }
 constexpr int kDotTile = 2;
 #endif
 
-// c[r][v] += sum over k < depth of rows[r][k] * b[k * ldb + v]
-template <class T, int R, int V>
+// How many rows of B are fetched ahead of those that are packed: they lie apart, so that the
+// processor does not read ahead by itself.
+constexpr int64_t kAhead = 8;
+
+// c[r][v] += sum over k < depth of rows[r][k] * b[k * ldb + v]; with Pack these elements of B are
+// copied, too: to packed[(k * V + v) * N].
+template <bool Pack = false, class T, int R, int V>
 RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t depth, const T* b,
-                             int64_t ldb) {
+                             int64_t ldb, T* packed = nullptr) {
   const T* a[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) a[r] = rows[r];
@@ -45,6 +50,14 @@ RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t de
     Vec<T> y[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
+    if constexpr (Pack) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        prefetch(b + 4 * kAhead * ldb + v * Vec<T>::N);
+        y[v].store(packed + v * Vec<T>::N);
+      }
+      packed += V * Vec<T>::N;
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec<T> x = Vec<T>::broadcast(a[r][k]);
@@ -54,14 +67,22 @@ RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t de
   }
 }
 
-// c[r][v] += sum over k < depth of a[k * lda + r] * b[k * ldb + v]
-template <class T, int R, int V>
+// c[r][v] += sum over k < depth of a[k * lda + r] * b[k * ldb + v]; Pack as above.
+template <bool Pack = false, class T, int R, int V>
 RV_INLINE void multiply_columns(Vec<T> (&c)[R][V], const T* a, int64_t lda, int64_t depth,
-                                const T* b, int64_t ldb) {
+                                const T* b, int64_t ldb, T* packed = nullptr) {
   for (int64_t k = 0; k < depth; ++k, a += lda, b += ldb) {
     Vec<T> y[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
+    if constexpr (Pack) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        prefetch(b + 4 * kAhead * ldb + v * Vec<T>::N);
+        y[v].store(packed + v * Vec<T>::N);
+      }
+      packed += V * Vec<T>::N;
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec<T> x = Vec<T>::broadcast(a[r]);
@@ -79,13 +100,13 @@ struct Rows {
   const T* data;
   int64_t stride;
 
-  template <int R, int V>
+  template <int R, int V, bool Pack = false>
   RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
-                                 const T* b, int64_t ldb) const {
+                                 const T* b, int64_t ldb, T* packed = nullptr) const {
     const T* rows[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) rows[r] = data + (row + r) * stride + k;
-    multiply_rows(c, rows, depth, b, ldb);
+    multiply_rows<Pack>(c, rows, depth, b, ldb, packed);
   }
 
   // Fetches where R rows begin: by the time that they are multiplied the processor reads ahead by
@@ -108,10 +129,10 @@ struct Columns {
   const T* data;
   int64_t stride;
 
-  template <int R, int V>
+  template <int R, int V, bool Pack = false>
   RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
-                                 const T* b, int64_t ldb) const {
-    multiply_columns(c, data + k * stride + row, stride, depth, b, ldb);
+                                 const T* b, int64_t ldb, T* packed = nullptr) const {
+    multiply_columns<Pack>(c, data + k * stride + row, stride, depth, b, ldb, packed);
   }
 };
 
@@ -237,6 +258,23 @@ RV_ONE_COPY void run_tiles(const Left& left, const T* b, int64_t ldb, const Sink
   }
 }
 
+// A tile of the largest size whose panel of B lies in rows, ldb elements apart, and is packed while
+// it is multiplied: the copy costs next to nothing.
+template <class T, class Left, class Sink>
+RV_ONE_COPY void run_packing_tile(const Left& left, const T* b, int64_t ldb, T* packed,
+                                  const Sink& sink, const Block& block) {
+  constexpr int R = max_rows(kVectors), V = kVectors;
+  Vec<T> c[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
+  }
+  sink.template prefetch<R, V>(block.row, block.column);
+  left.template multiply<R, V, true>(c, block.row, block.k, block.depth, b, ldb, packed);
+  sink.template store<R, V>(c, block.row, block.column, block.columns, block.first, block.last);
+}
+
 template <int R, int V, class T, class Left, class Sink>
 RV_INLINE void run_tiles_of(int64_t height, const Left& left, const T* b, int64_t ldb,
                             const Sink& sink, const Block& block, int64_t row, int64_t tiles) {
@@ -274,6 +312,36 @@ RV_INLINE void run_panel_of(int64_t vectors, const Left& left, const T* b, int64
   if (vectors == 1) return run_panel<1>(left, b, ldb, sink, block);
   if (vectors == 2) return run_panel<2>(left, b, ldb, sink, block);
   if constexpr (kVectors == 4) run_panel<4>(left, b, ldb, sink, block);
+}
+
+// The last columns of a product, where they are few: lanes of a tile would stand idle, so they run
+// over k instead, and are added up at the end. b holds the columns, one after the other.
+template <class T, class Sink>
+RV_ONE_COPY void run_last_columns(const Rows<T>& left, const T* b, const Sink& sink,
+                                  const Block& block) {
+  constexpr int64_t kTile = 8;
+  for (int64_t row = 0; row < block.rows; row += kTile) {
+    const T* a[kTile];
+#pragma GCC unroll 8
+    for (int r = 0; r < kTile; ++r) {
+      a[r] = left.data + (block.row + min(row + r, block.rows - 1)) * left.stride + block.k;
+    }
+    for (int64_t column = 0; column < block.columns; ++column) {
+      Vec<T> c[kTile];
+#pragma GCC unroll 8
+      for (int r = 0; r < kTile; ++r) c[r] = Vec<T>::zero();
+      for_each_vector<T>(block.depth, [&](int64_t i, auto lanes) RV_LAMBDA {
+        const Vec<T> y = Vec<T>::load(b + column * block.depth + i, lanes);
+#pragma GCC unroll 8
+        for (int r = 0; r < kTile; ++r) c[r] = fma(Vec<T>::load(a[r] + i, lanes), y, c[r]);
+      });
+      for (int64_t r = 0; r < min(kTile, block.rows - row); ++r) {
+        Vec<T> sum[1][1] = {{Vec<T>(reduce_add(c[r]))}};
+        sink.template store<1, 1>(sum, block.row + row + r, block.column + column, 1, block.first,
+                                  block.last);
+      }
+    }
+  }
 }
 
 // ---- Packing -----------------------------------------------------------------------------
@@ -379,19 +447,41 @@ RV_ONE_COPY void pack_vector(T* to, int64_t ldp, const Matrix<T>& b, int64_t dep
   }
 }
 
+// V vectors of rows of B, the last of them with `lanes` real lanes.
+template <int V, class T, class Lanes>
+RV_INLINE void pack_rows(T* to, const T* b, int64_t stride, int64_t depth, Lanes lanes) {
+  constexpr int64_t kN = Vec<T>::N;
+  for (int64_t k = 0; k < depth; ++k, b += stride, to += V * kN) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) prefetch(b + kAhead * stride + v * kN);
+#pragma GCC unroll 4
+    for (int v = 0; v < V - 1; ++v) Vec<T>::load(b + v * kN).store(to + v * kN);
+    Vec<T>::load(b + (V - 1) * kN, lanes).store(to + (V - 1) * kN);
+  }
+}
+
+template <int V, class T>
+RV_INLINE void pack_rows_of(int64_t vectors, T* to, const Matrix<T>& b, int64_t depth,
+                            int64_t lanes) {
+  if (vectors == V) {
+    if (lanes == Vec<T>::N) {
+      pack_rows<V>(to, b.data, b.row_stride, depth, All());
+    } else {
+      pack_rows<V>(to, b.data, b.row_stride, depth, lanes);
+    }
+  } else if constexpr (V > 1) {
+    pack_rows_of<V - 1>(vectors, to, b, depth, lanes);
+  }
+}
+
 // A panel of `vectors` vectors: to[k * vectors * N + lane] = b[k, lane].
 template <class T>
 RV_ONE_COPY void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t depth,
                             int64_t columns) {
   constexpr int64_t kN = Vec<T>::N;
   const int64_t ldp = vectors * kN;
-  if (b.column_stride == 1 && columns == ldp) {
-    for (int64_t k = 0; k < depth; ++k) {
-      for (int64_t v = 0; v < vectors; ++v) {
-        Vec<T>::load(b.at(k, v * kN)).store(to + k * ldp + v * kN);
-      }
-    }
-    return;
+  if (b.column_stride == 1) {
+    return pack_rows_of<kVectors>(vectors, to, b, depth, columns - (ldp - kN));
   }
   for (int64_t v = 0; v < vectors; ++v) {
     const Matrix<T> part{b.at(0, v * kN), b.row_stride, b.column_stride};

@@ -96,7 +96,8 @@ void list_places(const Array& x, const uint8_t* t, int64_t found, int64_t* out) 
 
 // Where x is not zero: one row of int64 indices for each such place, in row-major order.
 Array nonzero(const Array& x) {
-  check_host_read("the number of places that are not zero");
+  check_host_read("the number of places that are not zero",
+                  "use where or masked_fill, which keep the shape");
   RV_CHECK(!x.is_meta(), "nonzero", Type, "expected a tensor with values, got one on device meta");
   const Array truth = to_host(x.cast(DType::Bool).contiguous());
   const uint8_t* t = truth.data<uint8_t>();

@@ -1,6 +1,6 @@
 #include "ops/interpolate.h"
 
-#include "core/simd.h"
+#include "core/loops.h"
 
 namespace ranvier {
 void* scratch(int64_t bytes);  // csrc/core/memory.cpp
@@ -25,42 +25,93 @@ struct Matrix {
   }
 };
 
-// Where columns of y take one column of x each, neighbours from neighbours with one weight, such as
-// between the edges of a padded image, they make a run. ends[k] is the column behind run k; any
-// other column is a run of its own.
+// Whether each of the rows has at most one entry, of weight 1: what it takes is copied.
 template <class T>
-RV_ONE_COPY void find_runs(const Matrix<T>& m, int64_t columns, int32_t* ends) {
-  auto single = [&](int64_t c) RV_LAMBDA { return m.begin[c + 1] - m.begin[c] == 1; };
-  for (int64_t c = 0; c < columns;) {
-    int64_t end = c + 1;
-    if (single(c)) {
-      const int32_t e = m.begin[c];
-      while (end < columns && single(end) && m.place[m.begin[end]] == m.place[e] + (end - c) &&
-             m.weight[m.begin[end]] == m.weight[e]) {
+RV_INLINE bool copies(const Matrix<T>& m, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const int32_t first = m.begin[r], count = m.begin[r + 1] - first;
+    if (count > 1 || (count == 1 && m.weight[first] != 1)) return false;
+  }
+  return true;
+}
+
+// Neighbouring columns of y that are made alike: nothing for them, such as at the edge of an image
+// that is padded with zeros; one column of x for each, neighbours from neighbours with one weight,
+// such as between the edges; or a single column that is a sum.
+struct ColumnRun {
+  int64_t length, from;  // in numbers; where its first entry is in x
+  int32_t first, last;   // the entries of its first column
+};
+
+template <class T>
+RV_ONE_COPY ColumnRun* find_runs(const Matrix<T>& m, int64_t columns, int64_t inner,
+                                 ColumnRun* runs) {
+  auto entries = [&](int64_t c) RV_LAMBDA { return m.begin[c + 1] - m.begin[c]; };
+  for (int64_t c = 0, end; c < columns; c = end) {
+    const int32_t first = m.begin[c], count = entries(c);
+    end = c + 1;
+    if (count == 0) {
+      while (end < columns && entries(end) == 0) ++end;
+    } else if (count == 1) {
+      while (end < columns && entries(end) == 1 &&
+             m.place[m.begin[end]] == m.place[first] + (end - c) &&
+             m.weight[m.begin[end]] == m.weight[first]) {
         ++end;
       }
     }
-    c = end;
-    *ends++ = static_cast<int32_t>(end);
+    *runs++ = {(end - c) * inner, count ? m.place[first] * inner : 0, first, first + count};
+  }
+  return runs;
+}
+
+template <class T>
+RV_INLINE void zero(T* y, int64_t n) {
+  if (n >= 4) {
+    __builtin_memset(y, 0, sizeof(T) * n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] = 0;
+      keep_scalar();  // else the compiler calls memset after all
+    }
+  }
+}
+
+// One row of y that repeats columns of one row.
+template <class T>
+RV_INLINE void copy_row(const T* from, const ColumnRun* run, const ColumnRun* runs_end, T* to) {
+  using V = Vec<T>;
+  for (; run < runs_end; ++run) {
+    const int64_t n = run->length;
+    if (run->first == run->last) {
+      zero(to, n);
+    } else if (const T* x = from + run->from; n >= V::N) {
+      int64_t i = 0;
+      for (; i + V::N <= n; i += V::N) V::load(x + i).store(to + i);
+      if (i < n) V::load(x + n - V::N).store(to + n - V::N);  // again some of the last vector
+    } else {
+      for (int64_t i = 0; i < n; ++i) {
+        to[i] = x[i];
+        keep_scalar();
+      }
+    }
+    to += n;
   }
 }
 
 // One row of y from one row that is already the sum along the other axes, times `scale`.
 template <class T>
-RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t columns, int64_t inner,
-                         const int32_t* ends, T* y) {
+RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t inner,
+                         const ColumnRun* run, const ColumnRun* runs_end, T* to) {
   using V = Vec<T>;
-  for (int64_t c = 0, end = 0; c < columns; c = end) {
-    end = *ends++;
-    T* const to = y + c * inner;
-    const int32_t first = m.begin[c], last = m.begin[c + 1];
+  for (; run < runs_end; to += run++->length) {
+    const int32_t first = run->first, last = run->last;
+    const int64_t n = run->length;
     if (first == last) {
-      __builtin_memset(to, 0, sizeof(T) * inner);
+      zero(to, n);
       continue;
     }
     const T weight = scale * m.weight[first];
-    const T* x = from + m.place[first] * inner;
-    const int64_t n = (end - c) * inner;
+    const T* x = from + run->from;
     if (n < 4) {
       for (int64_t i = 0; i < n; ++i) {
         T sum = weight * x[i];
@@ -97,17 +148,46 @@ void run(const ResampleArgs& args) {
   // Work of a row: reading what it sums, and writing it.
   const int64_t work = to_row + from_row;
   const int64_t per = work >= 16384 ? 1 : 16384 / (work > 0 ? work : 1);
+  const bool copying = copies(planes, out[0]) && copies(rows, out[1]) && copies(columns, out[2]);
+  const int64_t sums_bytes = (from_row * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
   parallel_for((all + per - 1) / per, [&](int64_t chunk) {
-    const int64_t items = sizeof(T);
-    T* const sums = static_cast<T*>(scratch(items * from_row + 4 * out[2]));
-    auto* const ends = reinterpret_cast<int32_t*>(sums + from_row);
-    find_runs(columns, out[2], ends);
+    T* const sums =
+        static_cast<T*>(scratch(sums_bytes + out[2] * static_cast<int64_t>(sizeof(ColumnRun))));
+    auto* const runs = reinterpret_cast<ColumnRun*>(reinterpret_cast<char*>(sums) + sums_bytes);
+    const ColumnRun* const runs_end = find_runs(columns, out[2], inner, runs);
     const int64_t start = chunk * per, end = start + per < all ? start + per : all;
-    for (int64_t r = start; r < end; ++r) {
-      const int64_t b = r % out[1], a = r / out[1] % out[0];
-      const T* image = x + r / (out[0] * out[1]) * in[0] * in[1] * from_row;
-      T* to = y + r * to_row;
-      if (r > start && b > 0 && rows.same_rows(b - 1, b)) {  // such as twice the nearest
+    int64_t b = start % out[1], a = start / out[1] % out[0];
+    const T* image = x + start / (out[0] * out[1]) * in[0] * in[1] * from_row;
+    T* to = y + start * to_row;
+    auto next = [&]() RV_LAMBDA {
+      to += to_row;
+      if (++b < out[1]) return;
+      b = 0;
+      if (++a < out[0]) return;
+      a = 0;
+      image += in[0] * in[1] * from_row;
+    };
+    if (copying) {
+      const T* before = nullptr;
+      for (int64_t r = start; r < end; ++r, next()) {
+        const int32_t e = planes.begin[a], f = rows.begin[b];
+        if (e == planes.begin[a + 1] || f == rows.begin[b + 1]) {
+          zero(to, to_row);
+          before = nullptr;
+          continue;
+        }
+        const T* from = image + (place[e] * in[1] + place[f]) * from_row;
+        if (from == before) {  // such as twice the nearest
+          __builtin_memcpy(to, to - to_row, sizeof(T) * to_row);
+        } else {
+          copy_row(from, runs, runs_end, to);
+        }
+        before = from;
+      }
+      return;
+    }
+    for (int64_t r = start; r < end; ++r, next()) {
+      if (r > start && b > 0 && rows.same_rows(b - 1, b)) {
         __builtin_memcpy(to, to - to_row, sizeof(T) * to_row);
         continue;
       }
@@ -139,7 +219,7 @@ void run(const ResampleArgs& args) {
       if (first) {
         __builtin_memset(to, 0, sizeof(T) * to_row);
       } else {
-        along_row(columns, from, scale, out[2], inner, ends, to);
+        along_row(columns, from, scale, inner, runs, runs_end, to);
       }
     }
   });

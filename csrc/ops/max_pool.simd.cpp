@@ -92,9 +92,37 @@ RV_INLINE void store_switches(typename Vec<T>::Int position, S* to, Lanes lanes)
   __builtin_memcpy(to, &narrow, static_cast<size_t>(lane_count<T>(lanes)) * sizeof(S));
 }
 
+// A window with no tap inside (possible with dilation only) gives -inf.
+template <class T>
+RV_INLINE void start(const PoolTap* taps, int64_t count, Vec<T>* best,
+                     typename Vec<T>::Int* where) {
+  *best = Vec<T>(static_cast<T>(-__builtin_inf()));
+  *where = typename Vec<T>::Int(static_cast<typename Lane<T>::Int>(count ? taps->tap : 0));
+}
+
+// The same for one vector of n lanes in which there is a NaN: the first of them wins.
+template <class T>
+RV_ONE_COPY void pool_with_nan(const PoolTap* taps, int64_t count, const T* x, int64_t n,
+                               Vec<T>* found, typename Vec<T>::Int* found_where) {
+  using V = Vec<T>;
+  V best;
+  typename V::Int where;
+  start<T>(taps, count, &best, &where);
+  for (int64_t t = 0; t < count; ++t) {
+    const V value = V::load(x + taps[t].offset, n);
+    // !(value <= best) is also true where either is NaN
+    const auto wins = ~(value <= best) & (best == best);
+    best = select(wins, value, best);
+    where = select(wins, typename V::Int(static_cast<typename Lane<T>::Int>(taps[t].tap)), where);
+  }
+  *found = best;
+  *found_where = where;
+}
+
 // Windows that meet the same taps: each offset is that of a sample from tap 0 of the window. The
-// first tap that is larger than all before it, or the first NaN, wins. Windows ahead are
-// prefetched: the processor follows one row of samples by itself, not the turns from row to row.
+// first tap that is larger than all before it wins; a NaN shows in the sum of all taps. Windows
+// ahead are prefetched: the processor follows one row of samples by itself, not the turns from row
+// to row.
 template <class T, class S>
 void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x, T* y,
               S* switches) {
@@ -105,25 +133,37 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x
   for_each_block<T>(run, [=](auto width, int64_t from, int64_t to, int64_t step_from,
                              int64_t step_to, auto lanes) RV_LAMBDA {
     constexpr int kV = decltype(width)::V;
-    V best[kV];
+    V best[kV], sum[kV];
     Int where[kV];
-    // A window with no tap inside (possible with dilation only) gives -inf.
 #pragma GCC unroll 4
     for (int v = 0; v < kV; ++v) {
-      best[v] = V(static_cast<T>(-__builtin_inf()));
-      where[v] = Int(static_cast<I>(count ? taps->tap : 0));
+      start<T>(taps, count, &best[v], &where[v]);
+      sum[v] = V::zero();
     }
     for (int64_t t = 0; t < count; ++t) {
       const T* p = x + from + taps[t].offset;
-      const Int here = Int(static_cast<I>(taps[t].tap));
+      const Int here(static_cast<I>(taps[t].tap));
 #pragma GCC unroll 4
       for (int v = 0; v < kV; ++v) {
         const V value = V::load(p + v * step_from, lanes);
         __builtin_prefetch(p + v * step_from + kAhead);
-        // !(value <= best) is also true where either is NaN
-        const auto wins = ~(value <= best[v]) & (best[v] == best[v]);
-        best[v] = select(wins, value, best[v]);
-        where[v] = select(wins, here, where[v]);
+        where[v] = select(value > best[v], here, where[v]);
+        best[v] = max(value, best[v]);
+        sum[v] += value;
+      }
+    }
+    V total = sum[0];
+#pragma GCC unroll 4
+    for (int v = 1; v < kV; ++v) total += sum[v];
+    if (__builtin_expect(any(is_nan(total)), false)) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kV; ++v) {
+        V value;
+        Int place;
+        pool_with_nan<T>(taps, count, x + from + v * step_from, lane_count<T>(lanes), &value,
+                         &place);
+        best[v] = value;
+        where[v] = place;
       }
     }
 #pragma GCC unroll 4
@@ -134,50 +174,166 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const T* x
   });
 }
 
-// f(taps, count, run, x, y) for runs of windows with the same taps inside: x is the offset of tap 0
-// of the first window, y that of its value.
-template <class F>
-RV_INLINE void for_each_window_run(const PoolGeometry& g, const F& f) {
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
-  const int64_t line = w.in * g.c;
-  const TapRange whole = whole_windows(w);
-  for_each_pool_row(g, [&](int64_t n, int64_t od, int64_t oh) {
-    const TapRange td = taps_inside(d, od), th = taps_inside(h, oh);
-    auto* taps = static_cast<PoolTap*>(scratch(16 * d.kernel * h.kernel * w.kernel));
-    const int64_t x = ((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * line;
-    const int64_t y = ((n * d.out + od) * h.out + oh) * w.out * g.c;
-    auto windows = [&](int64_t ow, TapRange tw, const PoolRun& run) {
-      int64_t count = 0;
-      for (int64_t i = td.first; i < td.last; ++i) {
-        for (int64_t j = th.first; j < th.last; ++j) {
-          for (int64_t k = tw.first; k < tw.last; ++k) {
-            taps[count++] = {(i * d.dilation * h.in + j * h.dilation) * line + k * w.dilation * g.c,
-                             (i * h.kernel + j) * w.kernel + k};
-          }
+#if defined(__AVX512F__)
+
+// Few channels: 16 neighbouring numbers of a row of windows belong to several columns. Their
+// samples under one column of taps lie within two vectors, from which a permutation picks them.
+struct Pick {
+  int32_t index[16];  // the bits of -inf where the tap lies in the padding
+  int64_t base, inside, fill[6];
+};
+struct PickStart {
+  int32_t tap[16];  // the first column of taps inside; -1 for none
+};
+
+// How many neighbours may be picked at once: each column of windows that they reach into lies
+// `stride` columns of samples further on.
+RV_INLINE int64_t pick_length(int64_t channels, int64_t stride) {
+  for (int64_t n = 16; n > 0; --n) {
+    int64_t a = n, b = channels;
+    while (b) {
+      const int64_t rest = a % b;
+      a = b;
+      b = rest;
+    }
+    const int64_t turns = (channels - a + n - 1) / channels;
+    if (n - 1 + turns * (stride - 1) * channels < 32) return n;
+  }
+  return 0;
+}
+
+static void fill_picks(const PoolAxis& w, int64_t c, int64_t per, Pick* pick, PickStart* start) {
+  const int64_t samples = w.in * c, values = w.out * c, last = samples - 32;
+  for (int64_t at = 0; at < values; at += per, ++start) {
+    for (int64_t l = 0; l < 16; ++l) start->tap[l] = -1;
+    const int64_t column = at / c * w.stride - w.padding, channel = at % c;
+    for (int64_t k = 0; k < w.kernel; ++k, ++pick) {
+      pick->base = -1;
+      pick->inside = 0;
+      int64_t i = column + k * w.dilation, j = channel;
+      for (int64_t l = 0; l < 16; ++l) {
+        pick->index[l] = static_cast<int32_t>(0xff800000);
+        if (l >= per || at + l >= values) continue;
+        if (i >= 0 && i < w.in) {
+          const int64_t from = i * c + j;
+          if (pick->base < 0) pick->base = from < last ? from : last;
+          pick->index[l] = static_cast<int32_t>(from - pick->base);
+          pick->inside |= 1 << l;
+          if (start->tap[l] < 0) start->tap[l] = static_cast<int32_t>(k);
+        }
+        if (++j == c) {
+          j = 0;
+          i += w.stride;
         }
       }
-      f(static_cast<const PoolTap*>(taps), count, run, x + window_start(w, ow) * g.c, y + ow * g.c);
-    };
-    for (int64_t ow = 0; ow < whole.first; ++ow) windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
-    if (whole.last > whole.first) {
-      const int64_t count = whole.last - whole.first;
-      windows(
-          whole.first, {0, w.kernel},
-          w.stride == 1 ? PoolRun{1, count * g.c, 0, 0} : PoolRun{count, g.c, w.stride * g.c, g.c});
+      if (pick->base < 0) pick->base = 0;
     }
-    for (int64_t ow = whole.last; ow < w.out; ++ow) {
-      windows(ow, taps_inside(w, ow), {1, g.c, 0, 0});
+  }
+}
+
+struct PickRows {
+  const Pick* picks;
+  const PickStart* starts;
+  int64_t columns, per, values;  // columns of taps; numbers of a vector and of a row of windows
+  const PoolTap* rows;           // rows of taps
+  int64_t used, line;            // how many; from a row of windows to the next, in samples
+};
+
+// L rows of windows under the same taps, from column 0 of their samples.
+template <int L>
+static void pick_lines(const PickRows& all, const float* x, float* y, uint8_t* switches) {
+  using V = Vec<float>;
+  using Int = Vec<int32_t>;
+  const PickRows a = all;
+  const Pick* pick = a.picks;
+  const PickStart* start = a.starts;
+  for (int64_t at = 0; at < a.values; at += a.per, pick += a.columns, ++start) {
+    V best[L];
+    Int where[L];
+    const Int none(0), column((RawI32)_mm512_load_si512(start->tap));
+    const Int tap = column + Int(static_cast<int32_t>(a.used ? a.rows->tap : 0));
+    const Int before = select(column < none, none, a.used ? tap : none);
+#pragma GCC unroll 4
+    for (int l = 0; l < L; ++l) {
+      best[l] = V(-__builtin_inff());
+      where[l] = before;
+    }
+    for (int64_t r = 0; r < a.used; ++r) {
+      const float* row = x + a.rows[r].offset;
+      for (int64_t k = 0; k < a.columns; ++k) {
+        const __m512i index = _mm512_load_si512(pick[k].index);
+        const auto inside = static_cast<__mmask16>(pick[k].inside);
+        const Int here(static_cast<int32_t>(a.rows[r].tap + k));
+#pragma GCC unroll 4
+        for (int l = 0; l < L; ++l) {
+          const float* p = row + pick[k].base + l * a.line;
+          const V value((RawF32)_mm512_mask2_permutex2var_ps(_mm512_loadu_ps(p), index, inside,
+                                                             _mm512_loadu_ps(p + 16)));
+          // !(value <= best) is also true where either is NaN
+          const auto wins = ~(value <= best[l]) & (best[l] == best[l]);
+          best[l] = select(wins, value, best[l]);
+          where[l] = select(wins, here, where[l]);
+        }
+      }
+    }
+    const int64_t lanes = a.values - at < a.per ? a.values - at : a.per;
+#pragma GCC unroll 4
+    for (int l = 0; l < L; ++l) {
+      best[l].store(y + at + l * a.values, lanes);
+      store_switches<uint8_t, float>(where[l], switches + at + l * a.values, lanes);
+    }
+  }
+}
+
+// False where the geometry does not allow it.
+static bool pool_few(const MaxPoolArgs& args) {
+  const PoolGeometry& g = args.g;
+  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  const int64_t samples = w.in * g.c, values = w.out * g.c, per = pick_length(g.c, w.stride);
+  if (samples < 32 || per < g.c || d.kernel * h.kernel > PoolList::kMost) return false;
+  const int64_t vectors = (values + per - 1) / per;
+  const int64_t bytes = vectors * static_cast<int64_t>(w.kernel * sizeof(Pick) + sizeof(PickStart));
+  if (bytes > 1 << 18) return false;  // beyond the cache
+  // Made once, in the scratch of the calling thread: what runs in parallel does not use it.
+  auto* picks = static_cast<Pick*>(scratch(bytes));
+  auto* starts = reinterpret_cast<PickStart*>(picks + vectors * w.kernel);
+  fill_picks(w, g.c, per, picks, starts);
+  for_each_pool_row(g, [&](int64_t n, int64_t od, int64_t oh, int64_t count) {
+    PoolWindow first{n, od, oh, 0, taps_inside(d, od), taps_inside(h, oh), {0, 1}};
+    PoolTap rows[PoolList::kMost];
+    const int64_t used = first.taps(g, rows), to = first.to(g);
+    // From column 0 of the samples, not from tap 0 of the first window.
+    const float* x = data<float>(args.x) + first.from(g) + w.padding * g.c;
+    float* y = data<float>(args.y) + to;
+    uint8_t* switches = data<uint8_t>(args.switches) + to;
+    const PickRows all{picks, starts, w.kernel, per, values, rows, used, h.stride * samples};
+    int64_t l = 0;
+    for (; l + 4 <= count; l += 4) {
+      pick_lines<4>(all, x + l * all.line, y + l * values, switches + l * values);
+    }
+    for (; l < count; ++l) {
+      pick_lines<1>(all, x + l * all.line, y + l * values, switches + l * values);
     }
   });
+  return true;
 }
+
+#endif
 
 template <class T, class S>
 void pool(const MaxPoolArgs& args) {
-  for_each_window_run(
-      args.g, [&](const PoolTap* taps, int64_t count, const PoolRun& run, int64_t x, int64_t y) {
-        pool_run(taps, count, run, data<T>(args.x) + x, data<T>(args.y) + y,
-                 data<S>(args.switches) + y);
-      });
+  const PoolGeometry& g = args.g;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4 && sizeof(S) == 1) {
+    if (g.c <= 8 && g.axis[2].stride > 1 && pool_few(args)) return;
+  }
+#endif
+  for_each_window_run(g, [&](const PoolWindow& first, const PoolRun& run) {
+    auto* taps = static_cast<PoolTap*>(scratch(tap_bytes(g)));
+    const int64_t count = first.taps(g, taps), to = first.to(g);
+    pool_run(taps, count, run, data<T>(args.x) + first.from(g), data<T>(args.y) + to,
+             data<S>(args.switches) + to);
+  });
 }
 
 // f(n, id, rows) for bands of rows of samples under the same taps, in parallel.
@@ -424,11 +580,13 @@ void unpool_grad_run(const PoolTap* taps, int64_t count, const PoolRun& run, con
 
 template <class T, class S>
 void unpool_grad(const MaxUnpoolGradArgs& args) {
-  for_each_window_run(
-      args.g, [&](const PoolTap* taps, int64_t count, const PoolRun& run, int64_t x, int64_t y) {
-        unpool_grad_run(taps, count, run, data<T>(args.dx) + x, data<S>(args.switches) + y,
-                        data<T>(args.dy) + y);
-      });
+  const PoolGeometry& g = args.g;
+  for_each_window_run(g, [&](const PoolWindow& first, const PoolRun& run) {
+    auto* taps = static_cast<PoolTap*>(scratch(tap_bytes(g)));
+    const int64_t count = first.taps(g, taps), to = first.to(g);
+    unpool_grad_run(taps, count, run, data<T>(args.dx) + first.from(g), data<S>(args.switches) + to,
+                    data<T>(args.dy) + to);
+  });
 }
 
 }  // namespace

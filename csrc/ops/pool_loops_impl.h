@@ -64,21 +64,40 @@ RV_INLINE void windows_over(const PoolAxis& a, int64_t sample, const F& f) {
   for_each_window(a, sample, windows_at(a, sample), f);
 }
 
-// f(n, d, h) for every row of windows, in parallel; one chunk is one or more rows, by what they
-// read.
+// The windows [first, last) whose taps along this axis all lie inside the input.
+RV_INLINE TapRange whole_windows(const PoolAxis& a) {
+  if (a.stride == 0) return {0, 0};
+  int64_t first = (a.padding + a.stride - 1) / a.stride;
+  int64_t room = a.in - 1 + a.padding - (a.kernel - 1) * a.dilation;
+  int64_t last = room < 0 ? 0 : room / a.stride + 1;
+  if (last > a.out) last = a.out;
+  if (first >= last) return {0, 0};  // `first` may lie beyond all windows
+  return {first, last};
+}
+
+// f(n, d, h, count) for all rows of windows, in parallel: `count` rows from h on, more than one
+// only where all their taps lie inside the input. One chunk is one or more rows, by what they read.
 template <class F>
 RV_INLINE void for_each_pool_row(const PoolGeometry& g, const F& f) {
   const int64_t d = g.axis[0].out, h = g.axis[1].out, rows = g.n * d * h;
   const int64_t line = (g.axis[2].in + g.axis[2].out) * g.c;
   const int64_t least = line * (g.axis[0].kernel < g.axis[0].in ? g.axis[0].kernel : g.axis[0].in);
   const int64_t work = least * (g.axis[1].kernel < g.axis[1].in ? g.axis[1].kernel : g.axis[1].in);
-  int64_t per = work >= 65536 ? 1 : 65536 / (work > 0 ? work : 1);
+  const int64_t share = rows * work / 16;
+  const int64_t grain = share < 16384 ? 16384 : share < 65536 ? share : 65536;
+  const int64_t per = work >= grain ? 1 : grain / (work > 0 ? work : 1);
+  const TapRange whole = whole_windows(g.axis[1]);
   parallel_for((rows + per - 1) / per, [&](int64_t chunk) {
-    int64_t end = (chunk + 1) * per < rows ? (chunk + 1) * per : rows;
+    const int64_t end = (chunk + 1) * per < rows ? (chunk + 1) * per : rows;
     int64_t r = chunk * per, ih = r % h, id = r / h % d, in = r / h / d;
-    for (; r < end; ++r) {
-      f(in, id, ih);
-      if (++ih < h) continue;
+    while (r < end) {
+      int64_t count = 1;
+      if (ih >= whole.first && ih < whole.last) {
+        count = whole.last - ih < end - r ? whole.last - ih : end - r;
+      }
+      f(in, id, ih, count);
+      r += count;
+      if ((ih += count) < h) continue;
       ih = 0;
       if (++id < d) continue;
       id = 0;
@@ -128,8 +147,9 @@ struct PoolWidth {
 };
 
 // block(width, from, to, step_from, step_to, lanes) for width.V vectors that lie step_from and
-// step_to apart, until the run is covered.
-template <class T, class F>
+// step_to apart, until the run is covered. A block has 4 vectors or 1, and long pixels have blocks
+// of `Widest` vectors first.
+template <class T, int Widest = 4, class F>
 RV_INLINE void for_each_block(const PoolRun& run, const F& block) {
   constexpr int64_t kN = Vec<T>::N;
   const int64_t pixels = run.pixels, length = run.length, run_from = run.from, run_to = run.to;
@@ -145,6 +165,10 @@ RV_INLINE void for_each_block(const PoolRun& run, const F& block) {
     }
     for (; i < pixels; ++i, from += run_from, to += run_to) {
       int64_t c = 0;
+      if constexpr (Widest > 4) {
+        for (; c + Widest * kN <= length; c += Widest * kN)
+          block(PoolWidth<Widest>(), from + c, to + c, kN, kN, All());
+      }
       for (; c + 4 * kN <= length; c += 4 * kN) block(Four(), from + c, to + c, kN, kN, All());
       for (; c + kN <= length; c += kN) block(One(), from + c, to + c, kN, kN, All());
       if (c < length) block(One(), from + c, to + c, kN, kN, length - c);
@@ -152,15 +176,63 @@ RV_INLINE void for_each_block(const PoolRun& run, const F& block) {
   }
 }
 
-// The windows [first, last) whose taps along this axis all lie inside the input.
-RV_INLINE TapRange whole_windows(const PoolAxis& a) {
-  if (a.stride == 0) return {0, 0};
-  int64_t first = (a.padding + a.stride - 1) / a.stride;
-  int64_t room = a.in - 1 + a.padding - (a.kernel - 1) * a.dilation;
-  int64_t last = room < 0 ? 0 : room / a.stride + 1;
-  if (last > a.out) last = a.out;
-  if (first >= last) return {0, 0};  // `first` may lie beyond all windows
-  return {first, last};
+RV_INLINE int64_t tap_bytes(const PoolGeometry& g) {
+  return static_cast<int64_t>(sizeof(PoolTap)) * g.axis[0].kernel * g.axis[1].kernel *
+         g.axis[2].kernel;
+}
+
+// A window, the taps of it that lie inside the input, and where in memory it begins.
+struct PoolWindow {
+  int64_t n, od, oh, ow;
+  TapRange td, th, tw;
+
+  // Of the sample under tap 0, which may lie in the padding, and of the window's value.
+  RV_ALWAYS_INLINE int64_t from(const PoolGeometry& g) const {
+    const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+    return (((n * d.in + window_start(d, od)) * h.in + window_start(h, oh)) * w.in +
+            window_start(w, ow)) *
+           g.c;
+  }
+  RV_ALWAYS_INLINE int64_t to(const PoolGeometry& g) const {
+    return (((n * g.axis[0].out + od) * g.axis[1].out + oh) * g.axis[2].out + ow) * g.c;
+  }
+  // The taps inside, as offsets from tap 0, in row-major order.
+  RV_ALWAYS_INLINE int64_t taps(const PoolGeometry& g, PoolTap* taps) const {
+    const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+    const int64_t line = w.in * g.c;
+    int64_t count = 0;
+    for (int64_t i = td.first; i < td.last; ++i) {
+      for (int64_t j = th.first; j < th.last; ++j) {
+        for (int64_t k = tw.first; k < tw.last; ++k) {
+          taps[count++] = {(i * d.dilation * h.in + j * h.dilation) * line + k * w.dilation * g.c,
+                           (i * h.kernel + j) * w.kernel + k};
+        }
+      }
+    }
+    return count;
+  }
+};
+
+// f(first, run) for runs of windows with the same taps inside, in parallel.
+template <class F>
+RV_INLINE void for_each_window_run(const PoolGeometry& g, const F& f) {
+  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+  const TapRange whole = whole_windows(w);
+  for_each_pool_row(g, [&](int64_t n, int64_t od, int64_t oh, int64_t rows) {
+    PoolWindow first{n, od, oh, 0, taps_inside(d, od), taps_inside(h, oh), {0, w.kernel}};
+    PoolRun run{1, g.c, 0, 0, rows, h.stride * w.in * g.c, w.out * g.c};
+    while (first.ow < w.out) {
+      const bool inside = first.ow >= whole.first && first.ow < whole.last;
+      const int64_t count = inside ? whole.last - first.ow : 1;
+      first.tw = inside ? TapRange{0, w.kernel} : taps_inside(w, first.ow);
+      run.length = w.stride == 1 ? count * g.c : g.c;
+      run.pixels = w.stride == 1 ? 1 : count;
+      run.from = w.stride * g.c;
+      run.to = g.c;
+      f(first, run);
+      first.ow += count;
+    }
+  });
 }
 
 // Samples first, first + step, ... of an axis with the same taps over them, each by windows one

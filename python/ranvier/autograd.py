@@ -17,13 +17,13 @@ from contextlib import AbstractContextManager, contextmanager
 from heapq import heappop, heappush
 from typing import Any
 
-from ranvier import _core
+from ranvier import _core, guards
 from ranvier.tensor import Tensor, clock, not_a_tensor
 
 Array = _core.Array
 
 
-_sequence = itertools.count().__next__
+next_sequence = itertools.count().__next__
 _GRAD, _ANOMALY = 1, 2  # bits of the thread's mode; see `_core.mode`
 AUTOCAST_BITS = 12  # the others: see `ranvier.autocast`
 
@@ -168,7 +168,7 @@ class Function:
                 node.needs = (edge_a is not None, edge_b is not None)
                 result = Tensor(node.forward(a, b))
                 node.edges = (edge_a, edge_b)
-                node.sequence = _sequence()
+                node.sequence = next_sequence()
                 result.node = node
                 result._requires_grad = True
                 return result
@@ -188,7 +188,7 @@ class Function:
         if edges is None:
             return tuple([Tensor(a) for a in out]) if type(out) is tuple else Tensor(out)
         self.edges = tuple(edges)
-        self.sequence = _sequence()
+        self.sequence = next_sequence()
         if type(out) is tuple:
             self.outputs = len(out)
             return tuple([_output(self, i, a) for i, a in enumerate(out)])
@@ -292,6 +292,8 @@ def _sum(a: Array, b: Array) -> Array:
 
 
 def _accumulate(leaf: Tensor, grad: Array) -> None:
+    if guards.watches:
+        guards.touch(leaf)
     if leaf.grad is None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied.
         leaf.grad = Tensor(_core.own_gradient(grad, leaf.data))

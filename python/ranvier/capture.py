@@ -3,50 +3,46 @@
 For one signature (shapes, dtypes, devices, training flags, other hashable arguments), call 1 runs
 eagerly, call 2 runs eagerly while every kernel call is recorded, and from call 3 on the recording
 is replayed in one compiled call without the interpreter. When something that the recording depends
-on was replaced (a training flag, a module's parameter), the count starts again.
+on was replaced (see `ranvier.guards`), the count starts again.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import os
+import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ranvier import _core
+from ranvier.autograd import Function, next_sequence
+from ranvier.guards import (
+    ABSENT,
+    CaptureError,
+    Guards,
+    Leaf,
+    Watch,
+    change,
+    guard,
+    strong,
+    tell,
+    watches,
+    weak,
+)
 from ranvier.tensor import Tensor, clock, from_host
 
-CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defined]
+__all__ = ["ABSENT", "CaptureError", "CapturedStep", "ProgramView", "capture", "guard",
+           "is_capturing"]  # fmt: skip
 
-# What the step being recorded depends on besides its tensors' values; see `guard`.
-_guards: list[tuple[Any, Any, Any]] | None = None
-ABSENT = object()
-
-
-def guard(owner: Any, attribute: Any, value: Any) -> None:
-    """Notes, while a step is recorded, that it depends on `owner.attribute` being `value`.
-
-    The recording is used again only while this holds: for objects such as tensors, while it is the
-    very same object (or absent: `ABSENT`). Of a list, tuple or dict the attribute is an index or a
-    key. Modules call it for their training flag, their tensors and their layers.
-    """
-    if _guards is not None:
-        _guards.append((owner, attribute, value))
-
-
-def _holds(owner: Any, attribute: Any, value: Any) -> bool:
-    if isinstance(owner, (list, tuple, dict)):
-        try:
-            now = owner[attribute]
-        except LookupError:
-            now = ABSENT
-    else:
-        now = getattr(owner, attribute, ABSENT)
-    return now is value or (isinstance(value, (int, float)) and bool(now == value))
+_GRAD, _ANOMALY = 1, 2  # bits of the mode
+_MOST_VARIANTS = 8  # recordings of one signature that are kept
+_MOST_IN_VAIN = 16  # calls of one signature without a replay, before it runs eagerly for good
 
 
 def is_capturing() -> bool:
@@ -54,17 +50,94 @@ def is_capturing() -> bool:
     return _core.is_capturing()
 
 
+class _Edge(Function):
+    """Where the graph of a captured step ends: a gradient that comes here has nowhere to go."""
+
+    edges = ()
+
+    def __init__(self, text: str) -> None:
+        self.sequence, self._text = next_sequence(), text
+
+    def backward(self, *grads: Any) -> Any:
+        """Says what to do instead."""
+        raise RuntimeError(self._text)
+
+
+_INPUT = (
+    "[capture] expected gradients to end at the arguments of a captured step, got an argument that "
+    "was computed from tensors with gradients - compute it inside of the step, or detach it"
+)
+_OUTPUT = (
+    "[capture] expected backward inside of the captured step, got backward of what it returned, "
+    "which a replay computes without a graph - call backward in the step, or return x.detach()"
+)
+
+
 class _Recording:
-    """One replayable recording: its inputs, kernel calls, outputs and guards."""
+    """One replayable recording: its inputs, kernel calls, outputs, and what it depends on."""
 
-    def __init__(self, program: Any, inputs: list[Tensor], outputs: Any, guards: list) -> None:
+    def __init__(
+        self, program: Any, inputs: list[Tensor], outputs: Any, guards: Guards, leaves: list[Leaf]
+    ) -> None:
         self.program, self.inputs, self.outputs = program, inputs, outputs
+        self.guards, self.leaves = guards, leaves
         self.replayed = False
-        seen = {(id(o), a): (o, a, v) for o, a, v in guards}
-        self.guards = list(seen.values())
+        self.bound: list[int] = []  # arguments that are used themselves, not copies of them
+        self.written: list[int] = []  # arguments that the step changes
 
-    def valid(self) -> bool:
-        return all(_holds(o, a, v) for o, a, v in self.guards)
+    def bind(self, tensors: list[Tensor]) -> bool:
+        """Whether the arguments fit; those with gradients bring them along."""
+        for i in self.bound:
+            if self.inputs[i] is not tensors[i]:
+                return False
+        for own, given in zip(self.inputs, tensors, strict=True):
+            if own is not given and own._requires_grad:
+                own.grad = given.grad
+        return True
+
+    def begin(self, tensors: list[Tensor]) -> None:
+        """Copies arguments and gradients to where the kernels read them."""
+        for own, given in zip(self.inputs, tensors, strict=True):
+            if own.data is not given.data:
+                _core.copy_into(own.data, given.data)
+        for leaf in self.leaves:
+            leaf.begin()
+
+    def end(self, tensors: list[Tensor]) -> None:
+        """Leaves gradients and changed arguments as the step would have."""
+        for leaf in self.leaves:
+            leaf.end()
+        self.give_back(tensors)
+
+    def give_back(self, tensors: list[Tensor]) -> None:
+        """What the step did to its copies of arguments is done to the arguments."""
+        for i in self.written:
+            own, given = self.inputs[i], tensors[i]
+            if own is not given:
+                _core.copy_into(given.data, own.data)
+                clock.changed(given.data)
+        for own, given in zip(self.inputs, tensors, strict=True):
+            if own is given or not own._requires_grad or own.node is not None:
+                continue
+            if own.grad is None or given.grad is own.grad:
+                given.grad = own.grad
+            else:
+                given.grad = _copy(own.grad)
+
+
+class _Signature:
+    """All recordings for arguments of one kind."""
+
+    def __init__(self) -> None:
+        self.recordings: list[_Recording] = []
+        # What it depended on when Python ran last: if that was replaced, state follows once more.
+        self.ran: Guards | None = None
+        self.changes: set[Any] = set()  # flags and numbers under which it ran eagerly
+        self.known: list[weakref.ref[Tensor]] = []  # leaves whose gradients matter
+        self.arguments: list[weakref.ref[Tensor]] = []  # of the last call that ran in Python
+        self.recorded = 0
+        self.in_vain = 0  # calls since the last replay
+        self.reason = ""  # why the last recording could not be used
 
 
 def _flatten(value: Any, tensors: list[Tensor]) -> Any:
@@ -79,6 +152,8 @@ def _flatten(value: Any, tensors: list[Tensor]) -> Any:
         return (type(value), *[_flatten(v, tensors) for v in value])
     if isinstance(value, dict):
         return (dict, *[(k, _flatten(v, tensors)) for k, v in value.items()])
+    if type(value) is float:  # -0.0 is another number than 0.0, and nan the same as nan
+        return (float, value.hex())
     try:
         hash(value)
     except TypeError:
@@ -113,6 +188,22 @@ def _tensors_of(value: Any) -> list[Tensor]:
     return []
 
 
+_NOTHING = Guards([], {})
+
+
+def _replaced(guards: Guards) -> bool:
+    """Whether some object that a step depends on is another one now."""
+    broken = guards.broken()
+    return broken is not None and change(broken) is None
+
+
+def _ends_here(tensor: Tensor, text: str) -> Tensor:
+    """The tensor's values at the edge of a graph."""
+    edge = Tensor(tensor.data)
+    edge._requires_grad, edge.node = True, _Edge(text)
+    return edge
+
+
 class CapturedStep:
     """A function that is recorded on its second call and replayed from the third.
 
@@ -122,38 +213,95 @@ class CapturedStep:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
-        self._function = function
-        self._recordings: dict[Any, _Recording | None] = {}
+        functools.update_wrapper(self, function, updated=())
+        self._captured_function = function
+        self._name = ""
+        self._signatures: dict[Any, _Signature] = {}
         self._check = os.environ.get("RANVIER_CHECK_CAPTURE", "") not in ("", "0")
         self.program: ProgramView | None = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> CapturedStep:
+        """As a method: each instance has recordings of its own."""
+        if instance is None:
+            return self
+        bound = CapturedStep(self._captured_function.__get__(instance))
+        instance.__dict__[self._name] = bound
+        return bound
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CapturedStep:
+        return CapturedStep(copy.deepcopy(self._captured_function, memo))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs one step; tensors that come back hold their values until the next replay."""
         tensors: list[Tensor] = []
-        key = _core.matmul_precision(), _core.mode(), _flatten((args, kwargs), tensors)
+        mode = _core.mode()
+        key = _core.matmul_precision(), mode, _flatten((args, kwargs), tensors)
         if len(tensors) != len(_tensors_of((args, kwargs))):  # arrays: the function gets tensors
             args, kwargs = _rebuild((args, kwargs), list(tensors))
-        if key not in self._recordings:
-            result = self._function(*args, **kwargs)
-            self._recordings[key] = None
-            return result
-        recording = self._recordings[key]
-        if recording is None:
-            return self._record(key, args, kwargs, tensors)
-        if not recording.valid():  # once eagerly: state that follows a change must not be recorded
-            del self._recordings[key]
-            return self(*args, **kwargs)
-        for own, given in zip(recording.inputs, tensors, strict=True):
-            if own.data is not given.data:
-                _core.copy_into(own.data, given.data)
-        self.program = ProgramView(recording.program)
-        if self._check:
-            return self._checked(recording, args, kwargs)
+        # A step inside of another one is a part of it; a search for NaN looks at every value.
+        if mode & _ANOMALY or (watches and threading.get_ident() in watches):
+            return self._captured_function(*args, **kwargs)
+        if mode & _GRAD and any(t.node is not None for t in tensors):
+            tensors = [t if t.node is None else _ends_here(t, _INPUT) for t in tensors]
+            args, kwargs = _rebuild((args, kwargs), list(tensors))
+        signature = self._signatures.get(key)
+        if signature is None:
+            signature = self._signatures[key] = _Signature()
+        record = signature.ran is not None and not _replaced(signature.ran)
+        for recording in list(signature.recordings):
+            broken = recording.guards.broken()
+            if broken is not None:
+                signature.reason = recording.guards.name(broken)
+                changed = change(broken)
+                if changed is None:
+                    signature.recordings.remove(recording)
+                    record = False
+                elif changed not in signature.changes:
+                    signature.changes.add(changed)
+                    record = False
+            elif recording.bind(tensors) and all(leaf.fits() for leaf in recording.leaves):
+                signature.in_vain = 0
+                self.program = ProgramView(recording.program)
+                if self._check:
+                    return self._checked(recording, args, kwargs, tensors)
+                return self._replay(recording, tensors)
+            else:
+                signature.reason = "a gradient"
+        if signature.in_vain >= _MOST_IN_VAIN:
+            if signature.recordings:
+                tell(getattr(self, "__name__", "function"), signature.reason)
+                signature.recordings.clear()
+            return self._captured_function(*args, **kwargs)
+        if record:
+            return self._record(signature, args, kwargs, tensors)
+        # Once eagerly: state that follows a change must not be recorded.
+        return self._eagerly(signature, args, kwargs, tensors)
+
+    def _eagerly(self, signature: _Signature, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        """Runs the function as it is, and remembers whose gradients it touched."""
+        with Watch() as watch:
+            watch.depend(self._captured_function)
+            result = self._captured_function(*args, **kwargs)
+        signature.ran = watch.guards()
+        signature.known = [weakref.ref(t) for t, *_ in watch.leaves()]
+        signature.arguments = [weakref.ref(t) for t in tensors]
+        signature.in_vain += 1
+        return result
+
+    def _replay(self, recording: _Recording, tensors: list[Tensor]) -> Any:
+        recording.begin(tensors)
+        first, recording.replayed = not recording.replayed, True
+        if first:
+            for t in _tensors_of(recording.outputs):
+                if t.node is not None:
+                    t.node = _Edge(_OUTPUT)
         recording.program.replay()
         clock.now = max(clock.now, _core.mutations())
-        if not recording.replayed:
-            recording.replayed = True
+        recording.end(tensors)
+        if first:
             _tell_of_graphs(recording.program)
         return recording.outputs
 
@@ -185,47 +333,91 @@ class CapturedStep:
 
     def invalidate(self) -> None:
         """Forgets all recordings: the next call of each signature is recorded again."""
-        self._recordings = dict.fromkeys(self._recordings)
+        for signature in self._signatures.values():
+            signature.recordings.clear()
+            signature.ran, signature.in_vain = _NOTHING, 0
 
-    def _record(self, key: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
-        global _guards
-        inputs = []
-        for t in tensors:
+    def _record(self, signature: _Signature, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        """Runs the function while its kernel calls are noted."""
+        found = {
+            id(t): (t, weak(t.grad)) for t in [ref() for ref in signature.known] if t is not None
+        }
+        inputs, bound = [], []
+        for i, t in enumerate(tensors):
+            if t._requires_grad and t.node is None and _was(signature, i, t):
+                bound.append(i)  # such as a parameter that comes as an argument
+                inputs.append(t)
+                continue
             own = Tensor(_core.empty_like(t.data))
             _core.copy_into(own.data, t.data)
             own._requires_grad = t._requires_grad
+            if t.node is not None:
+                own.node = t.node if isinstance(t.node, _Edge) else None
+            elif t._requires_grad and t.grad is not None:
+                own.grad = _copy(t.grad)
             inputs.append(own)
+            found[id(own)] = own, weak(own.grad)
+        signature.arguments = [weakref.ref(t) for t in tensors]
+        versions = [t.data.version for t in inputs]
         new_args, new_kwargs = _rebuild((args, kwargs), list(inputs))
         recorder = _core.Recorder(keep_bits=self._check)
-        outer, _guards = _guards, []
-        try:
-            outputs = self._function(*new_args, **new_kwargs)
-            guards = _guards
-        except CaptureError as error:
-            recorder.abandon()
-            raise CaptureError(_with_line(error)) from None
-        except BaseException:
-            recorder.abandon()
-            raise
-        finally:
-            _guards = outer
-        program = recorder.finish()
-        self._recordings[key] = _Recording(program, inputs, outputs, guards)
-        self.program = ProgramView(program)
+        with Watch() as watch:
+            try:
+                watch.depend(self._captured_function)
+                outputs = self._captured_function(*new_args, **new_kwargs)
+                guards = watch.guards(recorder)
+            except BaseException as error:
+                recorder.abandon()
+                for tensor, grad, _ in watch.leaves():
+                    before = strong(found[id(tensor)][1]) if id(tensor) in found else grad
+                    tensor.grad = None if before is ABSENT else before
+                if isinstance(error, CaptureError):
+                    raise CaptureError(_with_line(error)) from None
+                raise
+        leaves = []
+        for tensor, grad, matters in watch.leaves():
+            known = id(tensor) in found
+            entry = strong(found[id(tensor)][1]) if known else grad
+            # One that was not known is new in each step, or so when the step was recorded before.
+            same = entry is grad and (known or not signature.recorded)
+            reads = same and isinstance(entry, Tensor) and recorder.touches(entry.data)
+            leaf = Leaf(tensor, entry, same and (matters or reads), reads)
+            if leaf.expects or leaf.changes:
+                leaves.append(leaf)
+        recording = _Recording(recorder.finish(), inputs, outputs, guards, leaves)
+        recording.bound = bound
+        recording.written = [
+            i for i, (t, v) in enumerate(zip(inputs, versions, strict=True)) if t.data.version != v
+        ]
+        recording.give_back(tensors)
+        signature.known = [weakref.ref(t) for t, *_ in watch.leaves()]
+        signature.ran = guards
+        signature.recordings.append(recording)
+        del signature.recordings[:-_MOST_VARIANTS]
+        signature.recorded += 1
+        signature.in_vain += 1
+        self.program = ProgramView(recording.program)
         return outputs
 
-    def _checked(self, recording: _Recording, args: Any, kwargs: Any) -> Any:
+    def _checked(self, recording: _Recording, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """Replays, then runs the function eagerly from the same state: the bits must agree."""
         program = recording.program
+        recording.begin(tensors)
         before = program.snapshot()
         program.replay()
         replayed = program.snapshot()
-        outputs = [t.cpu().numpy().copy() for t in _tensors_of(recording.outputs)]
+        outputs = [_bits(t) for t in _tensors_of(recording.outputs)]
+        grads = [_bits(leaf.exit) for leaf in recording.leaves]
         program.restore(before)
         clock.now = max(clock.now, _core.mutations())
-        eager = self._function(*args, **kwargs)
+        for leaf in recording.leaves:
+            if leaf.reads:
+                leaf.tensor.grad = leaf.entry
+        new_args, new_kwargs = _rebuild((args, kwargs), list(recording.inputs))
+        with Watch():
+            eager = self._captured_function(*new_args, **new_kwargs)
         for i, (a, b) in enumerate(zip(outputs, _tensors_of(eager), strict=True)):
-            if a.tobytes() != np.ascontiguousarray(b.cpu().numpy()).tobytes():
+            if a != _bits(b):
                 raise CaptureError(
                     f"[capture] expected a replay to give the bits of the eager step, got another "
                     f"output {i} - something that the step depends on is not in a tensor"
@@ -237,7 +429,30 @@ class CapturedStep:
                     f"bits in changed buffer {i} - a number that changes from step to step was "
                     "recorded as a constant"
                 )
+        for bits, leaf in zip(grads, recording.leaves, strict=True):
+            if bits != _bits(leaf.tensor.grad):
+                raise CaptureError(
+                    "[capture] expected a replay to leave the gradients of the eager step, got "
+                    f"others for a tensor of shape {leaf.tensor.shape} - something that the step "
+                    "depends on is not in a tensor"
+                )
+        recording.give_back(tensors)
         return eager
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    own = Tensor(_core.empty_like(tensor.data))
+    _core.copy_into(own.data, tensor.data)
+    return own
+
+
+def _bits(tensor: Tensor | None) -> bytes | None:
+    return None if tensor is None else np.ascontiguousarray(tensor.cpu().numpy()).tobytes()
+
+
+def _was(signature: _Signature, i: int, tensor: Tensor) -> bool:
+    """Whether argument i was this very tensor in the last call that ran in Python."""
+    return i < len(signature.arguments) and signature.arguments[i]() is tensor
 
 
 def _tell_of_graphs(program: Any) -> None:
@@ -324,10 +539,15 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
     Arguments may be tensors, NumPy arrays (which the function gets as tensors), lists, tuples and
     dicts of them, and what can be hashed; another shape, dtype or value of the latter is another
     step.
-    The function may read and change tensors (parameters, optimizer state) and return tensors.
-    It must not read values on the host (`.item()`, `.numpy()`, `if tensor:`): that raises
-    `CaptureError`, naming the line. Python side effects are not replayed. What comes back holds
-    its values until the next call.
+    The function may read and change tensors (parameters, optimizer state, arguments), call backward
+    and return tensors. It must not read values on the host (`.item()`, `.numpy()`, `if tensor:`):
+    that raises `CaptureError`, naming the line. What comes back, and gradients, hold their values
+    until the next call.
+
+    What the function reads by name (globals, closures, attributes of `self`, layers and their
+    settings) may be replaced between calls: it is then recorded anew. Other side effects of Python
+    are not replayed: a counter stands still, and a tensor that lives on must be changed in place
+    (`+=`, `copy_`). A gradient ends at the arguments, and starts inside.
 
     Environment:
         RANVIER_CHECK_CAPTURE=1 compares every replay with an eager run from the same state, bit

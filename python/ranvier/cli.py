@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(import_module(f"ranvier._cli.{options.module}").main(options) or 0)
     except KeyboardInterrupt as interrupt:
-        print(f"\nranvier: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"\nranvier: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `ranvier summary lenet | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -326,9 +326,13 @@ def _as_array(value: Any, like: Array) -> Array:
     return from_host(value)
 
 
+# A replay would see the values of the recording again.
+_OUTSIDE = "make that tensor before the step, or pass it as an argument"
+
+
 def from_host(data: Any, dtype: Any = None) -> Array:
     """Copies Python numbers, nested lists, NumPy arrays or DLPack exporters into a new Array."""
-    _core.check_host_read("values from the host")
+    _core.check_host_read("values from the host", _OUTSIDE)
     if isinstance(data, Tensor):
         array = data.data
         copy = _core.empty_like(array.cast(as_dtype(dtype).code) if dtype is not None else array)
@@ -405,7 +409,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
             "[from_numpy] expected aligned numbers in this machine's byte order, got dtype "
             f"{array.dtype.str!r} with strides of {array.strides} bytes - use rv.tensor to copy it"
         )
-    _core.check_host_read("memory of the host")
+    _core.check_host_read("memory of the host", _OUTSIDE)
     return Tensor(_core.import_array(array))
 
 
@@ -415,7 +419,7 @@ def from_dlpack(exporter: Any) -> Tensor:
         raise TypeError(
             f"[from_dlpack] expected an object with __dlpack__, got {type(exporter).__name__}"
         )
-    _core.check_host_read("memory of the host")
+    _core.check_host_read("memory of the host", _OUTSIDE)
     return Tensor(_core.import_array(exporter))
 
 

@@ -245,6 +245,15 @@ def test_all_curves_have_points_under_their_names() -> None:
 # ---- The command --------------------------------------------------------------------------------
 
 
+def test_without_pytorch_the_page_compares_with_nobody(tmp_path: Path) -> None:
+    quick = ["--quick", "--threads", "1", "--peers", "numpy"]
+    assert runner.main([TINY, *quick, "--docs", str(tmp_path)]) == 0
+    page = (tmp_path / "index.md").read_text()
+    assert "## All rows" in page
+    assert "In short" not in page
+    assert "PyTorch's best mode." not in page.split("```")[-1]
+
+
 def test_the_command_measures_and_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -350,6 +359,7 @@ def test_an_interruption_keeps_what_was_measured(tmp_path: Path) -> None:
         (["--peers", "tensorflow"], "torch, compile, numpy, jax"),
         (["--python", "jax"], "PEER=PATH"),
         (["--rounds", "0"], "above 0"),
+        (["--threads", "0"], "above 0"),
         (["--json", "conv2d"], "names stand before it"),
         (["conv3d_"], "did you mean"),
     ],

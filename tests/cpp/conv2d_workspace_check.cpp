@@ -36,7 +36,11 @@ void check(const char* pass, const Conv2dShape& s, int64_t need, int64_t given) 
 void check(const Conv2dShape& s) {
   const Conv2dMinimal m = conv2d_minimal(s);
   for (int64_t lanes : {8, 16}) {
-    if (conv2d_prefers_minimal(s)) {
+    if (conv2d_stem(s)) {  // edge^2 points of every phase, in whole vectors of outputs
+      const int64_t edge = conv2d_stem_cut(s).edge, phases = s.stride_h * s.stride_h;
+      check("stem", s, edge * edge * phases * s.C * round_up(s.K, lanes),
+            conv2d_workspace(s, true));
+    } else if (conv2d_prefers_minimal(s)) {
       const int64_t tiles = conv2d_tiles(s.N, s.P, s.Q);
       check("forward", s, needed(m, tiles, s.C, s.K, lanes), conv2d_workspace(s, true));
     }
@@ -55,12 +59,12 @@ void check(const Conv2dShape& s) {
 }  // namespace
 
 int main() {
-  for (int64_t taps : {2, 3, 4, 5}) {
+  for (int64_t taps : {2, 3, 4, 5, 7}) {
     for (int64_t stride : {1, 2}) {
-      for (int64_t C = 8; C <= 150; C += C < 40 ? 3 : 13) {
+      for (int64_t C = 2; C <= 150; C += C < 40 ? 3 : 13) {
         for (int64_t K = 8; K <= 150; K += K < 40 ? 3 : 13) {
           for (int64_t N : {1, 2, 5}) {
-            for (int64_t H = 5; H < 40; H += 3) {
+            for (int64_t H = 7; H < 40; H += 3) {
               const int64_t W = H + 1, P = (H + 2 - taps) / stride + 1;
               const int64_t Q = (W + 2 - taps) / stride + 1;
               check({N, C, H, W, K, P, Q, taps, taps, stride, stride, 1, 1, 1, 1, 1});

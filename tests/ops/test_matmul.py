@@ -34,8 +34,10 @@ class TestMatmul(OpTests):
         case(normal(3, 0), normal(0, 4)),
         case(normal(130, 67), normal(67, 129)),  # cut among threads by rows
         case(normal(31, 70), normal(70, 256)),  # and by columns
-        case(normal(90, 600), normal(600, 270)),  # in unequal shares, and two blocks of k
-        case(normal(7, 600), normal(600, 40)),  # more than one block of k
+        case(normal(90, 1300), normal(1300, 270)),  # in unequal shares, and two blocks of k
+        case(normal(7, 1300), normal(1300, 40)),  # more than one block of k
+        case(normal(30, 130), normal(130, 258)),  # last columns that run over k
+        case(normal(20, 130), normal(130, 2)),  # nothing but such columns
         case(normal(3, 300), normal(300, 700)),  # thin
         case(normal(1, 300), normal(300, 1000)),  # one row, in runs of k
         case(normal(9, 8, 33), normal(9, 33, 20)),  # a batch dealt out to threads
@@ -108,6 +110,9 @@ def test_any_shape_and_layout(m, n, k, dtype, left, right):
         (130, 1030, 70),
         (4200, 30, 40),
         (1100, 260, 20),
+        (70, 259, 1400),  # three last columns, two blocks of k
+        (1200, 50, 1300),
+        (500, 3, 300),
     ],
 )
 @pytest.mark.parametrize("left", ["rows", "columns", "steps"])

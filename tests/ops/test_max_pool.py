@@ -78,6 +78,11 @@ class TestMaxPool(OpTests):
         case(distinct(N, 2, 5, 6, 7), 2),
         case(distinct(N, 2, 5, 6, 7), (1, 3, 2), stride=(2, 1, 2), padding=(0, 1, 1)),
         case(distinct(8, 19, 37, 41), 3, stride=2, padding=1),
+        # few channels: a vector holds numbers of several windows
+        case(distinct(N, 6, 28, 28), 2),
+        case(distinct(N, 5, 23, 27), 3, stride=2, padding=1, ceil_mode=True),
+        case(distinct(N, 1, 9, 50), (2, 4), stride=(1, 3), dilation=(1, 2), padding=(1, 2)),
+        case(distinct(N, 7, 4, 6, 15), (2, 1, 3), stride=(1, 2, 2), padding=(0, 0, 1)),
     ]
     errors = [
         Raises(ValueError, r"\[max_pool2d\] expected x of shape .*\(3, 4\)", F.max_pool2d,
@@ -146,6 +151,31 @@ def test_ties_go_to_the_first_and_nan_wins():
     y, switches = F.max_pool2d(low, 3, padding=1, return_switches=True)
     assert y.item() == -np.inf
     assert switches.positions.item() == 4, "padding never wins, not even over minus infinity"
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 8, 16, 40])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_that_are_hard_to_compare(channels, dtype):
+    """NaN, infinities of both signs, whose sum is NaN, and zeros of both signs."""
+    rng = np.random.default_rng(channels)
+    few = np.array([0.0, -0.0, 1.0, np.inf, -np.inf, np.nan], dtype)
+    for chances in ([0.5, 0.5, 0, 0, 0, 0], [0, 0, 0.1, 0.3, 0.6, 0], [0.3, 0.3, 0.3, 0, 0, 0.1]):
+        x = rng.choice(few, (2, channels, 9, 41), p=chances)
+        y, switches = F.max_pool2d(rv.tensor(x), 3, 2, 1, return_switches=True)
+        value, position = ref.max_pool(x, 3, stride=2, padding=1)
+        np.testing.assert_array_equal(host(y), value)
+        np.testing.assert_array_equal(host(switches.positions), position)
+        real = ~np.isnan(value)
+        np.testing.assert_array_equal(np.signbit(host(y))[real], np.signbit(value)[real])
+
+
+def test_windows_are_remembered_by_type():
+    """A window of 2 that is known does not let a window of 2.0 pass."""
+    x = rv.zeros(1, 1, 4, 4)
+    assert F.max_pool2d(x, 2, 2, 0).shape == F.max_pool2d(x, [2, 2], [2, 2]).shape == (1, 1, 2, 2)
+    for wrong in [(2.0,), (2, 2.0), (2, (2.0, 2.0)), (2, 2, 0.0)]:
+        with pytest.raises(TypeError, match=r"\[max_pool2d\] expected .* as a whole number"):
+            F.max_pool2d(x, *wrong)
 
 
 def test_switches_are_bytes_where_they_fit():

@@ -34,6 +34,9 @@ class TestPad(OpTests):
             case(normal(N, 3, 5, 9), sides)
             for sides in [(1, 1, 2, 2), (-2, 3, 0, 1), (-1, -3), (0, 0, 7, 0, 2, 1), (9, 9, -5, 9)]
         ),
+        # rows longer than a vector
+        *(case(normal(N, 3, 6, 37), (5, 1, 1, 2), mode=mode) for mode in MODES),
+        case(normal(N, 3, 6, 57), (-1, -3, -2, 1)),
         case(normal(2, 3), (9000, 1)),
         case(normal(4, 40, 30, 8), (1, 1, 1, 1)),
         case(integers(0, 9, 3, 4), (1, 1), value=7.0),

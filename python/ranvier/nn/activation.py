@@ -22,7 +22,7 @@ class _Activation(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of x."""
-        return type(self).function(x, *[getattr(self, name) for name in self.options])
+        return type(self).function(x, *self._read_options(self.options).values())
 
     def extra_repr(self) -> str:
         """The options."""

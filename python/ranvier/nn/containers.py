@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
-from ranvier.capture import ABSENT, guard
+from ranvier.guards import ABSENT, guard
 from ranvier.nn.module import Module
 
 

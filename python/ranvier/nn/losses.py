@@ -30,7 +30,7 @@ class _Loss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of a prediction against its target."""
-        options = {name: getattr(self, name) for name in self.options}
+        options = self._read_options(self.options)
         return type(self).function(input, target, reduction=self.reduction, **options)
 
     def extra_repr(self) -> str:
@@ -380,7 +380,7 @@ class _PairLoss(_Loss):
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         """The loss of two predictions against what their relation shall be."""
-        options = {name: getattr(self, name) for name in self.options}
+        options = self._read_options(self.options)
         return type(self).function(input1, input2, target, reduction=self.reduction, **options)
 
 

@@ -7,21 +7,17 @@ hold, also inside lists, tuples and dicts, and their dotted names are the way to
 
 from __future__ import annotations
 
-import importlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, Self
 
-from ranvier import _core
+from ranvier import _core, guards
 from ranvier.autograd import no_grad
-from ranvier.capture import guard
 from ranvier.dtypes import DType, as_device
+from ranvier.guards import guard
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.tensor import Tensor, from_host
-
-# The module, not the function of the same name that the package exports.
-_capture: Any = importlib.import_module("ranvier.capture")
 
 
 class Observer(Protocol):
@@ -88,7 +84,8 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `forward`."""
-        if _capture._guards is not None:
+        if guards.watches:
+            guards.enter(self)
             _guard_parts(self, vars(self))
         observer = _observers.get(threading.get_ident()) if _observers else None
         try:
@@ -262,6 +259,13 @@ class Module:
                 own[name].copy_(Tensor(array))
         return IncompatibleKeys(missing, unexpected)
 
+    def _read_options(self, names: Iterable[str]) -> dict[str, Any]:
+        """Attributes by name; a captured step is recorded anew after one of them changed."""
+        values = {name: getattr(self, name) for name in names}
+        for name, value in values.items():
+            guard(self, name, value)
+        return values
+
     # ---- text ----
 
     def extra_repr(self) -> str:
@@ -341,6 +345,8 @@ def _tensors(module: Module, kind: Any, seen: set[int]) -> Iterator[tuple[str, A
         for name, t in _members(owner):
             if isinstance(t, kind) and id(t) not in seen:
                 seen.add(id(t))
+                if guards.watches and t._requires_grad:
+                    guards.hand_out(t)
                 yield f"{prefix}.{name}" if prefix else name, t
 
 
@@ -406,7 +412,7 @@ def _guard_parts(owner: Any, parts: Any) -> bool:
             guard(part, "data", part.data)
             guard(part, "_requires_grad", part._requires_grad)
     if any_part and isinstance(owner, list):
-        guard(owner, len(owner), _capture.ABSENT)
+        guard(owner, len(owner), guards.ABSENT)
     return any_part
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ranvier import functional as F
-from ranvier.capture import guard
 from ranvier.creation import empty, ones, zeros
 from ranvier.dtypes import int64
+from ranvier.guards import guard
 from ranvier.nn import init
 from ranvier.nn.linear import positive
 from ranvier.nn.module import Module

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ranvier import _core
+from ranvier import _core, guards
 from ranvier import functional as F
 from ranvier.autograd import no_grad
 from ranvier.tensor import Tensor, clock
 
 
 def _list(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    found = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if guards.watches:  # a captured step reads their gradients
+        for p in found:
+            guards.touch(p)
+    return found
 
 
 def clip_grad_norm_(

@@ -24,12 +24,13 @@ Array = _core.Array
 
 
 class _AvgPool(Function):
-    def forward(self, x: Array, *, window: tuple[Any, ...]) -> Array:
-        self.like, self.window = (x.shape, is_channels_last(x)), window
+    def forward(self, x: Array, window: tuple[Any, ...]) -> Array:
+        if self.needs[0]:
+            self.like, self.window = (x.shape, is_channels_last(x)), window
         return _core.avg_pool(x, *window)
 
-    def backward(self, dy: Array) -> Array:
-        return spread(dy, *self.like, self.window)
+    def backward(self, dy: Array) -> tuple[Array, None]:
+        return spread(dy, *self.like, self.window), None
 
 
 def _pool(
@@ -45,7 +46,8 @@ def _pool(
 ) -> Tensor:
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
-    if x.ndim not in (axes + 1, axes + 2):
+    ndim = x.ndim
+    if ndim != axes + 2 and ndim != axes + 1:
         names = ", ".join("DHW"[-axes:])
         raise ValueError(
             f"[{op}] expected x of shape (N, C, {names}) or (C, {names}), got {x.shape}"
@@ -60,9 +62,9 @@ def _pool(
         bool(count_include_pad),
         float(divisor_override or 0.0),
     )
-    if x.ndim == axes + 1:
-        return _AvgPool.apply(x.unsqueeze(0), window=window)[0]
-    return _AvgPool.apply(x, window=window)
+    if ndim == axes + 1:
+        return _AvgPool.apply2(x.unsqueeze(0), window)[0]
+    return _AvgPool.apply2(x, window)
 
 
 def avg_pool1d(

@@ -13,7 +13,8 @@ convolutional networks", ECCV 2014, section 2.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +26,8 @@ from ranvier.tensor import Tensor, tensor
 Array = _core.Array
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Geometry of one pooling: an entry per spatial axis."""
+class _Window(NamedTuple):
+    """Geometry of one pooling, as the kernels take it: an entry per spatial axis."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -35,8 +35,26 @@ class _Window:
     dilation: tuple[int, ...]
     ceil_mode: bool
 
-    def arguments(self) -> tuple[Any, ...]:
-        return (self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+def _window(
+    op: str,
+    axes: int,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+) -> _Window:
+    return _Window(
+        per_axis(op, "kernel_size", kernel_size, axes),
+        per_axis(op, "stride", kernel_size if stride is None else stride, axes),
+        per_axis(op, "padding", padding, axes),
+        per_axis(op, "dilation", dilation, axes),
+        ceil_mode,
+    )
+
+
+_known_window = lru_cache(maxsize=256, typed=True)(_window)
 
 
 @dataclass(frozen=True)
@@ -145,14 +163,14 @@ class Switches:
 
 class _MaxPool(Function):
     def forward(self, x: Array, *, window: _Window) -> tuple[Array, Array]:
-        y, switches = _core.max_pool(x, *window.arguments())
+        y, switches = _core.max_pool(x, *window)
         self.save(switches)
         self.shape, self.window = x.shape, window
         return y, switches
 
     def backward(self, dy: Array, _: Any) -> Array:
         (switches,) = self.saved
-        return _core.max_unpool(dy, switches, self.shape, *self.window.arguments())
+        return _core.max_unpool(dy, switches, self.shape, *self.window)
 
 
 def _pool(
@@ -168,29 +186,29 @@ def _pool(
 ) -> Any:
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
-    window = _Window(
-        per_axis(op, "kernel_size", kernel_size, axes),
-        per_axis(op, "stride", kernel_size if stride is None else stride, axes),
-        per_axis(op, "padding", padding, axes),
-        per_axis(op, "dilation", dilation, axes),
-        bool(ceil_mode),
+    plain = type(kernel_size) is type(padding) is type(dilation) is int
+    known = plain and (stride is None or type(stride) is int)  # equal numbers may be no whole ones
+    window = (_known_window if known else _window)(
+        op, axes, kernel_size, stride, padding, dilation, bool(ceil_mode)
     )
-    if x.ndim not in (axes + 1, axes + 2):
+    ndim = x.ndim
+    if ndim != axes + 2 and ndim != axes + 1:
         names = "".join("DHW"[-axes:])
         raise ValueError(
             f"[{op}] expected x of shape (N, C, {', '.join(names)}) or (C, {', '.join(names)}), "
             f"got {x.shape}"
         )
-    single = x.ndim == axes + 1
-    if single:
-        x = x.unsqueeze(0)
-    y, positions = _MaxPool.apply(x, window=window)
-    if single:
+    if ndim == axes + 1:
+        y, positions = _MaxPool.apply(x.unsqueeze(0), window=window)
         y, positions = y[0], positions[0]
-        shape = x.shape[1:]
-    else:
-        shape = x.shape
-    return (y, Switches(positions, shape, window)) if return_switches else y
+    elif x._requires_grad or _core.mode() > 1:
+        y, positions = _MaxPool.apply(x, window=window)
+    else:  # no graph, and nothing else to look after: small images are dominated by what is around
+        values, switches = _core.max_pool(x.data, *window)
+        if not return_switches:
+            return Tensor(values)
+        y, positions = Tensor(values), Tensor(switches)
+    return (y, Switches(positions, x.shape, window)) if return_switches else y
 
 
 def max_pool1d(
@@ -267,12 +285,12 @@ class _MaxUnpool(Function):
         positions = switches.positions.data
         self.save(positions)
         self.switches = switches
-        return _core.max_unpool(y, positions, switches.input_shape, *switches.window.arguments())
+        return _core.max_unpool(y, positions, switches.input_shape, *switches.window)
 
     def backward(self, dx: Array) -> Array:
         (positions,) = self.saved
         s = self.switches
-        return _core.max_unpool_grad(dx, positions, s.input_shape, *s.window.arguments())
+        return _core.max_unpool_grad(dx, positions, s.input_shape, *s.window)
 
 
 def _unpool(op: str, axes: int, y: Tensor, switches: Switches) -> Tensor:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ranvier import guards
 from ranvier.capture import CaptureError, is_capturing
 from ranvier.creation import zeros, zeros_like
 from ranvier.dtypes import float64, int64
@@ -203,6 +204,8 @@ class Optimizer:
 
         One kernel call per group, or per run of neighbours where some have no gradient.
         """
+        if guards.watches:
+            self._tell()
         for group in self.groups:
             group.make_state()
             for run in _runs([p.grad is not None for p in group.params]):
@@ -212,6 +215,13 @@ class Optimizer:
                 self.update(p, g, group.hyper.data, group.steps.data.index((run,)), **state)
                 for array in p:
                     clock.changed(array)
+
+    def _tell(self) -> None:
+        """Notes for a captured step which parameters there are; their gradients matter."""
+        guards.guard(self.groups, len(self.groups), guards.ABSENT)
+        for group in self.groups:
+            for p in group.params:
+                guards.touch(p)
 
     def update(
         self, p: list[Any], g: list[Any], hyper: Any, steps: Any, **state: list[Any]

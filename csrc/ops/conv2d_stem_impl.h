@@ -1,0 +1,411 @@
+// Stems: the first convolution of a network, from the 3 channels of a picture, by Winograd's
+// minimal filtering (conv2d_winograd_impl.h, whose formula and words are used here).
+//
+// Stride s. Along each axis a filter of R taps falls apart into s filters of every s-th tap,
+// ceil(R / s) of them or one less, each of which meets one "phase" of the image, every s-th pixel.
+// So 7x7 taps at stride 2 are four filters at stride 1 of 4 or 3 taps along each axis, 11x11 at
+// stride 4 sixteen of 3 or 2, and all are sums over channels and phases of one F(4x4, 4x4) or
+// F(4x4, 3x3), transformed back once. A filter that lacks the last tap is 0 at infinity: with 7 and
+// 6 points along an axis, 7x7 taps take (7 + 6)^2 = 169 products of a channel for 16 outputs that
+// cost 784 by the taps; 11x11 at stride 4 take (6 + 6 + 6 + 5)^2 = 529 for 1936.
+//
+// Such sums are short, 12 or 48 terms, and the products at a point no sooner begun than stored. So
+// they never leave L1: the sums of some tiles at one column of points shrink to 4 numbers of E at
+// once, by the transform back along the column, and wait for the other columns only.
+//
+// The transform of the patches runs over whole vectors of pixels side by side along the columns of
+// the image, and along its rows over the s C neighbouring numbers that share a place in a patch.
+//
+// For 4 taps the points are 0, 1, -1, 2, -2, 1/2 and infinity. The relative error is 1.3e-6 for 7x7
+// taps of 3 channels and 9e-7 for 11x11, where plain sums have 2e-7 and 3e-7.
+#pragma once
+
+#include "ops/conv2d_winograd_impl.h"
+
+#if RV_WINOGRAD
+
+namespace ranvier::RV_ISA::conv::stem {
+
+using F = Vec<float>;
+using winograd::input_points, winograd::output_sums, winograd::weight_points;
+constexpr int64_t kN = F::N;
+constexpr int64_t kStrip = 16;  // tiles side by side whose patches are transformed together
+constexpr int64_t kGroup = 8;   // of these, how many are multiplied together
+#if defined(__AVX512F__)
+constexpr int64_t kVectors = 2;  // of outputs, beside them: the sums are in registers
+#else
+constexpr int64_t kVectors = 1;
+#endif
+
+// ---- Four taps, seven points ---------------------------------------------------------------
+
+// B' d. All points but 1/2 have the factor x - 1/2, which comes first.
+RV_INLINE void input_points(const F (&d)[7], F (&t)[7]) {
+  F e[7];
+#pragma GCC unroll 6
+  for (int i = 1; i < 7; ++i) e[i] = fnma(F(0.5f), d[i - 1], d[i]);
+  const F a = fnma(F(4.0f), e[2], e[4]), b = fnma(F(4.0f), e[3], e[5]);
+  const F g = e[4] - e[2], h = e[5] - e[3];
+  t[0] = fma(F(4.0f), e[1], fnma(F(5.0f), e[3], e[5]));
+  t[1] = b + a;
+  t[2] = b - a;
+  t[3] = fma(F(2.0f), g, h);
+  t[4] = fnma(F(2.0f), g, h);
+  t[5] = fma(F(4.0f), d[1], fnma(F(5.0f), d[3], d[5]));
+  t[6] = fma(F(4.0f), e[2], fnma(F(5.0f), e[4], e[6]));
+}
+
+// G g
+RV_INLINE void weight_points(const F (&g)[4], F (&t)[7]) {
+  const F even = g[0] + g[2], odd = g[1] + g[3];
+  const F even2 = fma(F(4.0f), g[2], g[0]), odd2 = fma(F(8.0f), g[3], g[1] + g[1]);
+  t[0] = g[0] * F(-0.5f);
+  t[1] = (even + odd) * F(-1.0f / 3);
+  t[2] = (even - odd) * F(1.0f / 9);
+  t[3] = (even2 + odd2) * F(1.0f / 36);
+  t[4] = (even2 - odd2) * F(-1.0f / 60);
+  t[5] = fma(F(8.0f), g[0], fma(F(4.0f), g[1], fma(F(2.0f), g[2], g[3]))) * F(4.0f / 45);
+  t[6] = g[3];
+}
+
+// A' m
+RV_INLINE void output_sums(const F (&m)[7], F (&y)[4]) {
+  const F s = m[1] + m[2], d = m[1] - m[2], s2 = m[3] + m[4], d2 = m[3] - m[4];
+  y[0] = (m[0] + s) + (s2 + m[5]);
+  y[1] = fma(F(0.5f), m[5], fma(F(2.0f), d2, d));
+  y[2] = fma(F(0.25f), m[5], fma(F(4.0f), s2, s));
+  y[3] = fma(F(0.125f), m[5], fma(F(8.0f), d2, d + m[6]));
+}
+
+// ---- The problem -----------------------------------------------------------------------------
+
+// A patch, or the filters of an output, have `depth` numbers at each point, ordered (phase down,
+// phase right, channel). At column j of points they are those of limit(j) phases to the right only,
+// all of them or those with a last tap; and at the last point of a column those of the first `full`
+// phases down.
+template <int E>
+struct Stem {
+  static constexpr int kTaps = E - 3;
+  int64_t phases, full, C, depth;               // phases along an axis: all, those with a last tap
+  int64_t tile_rows, tile_cols, strips, width;  // strips of `width` tiles
+
+  explicit Stem(const Correlation<float>& p)
+      : phases(p.step_h),
+        full(p.R - (kTaps - 1) * p.step_h),
+        C(p.C),
+        depth(phases * phases * C),
+        tile_rows(ceil_div(p.rows, 4)),
+        tile_cols(ceil_div(p.cols, 4)),
+        strips(ceil_div(tile_cols, kStrip)),
+        width(ceil_div(tile_cols, strips)) {}
+
+  RV_ALWAYS_INLINE int64_t limit(int j) const { return j < E - 1 ? phases : full; }
+  RV_ALWAYS_INLINE int64_t place(int j, int64_t down, int64_t right) const {
+    return (down * limit(j) + right) * C;
+  }
+  // Of one patch, or one output: the numbers at the points before (i, j), and at all of them.
+  RV_ALWAYS_INLINE int64_t before(int i, int j) const { return (j * E + i) * depth; }
+  RV_ALWAYS_INLINE int64_t numbers() const { return E * E * depth; }
+};
+
+// ---- Patches -----------------------------------------------------------------------------
+
+// One row of points of so many tiles' patches, x[(w * phases + right) * C + c] at pixel w of a
+// phase: along the other axis too, to v[before(i, j) * kStrip + tile * depth + place + c].
+template <int E>
+void transform_row(const Stem<E>& s, const float* x, int64_t tiles, int i, int64_t down, float* v) {
+  const int64_t run = s.phases * s.C, run_last = s.full * s.C, depth = s.depth;
+  const int64_t column = E * depth * kStrip;
+  v += s.before(i, 0) * kStrip + down * run;
+  for (int64_t r = 0; r < run; r += kN) {
+    const int64_t lanes = run - r, lanes_last = max(0, run_last - r);
+    const float* from = x + r;
+    float *to = v + r, *to_last = v + (E - 1) * column + down * (run_last - run) + r;
+    for (int64_t t = 0; t < tiles; ++t, from += 4 * run, to += depth, to_last += depth) {
+      F d[E], points[E];
+#pragma GCC unroll 7
+      for (int j = 0; j < E; ++j) d[j] = F::load(from + j * run);
+      input_points(d, points);
+#pragma GCC unroll 7
+      for (int j = 0; j < E - 1; ++j) points[j].store(to + j * column, lanes);
+      points[E - 1].store(to_last, lanes_last);
+    }
+  }
+}
+
+// Numbers of a strip's row, with room for whole vectors behind.
+template <int E>
+RV_INLINE int64_t row_size(const Stem<E>& s) {
+  return round_up((4 * kStrip + E - 4) * s.phases * s.C + 2 * kN, kN);
+}
+
+// The patches of the strip whose first tile is (h, w) of an image, at their points.
+template <int E>
+void transform_patches(const Stem<E>& s, const Correlation<float>& p, const float* image, int64_t h,
+                       int64_t w, int64_t tiles, float* rows, float* v) {
+  const int64_t size = row_size(s), C = s.C;
+  float* zeros = rows + E * size;
+  // Columns from .. to of the strip's window lie in the image.
+  const int64_t col = p.col_of(4 * w), cols = (4 * tiles + E - 4) * s.phases;
+  const int64_t from = max(0, min(cols, -col)), to = max(from, min(cols, p.width - col));
+  __builtin_memset(zeros, 0, sizeof(float) * size);
+  for (int64_t i = 0; i < E; ++i) {
+    __builtin_memset(rows + i * size, 0, sizeof(float) * from * C);
+    __builtin_memset(rows + i * size + to * C, 0, sizeof(float) * (size - to * C));
+  }
+  for (int64_t down = 0; down < s.phases; ++down) {
+    const float* in[E];
+    for (int i = 0; i < E; ++i) {
+      const int64_t row = p.row_of(4 * h) + i * s.phases + down;
+      in[i] = row < 0 || row >= p.height ? zeros : image + (row * p.width + col + from) * C;
+    }
+    for_each_vector<float>((to - from) * C, [&](int64_t x, auto lanes) RV_LAMBDA {
+      F d[E], points[E];
+#pragma GCC unroll 7
+      for (int i = 0; i < E; ++i) d[i] = F::load(in[i] + x, lanes);
+      input_points(d, points);
+#pragma GCC unroll 7
+      for (int i = 0; i < E; ++i) points[i].store(rows + i * size + from * C + x, lanes);
+    });
+    const int present = down < s.full ? E : E - 1;
+    for (int i = 0; i < present; ++i) transform_row(s, rows + i * size, tiles, i, down, v);
+  }
+}
+
+// ---- Filters -----------------------------------------------------------------------------
+
+// Filters of one vector of outputs from k0 on, at their points: those at column j and point i that
+// meet number d of a patch lie at to[(before(i, j) + d) * width]. buffer: p.depth() N numbers.
+template <int E>
+void transform_weights(const Stem<E>& s, const Correlation<float>& p, int64_t k0, int64_t width,
+                       float* buffer, float* to) {
+  constexpr int kTaps = Stem<E>::kTaps;
+  pack_lanes(p, k0, buffer, kN);
+  for (int64_t down = 0; down < s.phases; ++down) {
+    for (int64_t right = 0; right < s.phases; ++right) {
+      for (int64_t c = 0; c < s.C; ++c) {
+        winograd::both_axes<kTaps, E>(
+            [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
+            [&](int i, int j) RV_LAMBDA {
+              const int64_t r = i * s.phases + down, t = j * s.phases + right;
+              return r < p.R && t < p.S ? F::load(buffer + ((r * p.S + t) * s.C + c) * kN)
+                                        : F::zero();
+            },
+            [&](int i, int j, F x) RV_LAMBDA {
+              if (right >= s.limit(j)) return;
+              x.store(to + (s.before(i, j) + s.place(j, down, right) + c) * width);
+            });
+      }
+    }
+  }
+}
+
+// ---- Products ----------------------------------------------------------------------------
+
+// The sums at the points of a column, of T tiles and V vectors of outputs: point i of vector k of
+// tile t is m[((i * kGroup + t) * V + k) * N]. The last point has only `last` numbers of `depth`.
+template <int T, int V>
+RV_ONE_COPY void multiply_column(const float* v, const float* u, int64_t points, int64_t last,
+                                 int64_t count, int64_t depth, float* m) {
+  for (int64_t i = 0; i < points; ++i, m += kGroup * V * kN) {
+    const float* w = u + i * depth * V * kN;
+    const float* x[T];
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) x[t] = v + (i * kStrip + t) * depth;
+    F sum[T][V];
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 2
+      for (int k = 0; k < V; ++k) sum[t][k] = F::zero();
+    }
+    if (i + 1 == points) count = last;
+    for (int64_t d = 0; d < count; ++d, w += V * kN) {
+      F filters[V];
+#pragma GCC unroll 2
+      for (int k = 0; k < V; ++k) {
+        filters[k] = F::load(w + k * kN);
+        __asm__("" : "+v"(filters[k].v));  // once, not again for every tile
+      }
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const F number = F::broadcast(x[t][d]);
+#pragma GCC unroll 2
+        for (int k = 0; k < V; ++k) sum[t][k] = fma(number, filters[k], sum[t][k]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 2
+      for (int k = 0; k < V; ++k) sum[t][k].store(m + (t * V + k) * kN);
+    }
+  }
+}
+template <int V>
+RV_INLINE void multiply_tiles(int64_t tiles, const float* v, const float* u, int64_t points,
+                              int64_t last, int64_t count, int64_t depth, float* m) {
+  switch (tiles) {
+    case 1:
+      return multiply_column<1, V>(v, u, points, last, count, depth, m);
+    case 2:
+      return multiply_column<2, V>(v, u, points, last, count, depth, m);
+    case 3:
+      return multiply_column<3, V>(v, u, points, last, count, depth, m);
+    case 4:
+      return multiply_column<4, V>(v, u, points, last, count, depth, m);
+    case 5:
+      return multiply_column<5, V>(v, u, points, last, count, depth, m);
+    case 6:
+      return multiply_column<6, V>(v, u, points, last, count, depth, m);
+    case 7:
+      return multiply_column<7, V>(v, u, points, last, count, depth, m);
+    case 8:
+      return multiply_column<8, V>(v, u, points, last, count, depth, m);
+  }
+}
+
+// A' m along the column, of so many vectors: row i of each is half[i * E * N], and they are
+// 4 E N apart.
+template <int E>
+RV_INLINE void sum_column(const float* m, int64_t vectors, int64_t apart, float* half) {
+  for (int64_t x = 0; x < vectors; ++x, m += kN, half += 4 * E * kN) {
+    F points[E], y[4];
+#pragma GCC unroll 7
+    for (int i = 0; i < E; ++i) points[i] = F::load(m + i * apart);
+    output_sums(points, y);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) y[i].store(half + i * E * kN);
+  }
+}
+
+// The other axis, of V vectors of outputs of one tile, and into the image: `rows` and `cols` of it
+// and `lanes` outputs of the last vector.
+template <int E, int V, class Lanes>
+RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half, const F (&bias)[V],
+                                 int64_t rows, int64_t cols, Lanes lanes, float* to) {
+  const F least(p.relu ? 0.0f : -__builtin_inff());
+#pragma GCC unroll 2
+  for (int k = 0; k < V; ++k, to += kN) {
+    float* row = to;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i, half += E * kN, row += p.out_row) {
+      if (i >= rows) continue;
+      F m[E], y[4];
+#pragma GCC unroll 7
+      for (int j = 0; j < E; ++j) m[j] = F::load(half + j * kN);
+      output_sums(m, y);
+      float* pixel = row;
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j, pixel += p.out_pixel) {
+        if (j >= cols) continue;
+        const F sum = max(least, y[j] + bias[k]);
+        k + 1 < V ? sum.store(pixel) : sum.store(pixel, lanes);
+      }
+    }
+  }
+}
+
+// Outputs k0 .. k0 + V N of the strip of `count` tiles from (h, w) on. m: sums of a column, and
+// then of all of them halfway.
+template <int E, int V>
+void multiply_strip(const Stem<E>& s, const Correlation<float>& p, float* image, int64_t h,
+                    int64_t w, int64_t count, int64_t k0, const float* v, const float* u, float* m,
+                    Ahead& next) {
+  constexpr int64_t kTile = V * 4 * E * kN;
+  const int64_t rows = min(4, p.rows - 4 * h), lanes = p.K - (k0 + (V - 1) * kN);
+  float* half = m + E * kGroup * V * kN;
+  F bias[V];
+#pragma GCC unroll 2
+  for (int k = 0; k < V; ++k) {
+    bias[k] = p.bias ? F::load(p.bias + k0 + k * kN, p.K - (k0 + k * kN)) : F::zero();
+  }
+  image += 4 * h * p.out_row + k0;
+  const int64_t groups = ceil_div(count, kGroup), most = ceil_div(count, groups);
+  for (int64_t g = 0; g < count; g += most) {
+    const int64_t tiles = min(most, count - g), first = 4 * (w + g);
+    float* out = image + first * p.out_pixel;
+    for (int j = 0; j < E; ++j) {
+      const int64_t column = s.before(0, j), limit = s.limit(j) * s.C;
+      next.fetch<false>();
+      if (j < rows) {  // memory brings the lines of the outputs meanwhile
+        const float* line = out + j * p.out_row;
+        const float* end = line + min(4 * tiles, p.cols - first) * p.out_pixel;
+        for (; line < end; line += p.out_pixel) {
+#pragma GCC unroll 2
+          for (int k = 0; k < V; ++k) __builtin_prefetch(line + k * kN, 1);
+        }
+      }
+      multiply_tiles<V>(tiles, v + column * kStrip + g * s.depth, u + column * V * kN, E,
+                        s.full * limit, s.phases * limit, s.depth, m);
+      sum_column<E>(m, tiles * V, kGroup * V * kN, half + j * kN);
+    }
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t cols = min(4, p.cols - first - 4 * t);
+      const float* from = half + t * kTile;
+      float* to = out + 4 * t * p.out_pixel;
+      if (rows == 4 && cols == 4 && lanes >= kN) {
+        store_tile<E, V>(p, from, bias, 4, 4, All(), to);
+      } else {
+        store_tile<E, V>(p, from, bias, rows, cols, lanes, to);
+      }
+    }
+  }
+}
+
+// The rows of the image that the next row of tiles is the first to meet, to be fetched during the
+// products of this one.
+template <int E>
+RV_INLINE Ahead following_rows(const Stem<E>& s, const Correlation<float>& p, int64_t chunk) {
+  const int64_t h = (chunk + 1) % s.tile_rows, n = (chunk + 1) / s.tile_rows;
+  if (n >= p.images) return {};
+  const int64_t seen = h ? p.row_of(4 * h - 1) + p.R : 0, end = p.row_of(4 * h + 3) + p.R;
+  const int64_t row = p.width * p.in_pixel, from = max(0, min(seen, p.height));
+  const int64_t to = max(from, min(end, p.height));
+  if ((to - from) * row * static_cast<int64_t>(sizeof(float)) > kAheadBytes) return {};
+  const float* image = p.in + n * p.height * row;
+  const int64_t groups = ceil_div(s.tile_cols, kGroup) * ceil_div(p.K, kVectors * kN);
+  return Ahead(image + from * row, image + to * row, groups * E);
+}
+
+// workspace: the filters of all outputs, at their points.
+template <int E>
+void run_edge(const Correlation<float>& p, float* u) {
+  const Stem<E> s(p);
+  const int64_t vectors = ceil_div(p.K, kN), wide = vectors / kVectors * kVectors;
+  parallel_for(vectors, [&](int64_t k) {
+    auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
+    const int64_t beside = k < wide ? kVectors : 1, first = k / beside * beside;
+    transform_weights(s, p, k * kN, beside * kN, buffer,
+                      u + s.numbers() * first * kN + (k - first) * kN);
+  });
+  parallel_for(p.images * s.tile_rows, [&](int64_t chunk) {
+    const int64_t h = chunk % s.tile_rows, n = chunk / s.tile_rows;
+    const int64_t sums = kGroup * kVectors * 5 * E * kN;
+    auto* v = static_cast<float*>(
+        scratch(sizeof(float) * (s.numbers() * kStrip + sums + (E + 1) * row_size(s))));
+    float *m = v + s.numbers() * kStrip, *rows = m + sums, *image = p.out + n * p.out_image;
+    Ahead next = following_rows(s, p, chunk);
+    for (int64_t w = 0; w < s.tile_cols; w += s.width) {
+      const int64_t tiles = min(s.width, s.tile_cols - w);
+      transform_patches(s, p, p.in + n * p.height * p.width * p.in_pixel, h, w, tiles, rows, v);
+      int64_t k = 0;
+      for (; k < wide; k += kVectors) {
+        multiply_strip<E, kVectors>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN,
+                                    m, next);
+      }
+      for (; k < vectors; ++k) {
+        multiply_strip<E, 1>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, m,
+                             next);
+      }
+    }
+  });
+}
+
+static void run(const Correlation<float>& p, float* workspace) {
+  const int64_t taps = ceil_div(p.R, p.step_h);
+  if (taps == 2) return run_edge<5>(p, workspace);
+  if (taps == 3) return run_edge<6>(p, workspace);
+  run_edge<7>(p, workspace);
+}
+
+}  // namespace ranvier::RV_ISA::conv::stem
+#endif
