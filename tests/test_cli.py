@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -520,6 +521,29 @@ def test_closed_pipe_is_no_error() -> None:
     assert result.returncode == 0
     assert result.stderr == ""
     assert result.stdout.startswith("Layer (type)")
+
+
+def test_unknown_instruction_set_is_one_line(tmp_path: Path) -> None:
+    """Said while the package is imported, before a line of the command runs."""
+    script = tmp_path / "ranvier"  # as installers write it
+    script.write_text("import sys\nfrom ranvier.cli import main\nsys.exit(main())\n")
+    environment = os.environ | {"RANVIER_CPU": "foo"}
+    for call in (["-m", "ranvier"], ["-m", "ranvier.cli"], [str(script)]):
+        result = subprocess.run(
+            [sys.executable, *call, "info"], capture_output=True, text=True, env=environment
+        )
+        assert result.returncode == 2
+        assert result.stdout == ""
+        assert re.fullmatch(
+            r"ranvier: error: \[RANVIER_CPU\] expected one of: .*baseline.*, got foo - .*\n",
+            result.stderr,
+        )
+    code = "try:\n    import ranvier\nexcept ImportError as error:\n    print(error)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("[RANVIER_CPU] expected one of: ")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")

@@ -303,6 +303,29 @@ def members_of_an_object(wrap):
 
 
 @story
+def members_of_slots_and_classes(wrap):
+    class Slots:
+        __slots__ = ("scale",)
+
+    class Properties:
+        _shift = 2.0
+
+        @property
+        def shift(self):
+            return self._shift + 1.0
+
+    slots, properties = Slots(), Properties()
+    slots.scale = 3.0
+    step = wrap(lambda x: x * slots.scale + properties.shift)
+    for i, x in enumerate(inputs(12)):
+        if i == 4:
+            slots.scale = 5.0
+        if i == 8:
+            properties._shift = -1.0
+        yield bits(step(x))
+
+
+@story
 def members_of_a_layer(wrap):
     class Layer(nn.Module):
         def __init__(self):
@@ -579,6 +602,28 @@ def test_a_hidden_state_bound_anew_is_refused():
     step(inputs(1)[0])
     with pytest.raises(rv.CaptureError, match=r"self\.state' bound"):
         step(inputs(1)[0])
+
+
+def test_what_is_no_function_is_refused():
+    def numbers():
+        yield 1
+
+    with pytest.raises(TypeError, match="a function, got int - pass"):
+        rv.capture(3)
+    with pytest.raises(TypeError, match=r"a generator or coroutine.* - return a list"):
+        rv.capture(numbers)
+
+
+def test_a_method_of_an_instance_without_dict_is_refused():
+    class Slots:
+        __slots__ = ()
+
+        @rv.capture
+        def step(self, x):
+            return x
+
+    with pytest.raises(TypeError, match="got Slots with __slots__ - capture a function"):
+        Slots().step(inputs(1)[0])
 
 
 def test_backward_through_an_argument_is_refused():

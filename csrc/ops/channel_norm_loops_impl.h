@@ -80,9 +80,10 @@ RV_INLINE Vec<double> inverse_stds(const ArrayRef& spread, const ChannelNormGeom
 
 constexpr int64_t kNormBlock = 512;                   // columns of a piece
 constexpr int64_t kNormPadded = kNormBlock + 64 / 4;  // whole vectors of either type
-// Sums go down 16 rows of a vector before they go right, which hides from the processor that memory
-// is read in order; so it is told, this many rows ahead.
-constexpr int64_t kAhead = 16;
+// Memory is fetched this many numbers ahead: the processor does not see the order of short rows.
+// Sums read four rows side by side, and fetch the next four where those lie further.
+constexpr int64_t kAhead = 1024;
+RV_INLINE int64_t far_ahead(int64_t columns) { return 4 * columns > kAhead ? 4 * columns : kAhead; }
 
 // Some rows and columns of one sample, all in channels-last memory.
 struct NormPiece {
@@ -115,21 +116,34 @@ RV_INLINE void for_each_piece(const ChannelNormGeometry& g, const F& f) {
   });
 }
 
-// f(first row, number of rows, width) for blocks of `kRows` rows, then the rows that are left, then
-// the row cut short. The number of rows is a constant in the first kind of call.
+// f(first row, number of rows, width) for blocks of at most `kRows` rows, then the row cut short.
+template <int kRows, class F>
+RV_INLINE void for_each_row_block(const NormPiece& p, const F& f) {
+  for (int64_t r = 0; r < p.rows; r += kRows)
+    f(r, p.rows - r < kRows ? p.rows - r : kRows, p.width);
+  if (p.tail > 0) f(p.rows, 1, p.tail);
+}
+
 template <int Count>
 struct Rows {
   static constexpr int64_t count = Count;
 };
-struct SomeRows {
-  int64_t count;
-};
-template <int kRows, class F>
-RV_INLINE void for_each_row_block(const NormPiece& p, const F& f) {
-  int64_t r = 0;
-  for (; r + kRows <= p.rows; r += kRows) f(r, Rows<kRows>{}, p.width);
-  if (r < p.rows) f(r, SomeRows{p.rows - r}, p.width);
-  if (p.tail > 0) f(p.rows, SomeRows{1}, p.tail);
+// Covers `count` rows by strips of four, then of one: f(row, rows, column, lanes) for every vector
+// of a strip before the next strip. Down more rows the addresses, often a power of two apart, would
+// push each other out of the cache; not so where 16 rows are two pages at most.
+template <class T, class F>
+RV_INLINE void strips(int64_t count, int64_t width, int64_t columns, const F& f) {
+  int64_t k = 0;
+  if (columns * static_cast<int64_t>(sizeof(T)) <= 512 && count == 16) {
+    for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA { f(0, Rows<16>{}, c, lanes); });
+    return;
+  }
+  for (; k + 4 <= count; k += 4) {
+    for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA { f(k, Rows<4>{}, c, lanes); });
+  }
+  for (; k < count; ++k) {
+    for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA { f(k, Rows<1>{}, c, lanes); });
+  }
 }
 
 // f(elements from the piece's first, width) for every row, the one cut short last.
@@ -201,25 +215,29 @@ RV_INLINE void piece_moments(const T* x, int64_t stride, const NormPiece& p, dou
   }
   NormPiece whole = p;
   whole.tail = 0;
-  for_each_row_block<16>(whole, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
-    const T* from = x + r * stride;
-    double nb = static_cast<double>(rows.count);
-    Merge weights(static_cast<double>(r), nb);
-    for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
-      V center = load_center(mean + c, V()), s[2] = {V::zero(), V::zero()}, q[2] = {s[0], s[0]};
-      auto take = [&](int64_t k, V& sum, V& squares) RV_LAMBDA {
-        prefetch(from + (k + kAhead) * stride + c);
-        V d = V::load(from + k * stride + c, lanes) - center;
-        sum += d;
-        squares = fma(d, d, squares);
-      };
-      int64_t k = 0;
-      for (; k + 2 <= rows.count; k += 2) {
-        take(k, s[0], q[0]);
-        take(k + 1, s[1], q[1]);
+  T some[kNormPadded], other[kNormPadded];
+  const int64_t ahead = far_ahead(stride);
+  for_each_row_block<16>(whole, [&](int64_t r, int64_t count, int64_t width) RV_LAMBDA {
+    const double nb = static_cast<double>(count);
+    const Merge weights(static_cast<double>(r), nb);
+    strips<T>(count, width, stride, [&](int64_t k, auto rows, int64_t c, auto lanes) RV_LAMBDA {
+      const bool first = k == 0, last = k + rows.count == count;
+      const V center = load_center(mean + c, V());
+      V s[2] = {first ? V::zero() : V::load(some + c), V::zero()};
+      V q[2] = {first ? V::zero() : V::load(other + c), V::zero()};
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < rows.count; ++i) {
+        prefetch(x + (r + k + i) * stride + c + ahead);
+        V d = V::load(x + (r + k + i) * stride + c, lanes) - center;
+        s[i % 2] += d;
+        q[i % 2] = fma(d, d, q[i % 2]);
       }
-      if (k < rows.count) take(k, s[0], q[0]);
-      merge_sums(mean + c, m2 + c, center, s[0] + s[1], q[0] + q[1], nb, weights);
+      if (last) {
+        merge_sums(mean + c, m2 + c, center, s[0] + s[1], q[0] + q[1], nb, weights);
+      } else {
+        (s[0] + s[1]).store(some + c);
+        (q[0] + q[1]).store(other + c);
+      }
     });
   });
   // One number each for the first columns; a vector would also touch the columns beside them.
@@ -431,32 +449,36 @@ RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
   auto products = [&](const NormPiece& p) {
     // Sums of dy and of dy (x - high).
     double sum[kNormPadded] = {}, product[kNormPadded] = {};
-    T center[kNormPadded];
+    const int64_t ahead = far_ahead(columns);
+    T center[kNormPadded] = {}, some[kNormPadded], other[kNormPadded];
     const int64_t own = g.fold > 1 ? g.channels : p.width;  // the others are copies of these
     for_each_vector<double>(own, [&](int64_t i, auto lanes) RV_LAMBDA {
       store_wide(center + i, group_numbers(args.mean, g, p.sample, p.column + i, lanes), lanes);
     });
     for (int64_t i = own; i < p.width; ++i) center[i] = center[i - own];
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
-    for_each_row_block<16>(p, [&](int64_t r, auto rows, int64_t width) RV_LAMBDA {
-      for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
-        V s[2] = {V::zero(), V::zero()}, t[2] = {s[0], s[0]}, middle = V::load(center + c, lanes);
-        auto take = [&](int64_t k, V& sum, V& products) RV_LAMBDA {
-          int64_t at = (r + k) * columns + c;
-          prefetch(dy + at + kAhead * columns);
-          prefetch(x + at + kAhead * columns);
+    for_each_row_block<16>(p, [&](int64_t r, int64_t count, int64_t width) RV_LAMBDA {
+      strips<T>(count, width, columns, [&](int64_t k, auto rows, int64_t c, auto lanes) RV_LAMBDA {
+        const bool first = k == 0, last = k + rows.count == count;
+        V s[2] = {first ? V::zero() : V::load(some + c), V::zero()};
+        V t[2] = {first ? V::zero() : V::load(other + c), V::zero()};
+        const V middle = V::load(center + c);
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < rows.count; ++i) {
+          const int64_t at = (r + k + i) * columns + c;
+          prefetch(dy + at + ahead);
+          prefetch(x + at + ahead);
           V grad = V::load(dy + at, lanes);
-          sum += grad;
-          products = fma(grad, V::load(x + at, lanes) - middle, products);
-        };
-        int64_t k = 0;
-        for (; k + 2 <= rows.count; k += 2) {
-          take(k, s[0], t[0]);
-          take(k + 1, s[1], t[1]);
+          s[i % 2] += grad;
+          t[i % 2] = fma(grad, V::load(x + at, lanes) - middle, t[i % 2]);
         }
-        if (k < rows.count) take(k, s[0], t[0]);
-        add_wide(sum + c, s[0] + s[1]);
-        add_wide(product + c, t[0] + t[1]);
+        if (last) {
+          add_wide(sum + c, s[0] + s[1]);
+          add_wide(product + c, t[0] + t[1]);
+        } else {
+          (s[0] + s[1]).store(some + c);
+          (t[0] + t[1]).store(other + c);
+        }
       });
     });
     double* to = partial + (p.sample * g.chunks + p.chunk) * 2 * columns + p.column;
@@ -553,6 +575,8 @@ RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
     T* dx = data<T>(args.dx) + p.start;
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
+        prefetch(dy + row + c + kAhead);
+        prefetch(x + row + c + kAhead);
         V scale = V::load(own + columns + c, lanes), grad = V::load(dy + row + c, lanes);
         V inner = V::zero();
         if (!constant) {

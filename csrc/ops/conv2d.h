@@ -75,7 +75,7 @@ static inline int64_t conv2d_most(int64_t a, int64_t b) { return a > b ? a : b; 
 static inline Conv2dPieces conv2d_pieces(const Conv2dShape& s) {
   const int64_t weights = s.K * (s.C / s.groups) * s.R * s.S;
   const int64_t memory = 1 + kConv2dPrivate / weights, pixels = s.N * s.P * s.Q;
-  const int64_t work = 1 + conv2d_least(pixels * weights / (1 << 19), pixels / 128);
+  const int64_t work = 1 + conv2d_least(pixels * weights / (1 << 19), pixels / 256);
   int64_t most = conv2d_least(kConv2dPieces, conv2d_least(memory, work));
   if (s.N == 0) return {1, 1};
   if (s.N >= most) {  // of equal size, as near as can be, and an even number of them

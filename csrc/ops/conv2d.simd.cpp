@@ -10,10 +10,11 @@ namespace {
 
 using namespace conv;
 
-// Which kernel runs is a matter of the shape alone; figures in docs/conv-layout.md.
+// Which kernel runs is a matter of the shape alone; figures in docs/conv-layout.md. False where it
+// is run_channels, which is for the caller to call.
 template <class T>
-void correlate(const Correlation<T>& p, T* workspace) {
-  if (p.rows == 0 || p.cols == 0) return;
+bool run_special(const Correlation<T>& p, T* workspace) {
+  if (p.rows == 0 || p.cols == 0) return true;
   if (p.R == 0 || p.S == 0) {
     fill_bias(p);
   } else if (prefers_dots(p)) {
@@ -27,9 +28,28 @@ void correlate(const Correlation<T>& p, T* workspace) {
     if constexpr (__is_same(T, float)) run_slide(p, workspace);
 #endif
   } else {
-    run_channels(p, workspace);
+    return false;
   }
+  return true;
 }
+
+// Collects what run_channels does, of one C and K, to run it together.
+template <class T>
+struct Channels {
+  T* workspace;
+  Correlation<T> waiting[kTogether];
+  int64_t count = 0;
+
+  void add(const Correlation<T>& p) {
+    if (run_special(p, workspace)) return;
+    waiting[count++] = p;
+    if (count == kTogether) finish();
+  }
+  void finish() {
+    if (count > 0) run_channels(waiting, count, workspace);
+    count = 0;
+  }
+};
 
 template <class T>
 void forward(const Conv2dArgs& a) {
@@ -54,7 +74,8 @@ void forward(const Conv2dArgs& a) {
   }
 #endif
   for (int64_t group = 0; group < a.shape.groups; ++group) {
-    correlate(forward_problem<T>(a, group), workspace);
+    const Correlation<T> p = forward_problem<T>(a, group);
+    if (!run_special(p, workspace)) run_channels(&p, 1, workspace);
   }
 }
 
@@ -65,10 +86,12 @@ void data_gradient(const Conv2dDataArgs& a) {
   const bool depthwise = conv2d_depthwise(s), grouped = grouped_channels<T>(s);
   if (depthwise && depthwise_near_data(s)) return run_depthwise_near_data(a, workspace);
   for (int64_t group = 0; group < (depthwise || grouped ? 1 : s.groups); ++group) {
+    Channels<T> channels{workspace, {}};
     if (!depthwise && !grouped && s.P == 1 && s.Q == 1) {
       for (int64_t i = 0; i < s.H * s.W; ++i) {
-        correlate(pixel_problem<T>(a, group, i / s.W, i % s.W), workspace);
+        channels.add(pixel_problem<T>(a, group, i / s.W, i % s.W));
       }
+      channels.finish();
       continue;
     }
     if (!depthwise && !a.winograd && prefers_runs<T>(s)) {
@@ -95,10 +118,11 @@ void data_gradient(const Conv2dDataArgs& a) {
         if (depthwise && p.R > 0 && p.S > 0) {
           run_depthwise(p, workspace);
         } else {
-          correlate(p, workspace);
+          channels.add(p);
         }
       }
     }
+    channels.finish();
   }
 }
 

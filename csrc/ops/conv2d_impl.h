@@ -567,27 +567,46 @@ void channels_box(const Correlation<T>& p, const Boxes& boxes, const T* packed, 
   }
 }
 
-// packed: round_up(K, N) * depth elements.
+// Correlations of one C and K that share nothing but their image, as the residue classes of a
+// stride, run together: threads wait for each other twice, not twice for each of them. packed:
+// round_up(K, N) * depth elements for each.
+constexpr int64_t kTogether = 16;  // at most
+
 template <class T>
-void run_channels(const Correlation<T>& p, T* packed) {
+void run_channels(const Correlation<T>* p, int64_t count, T* packed) {
   constexpr int64_t kN = Vec<T>::N;
-  const int64_t vectors = ceil_div(p.K, kN), depth = p.depth();
-  parallel_for(vectors, [&](int64_t v) {
+  const int64_t vectors = ceil_div(p[0].K, kN);
+  T* weights[kTogether];
+  for (int64_t i = 0; i < count; ++i) {
+    weights[i] = packed;
+    packed += vectors * kN * p[i].depth();
+  }
+  parallel_for(count * vectors, [&](int64_t chunk) {
+    const Correlation<T>& q = p[chunk / vectors];
+    const int64_t v = chunk % vectors;
     // The panel that holds vector v: panels are kVectors wide while they last.
     int64_t k = v * kN / (gemm::kVectors * kN) * (gemm::kVectors * kN);
-    int64_t width = gemm::panel_vectors<T>(p.K - k) * kN;
+    int64_t width = gemm::panel_vectors<T>(q.K - k) * kN;
     while (k + width <= v * kN) {
       k += width;
-      width = gemm::panel_vectors<T>(p.K - k) * kN;
+      width = gemm::panel_vectors<T>(q.K - k) * kN;
     }
-    pack_lanes(p, v * kN, packed + k * depth + (v * kN - k), width);
+    pack_lanes(q, v * kN, weights[chunk / vectors] + k * q.depth() + (v * kN - k), width);
   });
-  const ChannelsPlan<T> plan(p);
+  int64_t most = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const ChannelsPlan<T> plan(p[i]);
+    most = max(most, plan.boxes.count() * plan.parts);
+  }
   const int64_t panels = ceil_div(vectors, gemm::kVectors), width = gemm::kVectors * kN;
-  parallel_for(plan.boxes.count() * plan.parts, [&](int64_t chunk) {
-    const int64_t part = chunk % plan.parts;
-    channels_box(p, plan.boxes, packed, chunk / plan.parts, part * panels / plan.parts * width,
-                 min(p.K, (part + 1) * panels / plan.parts * width));
+  parallel_for(count * most, [&](int64_t chunk) {  // one box of all, then the next
+    const Correlation<T>& q = p[chunk % count];
+    const ChannelsPlan<T> plan(q);
+    const int64_t index = chunk / count, part = index % plan.parts;
+    if (index >= plan.boxes.count() * plan.parts) return;
+    channels_box(q, plan.boxes, weights[chunk % count], index / plan.parts,
+                 part * panels / plan.parts * width,
+                 min(q.K, (part + 1) * panels / plan.parts * width));
   });
 }
 

@@ -76,6 +76,27 @@ void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& 
     });
     return;
   }
+  if (at.c == 1 && p.C >= kN / 2 && p.planes()) {  // the same of N channels and N of their taps
+    parallel_for(p.K, [&](int64_t k) {
+      for (int64_t c = 0; c < p.C; c += kN) {
+        const int64_t lanes = min(kN, p.C - c);
+        T* to = dw + k * p.weight_k + c * taps;
+        for (int64_t tap = 0; tap < taps; tap += kN, to += kN) {
+          const int64_t n = min(kN, taps - tap);
+          Vec<T> x[kN];
+          for (int64_t i = 0; i < kN; ++i) {
+            const int64_t r = (tap + i) / p.S, s = (tap + i) % p.S;
+            x[i] = i < n
+                       ? sum_pieces(from + r * at.r + s * at.s + k * at.k + c, pieces, size, lanes)
+                       : Vec<T>::zero();
+          }
+          gemm::transpose(x);
+          for (int64_t l = 0; l < lanes; ++l) x[l].store(to + l * taps, n);
+        }
+      }
+    });
+    return;
+  }
   parallel_for(p.K, [&](int64_t k) {
     for (int64_t r = 0; r < p.R; ++r) {
       for (int64_t s = 0; s < p.S; ++s) {

@@ -364,8 +364,12 @@ void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int6
 // of any shape has begun: here the loops are unrolled, and the filters of a point stay in
 // registers.
 
+RV_INLINE bool is_narrow(int64_t depth, int64_t outputs) {
+  return kN == 16 && depth == 16 && outputs == 16;
+}
+
 #if defined(__AVX512F__)
-// m = v u: rows of 16 by 16 x 16.
+// m = v u: rows of 16 by 16 x 16. m may be v.
 template <int R>
 RV_INLINE void narrow_tile(const float* v, const F (&u)[16], float* m) {
   F c[R];
@@ -436,7 +440,7 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
     in->fetch<false>();
     out->fetch<true>();
 #if defined(__AVX512F__)
-    if (depth == 16 && width == 16) {
+    if (is_narrow(depth, width)) {
       multiply_narrow(v.data + x * v.plane, u + x * plane, t1 - t0, m.data + x * m.plane);
       continue;
     }
@@ -454,6 +458,9 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
 RV_INLINE int64_t tiles_in_cache(int64_t depth, int64_t outputs, int64_t points) {
   return max(24, min(96, 230400 / points / (depth + min(kBlock, outputs)) / 6 * 6));
 }
+
+// Of 16 channels and outputs: so many that their patches, which the sums replace, stay in L1.
+constexpr int64_t kNarrowTiles = 24;
 
 // Blocks of tiles, of equal size, as near as can be, and an even number of them.
 struct Cut {
@@ -477,8 +484,9 @@ void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) 
     auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
     transform_weights<E>(p, k0, v, v + 1, buffer, u + k0 / kBlock * whole);
   });
-  const Cut cut(tiles.count, tiles_in_cache(depth, p.K, kPoints));
   const int64_t row = round_up(depth, kN), outputs = block_width(p.K, 0);
+  const bool narrow = is_narrow(depth, outputs);
+  const Cut cut(tiles.count, narrow ? kNarrowTiles : tiles_in_cache(depth, p.K, kPoints));
   parallel_for(cut.blocks, [&](int64_t block) {
     const int64_t t0 = block * cut.tiles, t1 = min(tiles.count, t0 + cut.tiles);
     const int64_t size = kPoints * Points::plane_of(t1 - t0, row);
@@ -490,7 +498,8 @@ void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) 
     Ahead in = ahead_of(input_region(p), tiles, t1, t1 + cut.tiles, kPoints);
     Ahead out = ahead_of({p.out, p.out_image, p.out_row, p.rows, 4}, tiles, t0, t1, kPoints);
     for (int64_t k0 = 0; k0 < p.K; k0 += kBlock) {
-      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, v.data + size, &in, &out);
+      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole,
+                        narrow ? v.data : v.data + size, &in, &out);
     }
   });
 }

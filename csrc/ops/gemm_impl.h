@@ -87,7 +87,7 @@ Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parall
   cut.last = rows && n % kN <= kN / 4 && cut.depth >= 32 * (n % kN) ? n % kN : 0;
   const int64_t vectors = ceil_div(n - cut.last, kN);
   const bool fair = vectors >= 16 || (vectors >= 8 && vectors % 2 == 0) || (m < 16 && vectors > 1);
-  const bool tall = m >= 1024 && m > 4 * n;
+  const bool tall = (m >= 1024 && m > 4 * n) || (!rows && n <= 256 && m >= 256 && m * k >= 1 << 20);
   if (fair && !tall) {
     cut.shares = min(vectors, vectors < 16 ? 2 : vectors < 64 ? 4 : vectors < 128 ? 8 : 16);
     cut.rows = 1;

@@ -143,7 +143,9 @@ void forward(const LstmArgs& args) {
                                    weight_hr ? nullptr : state,
                                    weight_hr ? nullptr : next,
                                    pointer<const T>(args.peephole)};
-      panels.run(state, row, count, parallel, cell);
+      Ahead<T> ahead;
+      ahead.add(cell.gates, G * units, units, G).add(cell.c, units).add(cell.hidden, units);
+      panels.run(state, row, count, parallel, cell, ahead);
       if (!weight_hr) continue;
       projection.run(hidden, units, row, count, parallel,
                      Project<T>{walk, t, width, out, state, next});
@@ -264,26 +266,34 @@ void backward(const LstmBackwardArgs& args) {
                                     dgates + t * rows * G * units,
                                     peephole};
       const Arrive<T> arrive{walk, t, width, dy, carried, rows};
+      Ahead<T> ahead;
+      ahead.add(cell.gates, G * units, units, G).add(cell.dgates, G * units, units, G);
+      ahead.add(cell.before, units);
       if (!weight_hr) {
-        panels.run(later, G * units, row, count, parallel,
-                   [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
-                     if (arrive.add(n, n * units + unit, lanes, dh)) {
-                       cell(n, unit, lanes, dh);
-                     } else {
-                       cell.skip(n, unit, lanes);
-                     }
-                   });
+        if (dy) ahead.add(dy + t * rows * width, width);
+        panels.run(
+            later, G * units, row, count, parallel,
+            [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
+              if (arrive.add(n, n * units + unit, lanes, dh)) {
+                cell(n, unit, lanes, dh);
+              } else {
+                cell.skip(n, unit, lanes);
+              }
+            },
+            ahead);
       } else {
         T* const total = projected + t * rows * width;
         panels.run(later, G * units, row, count, parallel, ArriveAt<T>{arrive, total});
-        projection.run(total, width, row, count, parallel,
-                       [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
-                         if (walk.takes_part(n, t)) {
-                           cell(n, unit, lanes, dh);
-                         } else {
-                           cell.skip(n, unit, lanes);
-                         }
-                       });
+        projection.run(
+            total, width, row, count, parallel,
+            [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
+              if (walk.takes_part(n, t)) {
+                cell(n, unit, lanes, dh);
+              } else {
+                cell.skip(n, unit, lanes);
+              }
+            },
+            ahead);
       }
       later = cell.dgates;
     }

@@ -78,7 +78,7 @@ RV_ONE_COPY void peephole_gradient(const Walk& walk, int64_t rows, int64_t gates
     const bool sees_new = p == gates - 2;
     const int64_t k = sees_new ? gates - 1 : p;
     column_sums<T>(walk.steps * rows, units, to + p * units,
-                   [&](int64_t row, int64_t unit, int64_t lanes) RV_LAMBDA {
+                   [&](int64_t row, int64_t unit, auto lanes) RV_LAMBDA {
                      const int64_t n = row % rows, step = row / rows, t = walk.time(step);
                      const T* const from = sees_new   ? c + t * rows * units
                                            : step > 0 ? c + walk.time(step - 1) * rows * units

@@ -316,7 +316,7 @@ struct NormBackward {
 // to[column] = sum over the rows of a * b.
 template <class T>
 RV_ONE_COPY void product_sums(const T* a, const T* b, int64_t rows, int64_t columns, T* to) {
-  column_sums<T>(rows, columns, to, [&](int64_t row, int64_t column, int64_t lanes) RV_LAMBDA {
+  column_sums<T>(rows, columns, to, [&](int64_t row, int64_t column, auto lanes) RV_LAMBDA {
     const int64_t i = row * columns + column;
     return Vec<T>::load(a + i, lanes) * Vec<T>::load(b + i, lanes);
   });

@@ -197,6 +197,62 @@ struct CellSink {
   }
 };
 
+// ---- What a cell will need ------------------------------------------------------------------
+
+// Arrays of a step that the cells of a tile read or write after its product: fetched while that
+// goes on, because whole sequences do not fit the caches and a cell waits for each of its lines.
+// A row has `pieces` runs of the tile's columns, `piece` elements apart.
+template <class T>
+struct Ahead {
+  struct Part {
+    const T* data;
+    int64_t row, piece, pieces;
+  };
+  static constexpr int kMost = 4;
+  Part parts[kMost];
+  int count = 0;
+
+  // Arrays that were not given need no fetching.
+  RV_ALWAYS_INLINE Ahead& add(const T* data, int64_t row, int64_t piece = 0, int64_t pieces = 1) {
+    if (data) parts[count++] = {data, row, piece, pieces};
+    return *this;
+  }
+
+  RV_ALWAYS_INLINE void fetch(int64_t row, int64_t column, int64_t columns) const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int i = 0; i < count; ++i) {
+      const T* p = parts[i].data + row * parts[i].row + column;
+      for (int64_t j = 0; j < parts[i].pieces; ++j, p += parts[i].piece) {
+        for (int64_t k = 0; k < columns; k += kLine) __builtin_prefetch(p + k, 1);
+      }
+    }
+  }
+};
+
+// Rows of states, or of gradients, whose products fetch for their cells: a few rows at a time, so
+// that the loads of the product itself find room between.
+template <class T>
+struct FetchingRows {
+  Rows<T> rows;
+  const Ahead<T>& ahead;
+  int64_t column, columns;
+
+  template <int R, int V>
+  RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
+                                 const T* b, int64_t ldb) const {
+    constexpr int64_t kSteps = 256;
+    const int64_t cuts = min(R, ceil_div(depth, kSteps));
+    for (int64_t i = 0; i < cuts; ++i) {
+      for (int64_t r = R * i / cuts; r < R * (i + 1) / cuts; ++r) {
+        ahead.fetch(row + r, column, columns);
+      }
+      const int64_t from = depth * i / cuts;
+      rows.template multiply<R, V>(c, row, k + from, depth * (i + 1) / cuts - from, b + from * ldb,
+                                   ldb);
+    }
+  }
+};
+
 // ---- Panels of recurrent weights -----------------------------------------------------------
 
 // Rows of a tile of V vectors, as gemm::max_rows, for any V.
@@ -209,7 +265,8 @@ constexpr int tile_rows(int v) {
 }
 
 template <int V, class T>
-void run_panel(const Rows<T>& left, const T* b, const CellSink<T>& sink, const Block& block) {
+void run_panel(const FetchingRows<T>& left, const T* b, const CellSink<T>& sink,
+               const Block& block) {
   constexpr int kRows = tile_rows(V);
   const int64_t ldb = V * Vec<T>::N;
   const int64_t tiles = ceil_div(block.rows, kRows);
@@ -246,21 +303,21 @@ struct GatePanels {
   // cell(row, unit, lanes, sums): sums[g * N + lane] for all rows of the group; zeros without a
   // state.
   template <class F>
-  RV_ALWAYS_INLINE void run(const T* state, int64_t row, int64_t rows, bool parallel,
-                            const F& cell) const {
-    run_cell(state, row, rows, parallel, {&cell, call_with_gates<T, F>});
+  RV_ALWAYS_INLINE void run(const T* state, int64_t row, int64_t rows, bool parallel, const F& cell,
+                            const Ahead<T>& ahead = {}) const {
+    run_cell(state, row, rows, parallel, {&cell, call_with_gates<T, F>}, ahead);
   }
 
  private:
   RV_ONE_COPY void run_cell(const T* state, int64_t row, int64_t rows, bool parallel,
-                            const Cell<T>& cell) const {
+                            const Cell<T>& cell, const Ahead<T>& ahead) const {
     const CellSink<T> sink{cell};
-    const Rows<T> left{state ? state : packed, width};
     const int64_t depth = state ? width : 0;
     for_chunks(parallel, count(), [&](int64_t i) {
       const int64_t unit = i * kN;
       const T* const b = packed + i * gates * kN * width;
       const Block block{row, rows, unit, min(kN, units - unit), 0, depth, true, true};
+      const FetchingRows<T> left{{state ? state : packed, width}, ahead, unit, block.columns};
       if (gates == 4) return run_panel<4>(left, b, sink, block);
       if (gates == 3) return run_panel<3>(left, b, sink, block);
       run_panel<1>(left, b, sink, block);
@@ -294,20 +351,21 @@ struct ColumnPanels {
   // cell(row, column, lanes, sum) for all rows of the group; without a left the sums are zero.
   template <class F>
   RV_ALWAYS_INLINE void run(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
-                            const F& cell) const {
-    run_cell(left, stride, row, rows, parallel, {&cell, call_with_sum<T, F>});
+                            const F& cell, const Ahead<T>& ahead = {}) const {
+    run_cell(left, stride, row, rows, parallel, {&cell, call_with_sum<T, F>}, ahead);
   }
 
  private:
   RV_ONE_COPY void run_cell(const T* left, int64_t stride, int64_t row, int64_t rows, bool parallel,
-                            const Cell<T>& cell) const {
+                            const Cell<T>& cell, const Ahead<T>& ahead) const {
     const CellSink<T> sink{cell};
     for_chunks(parallel, count(), [&](int64_t i) {
       int64_t column, vectors, columns;
       gemm::panel_columns<T>(i, width, &column, &vectors, &columns);
       const Block block{row, rows, column, columns, 0, left ? depth : 0, true, true};
-      gemm::run_panel_of(vectors, Rows<T>{left ? left : packed, stride}, packed + column * depth,
-                         vectors * Vec<T>::N, sink, block);
+      const FetchingRows<T> rows_of{{left ? left : packed, stride}, ahead, column, columns};
+      gemm::run_panel_of(vectors, rows_of, packed + column * depth, vectors * Vec<T>::N, sink,
+                         block);
     });
   }
 };
@@ -367,20 +425,40 @@ void recurrent_gradient(const Walk& walk, const T* dg, int64_t stride, int64_t r
   weight_gradient(gathered, gates, rows, gates, h0, width, dw, true);
 }
 
+// Sums of W vectors of columns, side by side, so that memory is read in pieces that follow each
+// other.
+template <int W, class T, class Lanes, class F>
+RV_INLINE void sum_columns(int64_t rows, int64_t column, Lanes lanes, T* to, const F& f) {
+  constexpr int64_t kN = Vec<T>::N, kRun = 64;
+  Vec<T> total[W];
+#pragma GCC unroll 8
+  for (int w = 0; w < W; ++w) total[w] = Vec<T>::zero();
+  for (int64_t first = 0; first < rows; first += kRun) {
+    Vec<T> part[W];
+#pragma GCC unroll 8
+    for (int w = 0; w < W; ++w) part[w] = Vec<T>::zero();
+    for (int64_t row = first; row < min(rows, first + kRun); ++row) {
+#pragma GCC unroll 8
+      for (int w = 0; w < W; ++w) part[w] += f(row, column + w * kN, lanes);
+    }
+#pragma GCC unroll 8
+    for (int w = 0; w < W; ++w) total[w] += part[w];
+  }
+#pragma GCC unroll 8
+  for (int w = 0; w < W; ++w) total[w].store(to + column + w * kN, lanes);
+}
+
 // to[column] = sum over the rows of f(row, column, lanes), in runs of 64 rows that are added in
 // order: short sums keep the rounding errors small.
 template <class T, class F>
 void column_sums(int64_t rows, int64_t columns, T* to, const F& f) {
-  constexpr int64_t kN = Vec<T>::N, kRun = 64;
-  for_chunks(rows * columns >= 32768, ceil_div(columns, kN), [&](int64_t i) {
-    const int64_t column = i * kN, lanes = min(kN, columns - column);
-    Vec<T> total = Vec<T>::zero();
-    for (int64_t first = 0; first < rows; first += kRun) {
-      Vec<T> part = Vec<T>::zero();
-      for (int64_t row = first; row < min(rows, first + kRun); ++row) part += f(row, column, lanes);
-      total += part;
+  constexpr int64_t kN = Vec<T>::N, kWide = 4;
+  for_chunks(rows * columns >= 32768, ceil_div(columns, kWide * kN), [&](int64_t i) {
+    int64_t column = i * kWide * kN;
+    if (column + kWide * kN <= columns) return sum_columns<kWide>(rows, column, All(), to, f);
+    for (; column < columns; column += kN) {
+      sum_columns<1>(rows, column, min(kN, columns - column), to, f);
     }
-    total.store(to + column, lanes);
   });
 }
 
@@ -405,7 +483,7 @@ void sum_by_token(const T* from, int64_t rows, int64_t columns, const int64_t* t
 // The column sums of a matrix: the gradient of a bias.
 template <class T>
 void bias_gradient(const T* dg, int64_t stride, int64_t rows, int64_t columns, T* to) {
-  column_sums(rows, columns, to, [&](int64_t row, int64_t column, int64_t lanes) RV_LAMBDA {
+  column_sums(rows, columns, to, [&](int64_t row, int64_t column, auto lanes) RV_LAMBDA {
     return Vec<T>::load(dg + row * stride + column, lanes);
   });
 }

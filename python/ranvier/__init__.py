@@ -8,7 +8,14 @@ x.grad                      # tensor([2., 4.])
 
 from typing import Any as _Any
 
-from ranvier import _core, cuda, functional, models, nn, optim
+try:
+    from ranvier import _core
+except ImportError as _error:  # RANVIER_CPU asks for what is not there, or a broken build
+    from ranvier._command import exit_command as _exit_command
+
+    _exit_command(_error)
+    raise
+from ranvier import cuda, functional, models, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autocast import autocast, autocast_dtype
 from ranvier.autograd import (

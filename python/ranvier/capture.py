@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import logging
 import os
 import threading
@@ -227,6 +228,11 @@ class CapturedStep:
         """As a method: each instance has recordings of its own."""
         if instance is None:
             return self
+        if not hasattr(instance, "__dict__"):
+            raise TypeError(
+                f"[capture] expected an instance with a __dict__, where its recordings can live, "
+                f"got {type(instance).__name__} with __slots__ - capture a function"
+            )
         bound = CapturedStep(self._captured_function.__get__(instance))
         instance.__dict__[self._name] = bound
         return bound
@@ -549,6 +555,9 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
     are not replayed: a counter stands still, and a tensor that lives on must be changed in place
     (`+=`, `copy_`). A gradient ends at the arguments, and starts inside.
 
+    Raises:
+        TypeError: not a function, or one that runs after its call (a generator).
+
     Environment:
         RANVIER_CHECK_CAPTURE=1 compares every replay with an eager run from the same state, bit
         for bit; rewrites that add in another order are left out.
@@ -559,4 +568,14 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
         >>> [double(rv.tensor([float(i)])).item() for i in range(4)]
         [0.0, 2.0, 4.0, 6.0]
     """
+    if not callable(function):
+        raise TypeError(
+            f"[capture] expected a function, got {type(function).__name__} - pass the function "
+            "itself, without calling it"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise TypeError(
+            "[capture] expected a function that returns its results, got a generator or coroutine, "
+            "which runs after the call - return a list"
+        )
     return CapturedStep(function)

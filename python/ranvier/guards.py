@@ -259,8 +259,14 @@ class Watch:
 
     # ---- reading code ----
 
-    def depend(self, function: Any, owner: Any = ABSENT) -> None:
-        """Notes what a function's code reads by name; `owner` is its first argument, if known."""
+    def depend(self, function: Any, owner: Any = ABSENT, given: bool = True) -> None:
+        """Notes what a function's code reads by name.
+
+        Args:
+            function: anything that can be called.
+            owner: its first argument, if known.
+            given: whether it is what was captured, or a `forward`, rather than found in other code.
+        """
         while True:
             if isinstance(function, functools.partial):
                 function, owner = function.func, ABSENT
@@ -273,11 +279,11 @@ class Watch:
         if not isinstance(function, types.FunctionType):
             call = _of_class(type(function), "__call__")
             if isinstance(call, types.FunctionType):
-                self.depend(call, function)
+                self.depend(call, function, given)
             return
         code = function.__code__
         key = code, id(owner), id(function)
-        if key in self._seen or not _is_ours(function):
+        if key in self._seen or not _is_ours(function, given):
             return
         self._seen.add(key)
         self._kept.append((function, owner))  # so that the ids above stay theirs
@@ -337,13 +343,17 @@ class Watch:
         kind = value if isinstance(value, type) else type(value)
         member = _of_class(kind, key)
         if isinstance(member, types.FunctionType):
-            self.depend(member, ABSENT if kind is value else value)
+            self.depend(member, ABSENT if kind is value else value, given=False)
         elif isinstance(member, (staticmethod, classmethod)):
-            self.depend(member.__func__)
+            self.depend(member.__func__, given=False)
         elif isinstance(member, property):
-            self.depend(member.fget, value)
+            self.depend(member.fget, value, given=False)
+        elif isinstance(member, types.MemberDescriptorType):  # of __slots__
+            self._see(value, key, _now(value, key), name, 3)
         elif isinstance(member, (Tensor, *_SIMPLE)) and not kind.__module__.startswith("ranvier"):
             self.note(kind, key, member, name)
+            if kind is not value:  # which may get one of its own
+                self.note(value.__dict__, key, ABSENT, name)
 
     def _see(self, owner: Any, key: Any, value: Any, name: str, depth: int) -> bool:
         """Notes a value that the code reads, and members `depth` levels deep.
@@ -355,10 +365,10 @@ class Watch:
         if isinstance(value, (type, types.BuiltinFunctionType)):
             return isinstance(value, type)
         if callable(value) and not hasattr(value, "forward"):
-            if isinstance(value, types.FunctionType) and not _is_ours(value):
+            if isinstance(value, types.FunctionType) and not _is_ours(value, given=False):
                 return False
             self.note(owner, key, value, name)
-            self.depend(value)
+            self.depend(value, given=False)
             return True
         self.note(owner, key, value, name)
         if isinstance(value, Tensor):
@@ -421,10 +431,13 @@ def tell(step: str, name: str) -> None:
 _KNOWN = frozenset({*sys.stdlib_module_names, "numpy", "ranvier"})
 
 
-def _is_ours(function: types.FunctionType) -> bool:
-    """Whether to look into a function: the user's own, and layers."""
-    if function.__code__.co_filename.startswith(_PACKAGE):
-        return function.__code__.co_filename.startswith(_LAYERS)
+def _is_ours(function: types.FunctionType, given: bool) -> bool:
+    """Whether to look into a function: the user's own code, and layers."""
+    file = function.__code__.co_filename
+    if file.startswith(_PACKAGE):
+        return file.startswith(_LAYERS)
+    if "site-packages" in file and not given:  # somebody's library, which knows no tensors of ours
+        return False
     return (function.__module__ or "").partition(".")[0] not in _KNOWN
 
 

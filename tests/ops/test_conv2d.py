@@ -77,6 +77,7 @@ class TestConv2d(OpTests):
         case(normal(N, 18, 8, 9), normal(17, 18, 3, 3), normal(17), stride=2, padding=1),
         case(normal(N, 16, 7, 7), normal(16, 16, 1, 1), stride=3),
         case(normal(N, 16, 9, 8), normal(16, 16, 2, 2), stride=(3, 2), dilation=2, padding=1),
+        case(normal(N, 16, 11, 12), normal(17, 16, 5, 5), stride=5, padding=1),
         # groups and depthwise
         case(normal(N, 4, 6, 7), normal(6, 2, 3, 2), normal(6), padding=1, groups=2),
         case(normal(N, 40, 6, 5), normal(36, 20, 3, 3), groups=2, stride=2, padding=1),
