@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOMS = ("gemm_impl",)
+ROOMS = ("gemm_impl", "recurrent_impl")
 JUMP = re.compile(r"j\w+\s+([0-9a-f]+)")
 SPILL = re.compile(r"mm\d+.*\(%r[sb]p|\(%r[sb]p.*mm\d")
 

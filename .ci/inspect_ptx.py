@@ -27,6 +27,7 @@ HOT = (
     "hopper_kernel",
     "gather_kernel",
     "each_kernel",
+    "chain_kernel",
     "reduce_kernel",
     "step_kernel",
     "softmax_kernel",

@@ -1,6 +1,6 @@
 """What only a GPU can tell: curves beside the CPU's, determinism, and times beside PyTorch's.
 
-    python bench/gpu.py [--out FOLDER] [--device cuda] [--part curves|kernels|steps] [--small]
+    python bench/gpu.py [--out FOLDER] [--device cuda] [--part curves|kernels|steps|once] [--small]
 
 **curves** trains LeNet and a character LSTM for some steps from the same weights on the cpu and on
 the device, twice there: losses beside each other, and whether both runs have the same bits.
@@ -9,7 +9,8 @@ in bfloat16 and by the kernels that no GPU has proven yet (`rv.cuda.allow_unprov
 results were held against float32's; PyTorch in strict float32, TF32 and bfloat16, images also in
 channels_last; and the share of the copy bandwidth that ops bound by it reach. **steps** times whole
 training steps: ours eager and captured, PyTorch eager, with channels_last, as a CUDA graph and
-compiled, in strict float32, TF32 and mixed precision.
+compiled, in strict float32, TF32 and mixed precision. **once** runs each op of **kernels** once, in
+two precisions, for a profiler.
 
 A time is the median of the rounds, each of enough calls to last a while; all columns take turns,
 and the queue is drained before and after. Tables go to FOLDER/NAME.md with the device and versions,
@@ -60,16 +61,16 @@ class Setting:
 
     @property
     def peer(self) -> bool:
-        return torch is not None and (torch.cuda.is_available() or not self.on_gpu)
+        return torch is not None
 
     @property
-    def torch_device(self) -> str:
-        return self.device if self.on_gpu else "cpu"
+    def torch_device(self) -> str:  # the cpu beside the emulation
+        return self.device if self.on_gpu and torch.cuda.is_available() else "cpu"
 
     def drain(self) -> None:
         if self.on_gpu:
             rv.cuda.synchronize(self.device)
-            if self.peer:
+            if self.peer and self.torch_device != "cpu":
                 torch.cuda.synchronize()
 
     def put(self, a: np.ndarray) -> rv.Tensor:
@@ -332,6 +333,19 @@ def rows(small: bool) -> list[Row]:
     ]
 
 
+def once_each(setting: Setting, lines: Report) -> None:
+    """Every op once at "highest", products also at "high"."""
+    for row in rows(setting.small):
+        own = [setting.put(a) for a in row.arrays]
+        for t in own:
+            t.requires_grad = row.name.endswith("training")
+        for precision in ["highest", "high"] if row.product else ["highest"]:
+            with chosen(Way(precision, precision), setting.on_gpu):
+                row.ours(*own)
+                setting.drain()
+        lines.add(row.name)
+
+
 def kernels(setting: Setting, lines: Report) -> None:
     """The table of ops; raises where a way to compute gives something else than float32."""
     ways = [w for w in OURS if usable(w.path)] if setting.on_gpu else OURS[:3]
@@ -505,19 +519,37 @@ def networks(small: bool) -> list[Network]:
     ]  # fmt: skip
 
 
+def peer_call(
+    make: Callable[[], Any], setting: Setting, x: Any, y: Any, mode: str, way: Way, mixed: bool
+) -> Call:
+    """PyTorch's step, or one that raises what making it raised."""
+    there = [torch.tensor(a, device=setting.torch_device) for a in (x, y)]
+    try:
+        with chosen(way, setting.on_gpu):
+            return their_step(make, setting, *there, mode, mixed)
+    except Exception as error:  # a mode that this build of PyTorch lacks
+        reason = f"{type(error).__name__}: {error}"
+
+        def call() -> Any:
+            raise RuntimeError(reason)
+
+        return call
+
+
 def steps(setting: Setting, lines: Report) -> None:
     """The table of whole training steps."""
     names = ["ours eager", "ours captured"]
     paths = [p for p in ("hopper_gather", "hopper_lstm") if setting.on_gpu and usable(p)]
     names += [f"captured, {p}, unproven" for p in paths]
-    modes = ["eager", "channels_last", "graph", "compile"] if setting.on_gpu else ["eager"]
+    modes = ["eager", "channels_last", "graph"] if setting.on_gpu else ["eager"]
     modes = modes if setting.peer else []
     lines.add("| step | " + " | ".join(names + [f"torch {m}" for m in modes]) + " | precision |")
     lines.add("| --- " * (len(names) + len(modes) + 2) + "|")
     profiles: list[str] = []
+    levels = [("highest", False), ("high", True), ("mixed bfloat16", True)]
     for title, ours, theirs, x, y in networks(setting.small):
         batch = setting.put(x), setting.put(y)
-        for name, tf32 in [("highest", False), ("high", True), ("mixed bfloat16", True)]:
+        for name, tf32 in levels:
             mixed = name.startswith("mixed")
             way = Way(name, "high" if mixed else name, tf32=tf32)
             eager = our_step(ours, setting, captured=False, mixed=mixed)
@@ -530,18 +562,7 @@ def steps(setting: Setting, lines: Report) -> None:
                 other = our_step(ours, setting, captured=True, mixed=mixed)
                 columns.append((Way(name, way.precision, path, tf32=tf32),
                                 lambda other=other, batch=batch: other(*batch)))  # fmt: skip
-            for mode in modes:
-                there = [torch.tensor(a, device=setting.torch_device) for a in (x, y)]
-                try:
-                    with chosen(way, setting.on_gpu):
-                        call = their_step(theirs, setting, *there, mode, mixed)
-                except Exception as error:  # a mode that this build of PyTorch lacks
-                    reason = f"{type(error).__name__}: {error}"
-
-                    def call(reason: str = reason) -> Any:
-                        raise RuntimeError(reason)
-
-                columns.append((way, call))
+            columns += [(way, peer_call(theirs, setting, x, y, m, way, mixed)) for m in modes]
             found = medians(columns, setting)
             lines.add(f"| {title} | {' | '.join(map(shown, found))} | {name} |")
             if name != "highest" or found[1] is None:
@@ -553,6 +574,15 @@ def steps(setting: Setting, lines: Report) -> None:
                 profiles += ["", f"{title}: {program.graphs} graphs; {shares}; {program.rewrites}"]
                 profiles += ["", "```", captured.profile(3), "```"]
     lines.add(*profiles)
+    if not modes:
+        return
+    # Last: the compiler may take more time than all the others together.
+    lines.add("", "| step | torch compile | precision |", "| --- | --- | --- |")
+    for title, _, theirs, x, y in networks(setting.small):
+        for name, tf32 in levels:
+            way = Way(name, tf32=tf32)
+            call = peer_call(theirs, setting, x, y, "compile", way, name.startswith("mixed"))
+            lines.add(f"| {title} | {shown(medians([(way, call)], setting)[0])} | {name} |")
 
 
 # ---- Curves -------------------------------------------------------------------------------------
@@ -588,6 +618,7 @@ PARTS: dict[str, Callable[[Setting, Report], None]] = {
     "curves": curves,
     "kernels": kernels,
     "steps": steps,
+    "once": once_each,
 }
 
 
@@ -611,7 +642,7 @@ def main() -> int:
     versions = f"ranvier {rv.__version__}"
     versions += f", PyTorch {torch.__version__}" if setting.peer else ", no PyTorch to compare with"
     failed = False
-    for name in options.part or list(PARTS):
+    for name in options.part or ["curves", "kernels", "steps"]:
         head = [f"{where}; {versions}; medians of {options.rounds} rounds, milliseconds", ""]
         lines = Report(options.out / f"{name}.md" if options.out else None)
         lines.add(*head)

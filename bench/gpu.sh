@@ -3,85 +3,153 @@
 #   bash bench/gpu.sh [OUT]
 # builds the CUDA library, holds every op on it against the float64 reference on odd shapes with
 # poisoned memory, compares curves and runs with the CPU's, times kernels and training steps beside
-# PyTorch, and looks for wrong accesses and races on small shapes. Logs and tables go to OUT
-# (gpu-results by default). Needs nvcc, cmake, ninja, numpy, nanobind, pytest and hypothesis, and
-# torch for the comparison; no network. What is missing, or has no time left, prints SKIPPED.
-#   DRY=1 bash bench/gpu.sh [OUT]
-# goes through the same steps on the emulation, with tiny shapes, on a machine without a GPU.
+# PyTorch, and looks for wrong accesses and races on small shapes. OUT (gpu-results by default) gets
+# summary.txt, curves.md, kernels.md, steps.md, and all logs in logs.tar.gz, written anew after each
+# section, so that a run that is cut short leaves what it has. Needs nvcc, cmake, numpy, nanobind,
+# pytest and hypothesis, and torch for the comparison; no network. What is missing, or has no time
+# left, prints SKIPPED; a section that fails does not keep the others from running.
+#
+#   SECTIONS="build tests" bash bench/gpu.sh   some sections only; what was built stays
+#   CUDA_LIBRARY=.../_cuda.so                  takes this library: no nvcc is needed
+#   SECONDS_IN_ALL=530                         the budget
+#   DRY=1 bash bench/gpu.sh [OUT]              the same steps on the emulation, with tiny shapes
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-gpu-results}
 dry=${DRY:-}
+known=" build info device tests curves kernels steps unproven memcheck racecheck synccheck profile "
+chosen=" ${SECTIONS:-$known} "
+for name in $chosen; do
+  [[ $known == *" $name "* ]] || { echo "expected sections of$known- got $name"; exit 2; }
+done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-total=530 # seconds
-[[ -n $dry ]] && total=3000
+logs=$(mktemp -d)
+total=${SECONDS_IN_ALL:-530}
 failed=0
+pack() {
+  for log in "$logs"/*; do # a log that repeats itself a million times says no more than its ends
+    if (($(wc -c <"$log") > 2000000)); then
+      { head -c 900000 "$log"; printf '\n...\n'; tail -c 900000 "$log"; } >"$log.cut"
+      mv "$log.cut" "$log"
+    fi
+  done
+  tar -czf "$out/logs.new" -C "$logs" . && mv "$out/logs.new" "$out/logs.tar.gz"
+}
+trap 'pack; rm -rf "$logs"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; exit 143' TERM INT
 say() { echo "$*" | tee -a "$out/summary.txt"; }
 step() { # step NAME SECONDS COMMAND...
-  local name=$1 limit=$2 started=$SECONDS
+  local name=$1 limit=$2 started=$SECONDS code=0
   shift 2
+  [[ $chosen == *" $name "* ]] || return 0
   if ((limit > total - SECONDS)); then limit=$((total - SECONDS)); fi
-  [[ -n $dry ]] && limit=$((limit * 3))
   if ((limit < 10)); then
-    say "$(printf '%-12s SKIPPED: no time left' "$name")"
-    return
+    say "$(printf '%-10s SKIPPED: no time left' "$name")"
+    return 0
   fi
-  timeout "$limit" "$@" >"$out/$name.log" 2>&1
-  local code=$?
-  say "$(printf '%-12s %4d s  exit %d  %s' "$name" $((SECONDS - started)) "$code" \
-    "$(grep -v '^$' "$out/$name.log" | tail -1 | cut -c1-100)")"
-  if [[ $code -ne 0 ]]; then failed=1; fi
+  # A process that hangs in the driver may not hear the first signal. In the background: bash then
+  # hears its own at once.
+  timeout -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1 </dev/null &
+  wait $! || code=$?
+  say "$(printf '%-10s %4d s  exit %d  %s' "$name" $((SECONDS - started)) "$code" \
+    "$(grep -v '^$' "$logs/$name.log" | tail -1 | cut -c1-120)")"
+  if ((code != 0)); then
+    failed=1
+    grep -hE '^(FAILED|ERROR|WRONG|SKIPPED)|[Ee]rror[: ]' "$logs/$name.log" | cut -c1-200 |
+      awk '!seen[$0]++' | head -12 | sed 's/^/             /' | tee -a "$out/summary.txt"
+  fi
+  pack
+  return 0
 }
 : >"$out/summary.txt"
-nvidia-smi >"$out/nvidia-smi.txt" 2>&1 || say "SKIPPED nvidia-smi: not found"
+export PYTHONPATH="$PWD/python" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+{
+  nvidia-smi; nvcc --version; cmake --version; c++ --version; ninja --version; nproc; free -g
+  python3 - <<'PY'
+import importlib.metadata as m, sys, sysconfig
+print(sys.version, sysconfig.get_paths()["include"])
+for name in ("numpy", "nanobind", "pytest", "hypothesis", "torch"):
+    try:
+        print(name, m.version(name))
+    except m.PackageNotFoundError:
+        print(name, "is missing")
+PY
+} >"$logs/machine.log" 2>&1
+say "$(grep -m1 -oE 'NVIDIA [A-Z]+[0-9]+[^|]*' "$logs/machine.log" || echo 'SKIPPED nvidia-smi: no GPU')"
 
-build=$(mktemp -d)
-trap 'rm -rf "$build"' EXIT
+build() { # build OPTIONS...
+  local generator=()
+  if command -v ninja >/dev/null; then generator=(-G Ninja); fi
+  cmake -S . -B build/gpu "${generator[@]}" -DRANVIER_INPLACE=ON "$@" \
+    -DPython_EXECUTABLE="$(command -v python3)" && cmake --build build/gpu -j "$(nproc)"
+}
+export -f build
 options=(-DRANVIER_CUDA=ON -DRANVIER_CUDA_ARCHITECTURES=native)
 small=()
+slow=1
+if [[ -n ${CUDA_LIBRARY:-} ]]; then
+  options=(-DRANVIER_CUDA=OFF)
+  [[ $CUDA_LIBRARY -ef python/ranvier/_cuda.so ]] || cp "$CUDA_LIBRARY" python/ranvier/_cuda.so
+fi
 if [[ -n $dry ]]; then
   options=(-DRANVIER_EMULATION=ON)
   small=(--small)
-  export RANVIER_EMULATE=1
+  slow=3
+  export RANVIER_EMULATE=1 RANVIER_NUM_THREADS=1
 fi
-step configure 60 cmake -S . -B "$build" -G Ninja -DRANVIER_INPLACE=ON "${options[@]}" \
-  -DPython_EXECUTABLE="$(command -v python3)"
-step build 240 cmake --build "$build"
-export PYTHONPATH="$PWD/python"
+step build $((270 * slow)) bash -c 'build "$@"' - "${options[@]}"
 step info 30 python3 -m ranvier.cli info
-# Kernels that no GPU has run may hang or lose the device: their tests run apart, and later.
-step device 60 python3 -m pytest -q -p no:cacheprovider -m kernels tests/cuda \
-  --deselect tests/cuda/test_hopper.py -k "not Hopper and not tf32x3"
-step curves 60 python3 bench/gpu.py --out "$out" --part curves "${small[@]}"
-step kernels 110 python3 bench/gpu.py --out "$out" --part kernels "${small[@]}"
-step steps 100 python3 bench/gpu.py --out "$out" --part steps "${small[@]}"
 
-# Every case on the device, each gradient too, four processes at a time; Winograd's are of the CPU
-# alone. Memory is poisoned, and each case runs twice for the same bits.
-export RANVIER_TEST_DEVICES=cuda
+# Warnings are those of the packages that happen to be here. Kernels that no GPU has run may hang or
+# lose the device: their tests run apart, and later.
+tests=(python3 -W default -m pytest -W default -q -p no:cacheprovider -m kernels)
+quick=()
+[[ -n $dry ]] && quick=(tests/cuda/test_chains.py) || quick=(tests/cuda)
+step device $((60 * slow)) "${tests[@]}" "${quick[@]}" \
+  --deselect tests/cuda/test_hopper.py -k "not Hopper and not tf32x3"
+
+# Every case on the device, each gradient too, eight processes at a time, few files each: one that
+# loses the device takes only these along. Winograd's are of the CPU alone. Memory is poisoned, and
+# each case runs twice for the same bits.
 every() {
-  printf '%s\n' tests/ops/test_*.py | grep -v winograd |
-    RANVIER_POISON=1 xargs -P 4 -n 16 \
-      python3 -m pytest -q -p no:cacheprovider -m kernels -k cuda --maxfail=50
+  printf '%s\n' $1 | grep -v winograd |
+    RANVIER_TEST_DEVICES=cuda RANVIER_POISON=1 xargs -P 8 -n 3 \
+      python3 -W default -m pytest -W default -q -p no:cacheprovider -m kernels -k cuda \
+      --maxfail=30 --tb=short
 }
 export -f every
-if [[ -z $dry ]]; then
-  step tests 240 bash -c 'set -o pipefail; every'
-else
-  step tests 240 python3 -m pytest -q -p no:cacheprovider -m kernels -k cuda tests/ops/test_where.py
-fi
+files='tests/ops/test_*.py'
+[[ -n $dry ]] && files='tests/ops/test_where.py tests/ops/test_clip.py'
+step tests $((200 * slow)) bash -o pipefail -c 'every "$1"' - "$files"
 
-step unproven 60 python3 -m pytest -q -p no:cacheprovider -m kernels \
+for part in curves kernels steps; do
+  step $part $((100 * slow)) python3 bench/gpu.py --out "$out" --part $part "${small[@]}"
+done
+
+step unproven $((60 * slow)) "${tests[@]}" \
   tests/cuda/test_hopper.py tests/cuda/test_tensor_cores.py -k "hopper or Hopper or tf32x3"
 
-if command -v compute-sanitizer >/dev/null && [[ -z $dry ]]; then
-  for tool in memcheck racecheck synccheck; do
-    RANVIER_POISON=1 RANVIER_GRAPH=0 step "$tool" 60 compute-sanitizer --tool "$tool" \
-      --error-exitcode 9 python3 -m pytest -q -p no:cacheprovider tests/cuda/test_training.py -k lenet
-  done
+# Wrong accesses and races, on small shapes: training steps, eager and captured but without graphs,
+# and some ops.
+for tool in memcheck racecheck synccheck; do
+  if [[ -n $dry ]] || ! command -v compute-sanitizer >/dev/null; then
+    [[ $chosen == *" $tool "* ]] && say "$(printf '%-10s SKIPPED: no compute-sanitizer' $tool)"
+    continue
+  fi
+  RANVIER_POISON=1 RANVIER_GRAPH=0 RANVIER_TEST_DEVICES=cuda step $tool 60 compute-sanitizer \
+    --tool $tool --error-exitcode 9 "${tests[@]}" tests/cuda/test_training.py \
+    tests/ops/test_softmax.py tests/ops/test_max_pool.py tests/ops/test_matmul.py \
+    -k "lenet or (cuda and value and float32)"
+done
+
+# Where the time of some kernels goes.
+if [[ -n $dry ]] || ! command -v ncu >/dev/null; then
+  [[ $chosen == *" profile "* ]] && say "$(printf '%-10s SKIPPED: no ncu' profile)"
+  true
 else
-  say "SKIPPED compute-sanitizer: not found"
+  step profile 60 ncu --clock-control none --target-processes all --section SpeedOfLight \
+    --section Occupancy --section LaunchStats python3 bench/gpu.py --part once
 fi
-cat "$out/summary.txt"
 exit $failed

@@ -206,7 +206,8 @@ std::pair<Array, std::optional<Array>> weight_gradient(const Array& x, const Arr
             std::nullopt};
   Array dw = Array::empty_like(w, x.dtype());
   Array db = with_bias ? Array::empty({s.K}, x.dtype(), x.device(), op) : Array();
-  const bool winograd = may_use_winograd(x) && conv2d_weight_prefers_minimal(s);
+  const bool winograd =
+      may_use_winograd(x) && (conv2d_weight_stem(s) || conv2d_weight_prefers_minimal(s));
   const Array workspace =
       Array::empty({conv2d_weight_workspace(s, winograd)}, x.dtype(), x.device(), op);
   conv2d_weight({in(x.channels_last()), in(dy.channels_last()), out(dw), optional_out(db),

@@ -194,17 +194,31 @@ static inline Conv2dStem conv2d_stem_cut(const Conv2dShape& s) {
   return {edge, s.stride_h * edge - without};
 }
 // Whether it is worth it, in multiply-adds of a vector of outputs: a tile has points^2 C of its
-// own, and its transforms are worth some more. F(4x4, 3x3) at 16 outputs has a rival in run_slide.
-static inline bool conv2d_stem(const Conv2dShape& s) {
+// own, and its transforms, those of a forward at 100 per cent, are worth some more.
+static inline bool conv2d_stem_worth(const Conv2dShape& s, int64_t least, int64_t percent) {
   const bool plain = s.R == s.S && s.stride_h == s.stride_w && s.dilation_h == 1 &&
                      s.dilation_w == 1 && s.groups == 1;
-  if (!plain || s.C > 16 || s.K < (s.stride_h > 1 || s.R > 3 ? 16 : 17)) return false;
+  if (!plain || s.C > 16) return false;
   const Conv2dStem cut = conv2d_stem_cut(s);
-  if (cut.edge < 5 || cut.edge > 7 || conv2d_prefers_minimal(s)) return false;
-  const int64_t transforms = cut.edge == 5 ? 70 : cut.edge == 6 ? 130 : 200;
+  if (cut.edge < 5 || cut.edge > 7) return false;
+  const int64_t transforms = (cut.edge == 5 ? 70 : cut.edge == 6 ? 130 : 200) * percent / 100;
   const int64_t tiles = conv2d_tiles(1, s.P, s.Q);
-  if (s.N * tiles < 16) return false;
+  if (s.N * tiles < least) return false;
   return s.P * s.Q * s.R * s.R * s.C >= 2 * tiles * (cut.points * cut.points * s.C + transforms);
+}
+// F(4x4, 3x3) at 16 outputs has a rival in run_slide.
+static inline bool conv2d_stem(const Conv2dShape& s) {
+  return s.K >= (s.stride_h > 1 || s.R > 3 ? 16 : 17) && conv2d_stem_worth(s, 16, 100) &&
+         !conv2d_prefers_minimal(s);
+}
+static inline bool conv2d_weight_stem(const Conv2dShape& s) {
+  return s.K >= 16 && conv2d_stem_worth(s, 64, 150) && !conv2d_weight_prefers_minimal(s);
+}
+// The weight gradient adds up tiles in this many pieces.
+static inline int64_t conv2d_stem_pieces(const Conv2dShape& s) {
+  const int64_t weights = s.K * s.C * s.R * s.S, tiles = conv2d_tiles(s.N, s.P, s.Q);
+  const int64_t most = conv2d_least(kConv2dPieces, 1 + kConv2dPrivate / weights);
+  return conv2d_most(1, conv2d_least(most, tiles / 64));
 }
 // Elements of workspace: the filters at the points.
 static inline int64_t conv2d_stem_workspace(const Conv2dShape& s) {
@@ -241,7 +255,11 @@ static inline int64_t conv2d_weight_workspace(const Conv2dShape& s, bool winogra
   const Conv2dPieces cut = conv2d_pieces(s);
   const int64_t weights = (conv2d_depthwise(s) ? s.K : s.K / s.groups) * (s.C / s.groups);
   const int64_t direct = cut.images * cut.rows;
-  const int64_t pieces = winograd ? conv2d_most(direct, conv2d_minimal_pieces(s)) : direct;
+  int64_t pieces = direct;
+  if (winograd) {
+    pieces = conv2d_most(direct,
+                         conv2d_weight_stem(s) ? conv2d_stem_pieces(s) : conv2d_minimal_pieces(s));
+  }
   return pieces * weights * s.R * s.S + kConv2dPieces * s.K;  // and biases
 }
 

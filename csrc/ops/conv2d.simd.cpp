@@ -133,6 +133,7 @@ void weight_gradient(const Conv2dWeightArgs& a) {
   if (a.dbias.storage && a.shape.groups > 1) run_bias(a, workspace);
 #if RV_WINOGRAD
   if constexpr (__is_same(T, float)) {
+    if (a.winograd && conv2d_weight_stem(a.shape)) return stem::run_weight(a, workspace);
     for (int64_t group = 0; a.winograd && group < a.shape.groups; ++group) {
       winograd::run_weight(a, group, workspace);
     }

@@ -28,6 +28,8 @@ namespace ranvier::RV_ISA::conv::stem {
 
 using F = Vec<float>;
 using winograd::input_points, winograd::output_sums, winograd::weight_points;
+using winograd::output_points, winograd::weight_sums;  // for 2 and 3 taps
+
 constexpr int64_t kN = F::N;
 constexpr int64_t kStrip = 16;  // tiles side by side whose patches are transformed together
 constexpr int64_t kGroup = 8;   // of these, how many are multiplied together
@@ -88,8 +90,9 @@ struct Stem {
   static constexpr int kTaps = E - 3;
   int64_t phases, full, C, depth;               // phases along an axis: all, those with a last tap
   int64_t tile_rows, tile_cols, strips, width;  // strips of `width` tiles
+  int64_t room;                                 // tiles for whose patches there is room
 
-  explicit Stem(const Correlation<float>& p)
+  Stem(const Correlation<float>& p, int64_t room)
       : phases(p.step_h),
         full(p.R - (kTaps - 1) * p.step_h),
         C(p.C),
@@ -97,7 +100,8 @@ struct Stem {
         tile_rows(ceil_div(p.rows, 4)),
         tile_cols(ceil_div(p.cols, 4)),
         strips(ceil_div(tile_cols, kStrip)),
-        width(ceil_div(tile_cols, strips)) {}
+        width(ceil_div(tile_cols, strips)),
+        room(room) {}
 
   RV_ALWAYS_INLINE int64_t limit(int j) const { return j < E - 1 ? phases : full; }
   RV_ALWAYS_INLINE int64_t place(int j, int64_t down, int64_t right) const {
@@ -111,12 +115,12 @@ struct Stem {
 // ---- Patches -----------------------------------------------------------------------------
 
 // One row of points of so many tiles' patches, x[(w * phases + right) * C + c] at pixel w of a
-// phase: along the other axis too, to v[before(i, j) * kStrip + tile * depth + place + c].
+// phase: along the other axis too, to v[before(i, j) * room + tile * depth + place + c].
 template <int E>
 void transform_row(const Stem<E>& s, const float* x, int64_t tiles, int i, int64_t down, float* v) {
   const int64_t run = s.phases * s.C, run_last = s.full * s.C, depth = s.depth;
-  const int64_t column = E * depth * kStrip;
-  v += s.before(i, 0) * kStrip + down * run;
+  const int64_t column = E * depth * s.room;
+  v += s.before(i, 0) * s.room + down * run;
   for (int64_t r = 0; r < run; r += kN) {
     const int64_t lanes = run - r, lanes_last = max(0, run_last - r);
     const float* from = x + r;
@@ -369,7 +373,7 @@ RV_INLINE Ahead following_rows(const Stem<E>& s, const Correlation<float>& p, in
 // workspace: the filters of all outputs, at their points.
 template <int E>
 void run_edge(const Correlation<float>& p, float* u) {
-  const Stem<E> s(p);
+  const Stem<E> s(p, kStrip);
   const int64_t vectors = ceil_div(p.K, kN), wide = vectors / kVectors * kVectors;
   parallel_for(vectors, [&](int64_t k) {
     auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
@@ -405,6 +409,261 @@ static void run(const Correlation<float>& p, float* workspace) {
   if (taps == 2) return run_edge<5>(p, workspace);
   if (taps == 3) return run_edge<6>(p, workspace);
   run_edge<7>(p, workspace);
+}
+
+// ---- Weight gradient ---------------------------------------------------------------------
+//
+// The adjoint: dg = G' [ sum over tiles of (A dy A') o (B' d B) ] G, in mirror image. The upstream
+// gradients of some tiles go to their points along the rows first and wait; each column of points
+// is made of them when its products are due, and stays in L1.
+
+template <int V>
+struct Width {
+  static constexpr int kCount = V;
+};
+constexpr int64_t kBatch = 2 * kStrip;  // tiles whose products are added to a sum in registers
+constexpr int64_t kMostStrips = 8;      // of a batch, where they are short
+constexpr int64_t kRows = 12;           // sums in registers, for each vector of outputs
+
+// G' u
+RV_INLINE void weight_sums(const F (&u)[7], F (&g)[4]) {
+  const F a = u[1] * F(-1.0f / 3), b = u[2] * F(1.0f / 9), s = a + b, d = a - b;
+  const F x = u[3] * F(1.0f / 36), y = u[4] * F(-1.0f / 60), s2 = x + y, d2 = x - y;
+  const F half = u[5] * F(4.0f / 45);
+  g[0] = fma(F(8.0f), half, fnma(F(0.5f), u[0], s + s2));
+  g[1] = fma(F(4.0f), half, fma(F(2.0f), d2, d));
+  g[2] = fma(F(2.0f), half, fma(F(4.0f), s2, s));
+  g[3] = fma(F(8.0f), d2, d + half) + u[6];
+}
+// A y
+RV_INLINE void output_points(const F (&y)[4], F (&t)[7]) {
+  const F even = y[0] + y[2], odd = y[1] + y[3];
+  const F even2 = fma(F(4.0f), y[2], y[0]), odd2 = fma(F(8.0f), y[3], y[1] + y[1]);
+  t[0] = y[0];
+  t[1] = even + odd;
+  t[2] = even - odd;
+  t[3] = even2 + odd2;
+  t[4] = even2 - odd2;
+  t[5] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
+  t[6] = y[3];
+}
+
+// The upstream gradients of one tile, V vectors of outputs, at the points of their rows: point j of
+// row i of vector k is half[((k * E + j) * 4 + i) * N]. `rows` and `cols` of the tile are there.
+template <int E, int V, class Lanes>
+RV_INLINE void transform_gradient(const Correlation<float>& p, const float* dy, int64_t rows,
+                                  int64_t cols, Lanes lanes, float* half) {
+  const int64_t row = p.cols * p.K;
+#pragma GCC unroll 2
+  for (int k = 0; k < V; ++k, half += 4 * E * kN) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const float* from = dy + i * row + k * kN;
+      F y[4], points[E];
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j, from += p.K) {
+        y[j] = F::zero();
+        if (i < rows && j < cols) y[j] = k + 1 < V ? F::load(from) : F::load(from, lanes);
+      }
+      output_points(y, points);
+#pragma GCC unroll 7
+      for (int j = 0; j < E; ++j) points[j].store(half + (j * 4 + i) * kN);
+    }
+  }
+}
+// Of all tiles of a strip.
+template <int E, int V>
+void transform_gradients(const Correlation<float>& p, const float* dy, int64_t n, int64_t h,
+                         int64_t w, int64_t tiles, int64_t k0, float* half) {
+  const int64_t rows = min(4, p.rows - 4 * h), lanes = p.K - (k0 + (V - 1) * kN);
+  dy += ((n * p.rows + 4 * h) * p.cols + 4 * w) * p.K + k0;
+  for (int64_t t = 0; t < tiles; ++t, ++w, dy += 4 * p.K, half += V * 4 * E * kN) {
+    const int64_t cols = min(4, p.cols - 4 * w);
+    if (rows == 4 && cols == 4 && lanes >= kN) {
+      transform_gradient<E, V>(p, dy, 4, 4, All(), half);
+    } else {
+      transform_gradient<E, V>(p, dy, rows, cols, lanes, half);
+    }
+  }
+}
+
+// Column j of the points of so many vectors: point i of vector x is g[(i * apart + x) * N].
+template <int E>
+RV_INLINE void spread_column(const float* half, int64_t vectors, int64_t apart, float* g) {
+  for (int64_t x = 0; x < vectors; ++x, half += 4 * E * kN, g += kN) {
+    F y[4], points[E];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) y[i] = F::load(half + i * kN);
+    output_points(y, points);
+#pragma GCC unroll 7
+    for (int i = 0; i < E; ++i) points[i].store(g + i * apart * kN);
+  }
+}
+
+// u[d] += sum over tiles of v[tile * depth + d] * g[tile], d < D.
+template <int D, int V>
+RV_ONE_COPY void add_products(const float* v, int64_t depth, const float* g, int64_t tiles,
+                              float* u) {
+  F sum[D][V];
+#pragma GCC unroll 12
+  for (int d = 0; d < D; ++d) {
+#pragma GCC unroll 2
+    for (int k = 0; k < V; ++k) sum[d][k] = F::load(u + (d * V + k) * kN);
+  }
+  for (int64_t t = 0; t < tiles; ++t, v += depth, g += V * kN) {
+    F y[V];
+#pragma GCC unroll 2
+    for (int k = 0; k < V; ++k) {
+      y[k] = F::load(g + k * kN);
+      __asm__("" : "+v"(y[k].v));  // once, not again for every sum
+    }
+#pragma GCC unroll 12
+    for (int d = 0; d < D; ++d) {
+      const F x = F::broadcast(v[d]);
+#pragma GCC unroll 2
+      for (int k = 0; k < V; ++k) sum[d][k] = fma(x, y[k], sum[d][k]);
+    }
+  }
+#pragma GCC unroll 12
+  for (int d = 0; d < D; ++d) {
+#pragma GCC unroll 2
+    for (int k = 0; k < V; ++k) sum[d][k].store(u + (d * V + k) * kN);
+  }
+}
+template <int V>
+RV_INLINE void add_all_products(const float* v, int64_t count, int64_t depth, const float* g,
+                                int64_t tiles, float* u) {
+  int64_t d = 0;
+  for (; d + kRows <= count; d += kRows) {
+    add_products<kRows, V>(v + d, depth, g, tiles, u + d * V * kN);
+  }
+  for (; d + 6 <= count; d += 6) add_products<6, V>(v + d, depth, g, tiles, u + d * V * kN);
+  for (; d + 3 <= count; d += 3) add_products<3, V>(v + d, depth, g, tiles, u + d * V * kN);
+  for (; d < count; ++d) add_products<1, V>(v + d, depth, g, tiles, u + d * V * kN);
+}
+
+// All columns of V vectors of outputs of so many tiles, and the sums of their pixels: the point
+// (1, 1) of a gradient.
+template <int E, int V>
+void add_columns_of(const Stem<E>& s, const float* half, int64_t tiles, const float* v, float* g,
+                    float* u, float* bias, Ahead& next) {
+  for (int j = 0; j < E; ++j) {
+    const int64_t limit = s.limit(j) * s.C, apart = kBatch * V;
+    spread_column<E>(half + j * 4 * kN, tiles * V, apart, g);
+    for (int i = 0; i < E; ++i) {
+      next.fetch<false>();
+      add_all_products<V>(v + s.before(i, j) * s.room, (i + 1 < E ? s.phases : s.full) * limit,
+                          s.depth, g + i * apart * kN, tiles, u + s.before(i, j) * V * kN);
+    }
+    if (j != 1) continue;
+#pragma GCC unroll 2
+    for (int k = 0; k < V; ++k) {
+      F sum = F::load(bias + k * kN);
+      for (int64_t t = 0; t < tiles; ++t) sum += F::load(g + (apart + t * V + k) * kN);
+      sum.store(bias + k * kN);
+    }
+  }
+}
+
+// G' u G of V vectors of outputs: the private gradient to[((r * S + s) * C + c) * K + k].
+template <int E, int V>
+void store_weights(const Stem<E>& s, const Correlation<float>& p, const float* u, int64_t k0,
+                   float* to) {
+  constexpr int kTaps = Stem<E>::kTaps;
+  for (int64_t x = 0; x < s.depth * V; ++x) {
+    const int64_t k = x % V, c = x / V % s.C, f = x / V / s.C;
+    const int64_t down = f / s.phases, right = f % s.phases, first = k0 + k * kN;
+    winograd::both_axes<E, kTaps>(
+        [](const F(&u)[E], F(&g)[kTaps]) RV_LAMBDA { weight_sums(u, g); },
+        [&](int i, int j) RV_LAMBDA {
+          if (right >= s.limit(j) || (i == E - 1 && down >= s.full)) return F::zero();
+          return F::load(u + ((s.before(i, j) + s.place(j, down, right) + c) * V + k) * kN);
+        },
+        [&](int i, int j, F y) RV_LAMBDA {
+          const int64_t r = i * s.phases + down, t = j * s.phases + right;
+          if (r < p.R && t < p.S)
+            y.store(to + ((r * p.S + t) * p.C + c) * p.K + first, p.K - first);
+        });
+  }
+}
+
+// The private gradient and the sums of dy of the strips q0 <= q < q1, numbered (image, row, strip).
+template <int E>
+void weight_piece(const Stem<E>& s, const Correlation<float>& p, const float* dy, int64_t q0,
+                  int64_t q1, float* dw, float* bias) {
+  constexpr int64_t kHalf = kVectors * 4 * E * kN;  // of a tile
+  const int64_t vectors = ceil_div(p.K, kN), wide = vectors / kVectors * kVectors;
+  const int64_t u_size = s.numbers() * vectors * kN, v_size = s.numbers() * kBatch;
+  const int64_t half_size = kBatch * kHalf, g_size = E * kBatch * kVectors * kN;
+  auto* u = static_cast<float*>(scratch(sizeof(float) * (u_size + v_size + half_size + g_size +
+                                                         vectors * kN + (E + 1) * row_size(s))));
+  float *v = u + u_size, *half = v + v_size, *g = half + half_size, *sums = g + g_size;
+  float* rows = sums + vectors * kN;
+  __builtin_memset(u, 0, sizeof(float) * u_size);
+  __builtin_memset(sums, 0, sizeof(float) * vectors * kN);
+  const int64_t batch = min(kMostStrips, kBatch / s.width);
+  for (int64_t q = q0; q < q1; q += batch) {
+    int64_t tiles = 0, n[kMostStrips], h[kMostStrips], w[kMostStrips], count[kMostStrips];
+    const int64_t strips = min(batch, q1 - q);
+    for (int64_t i = 0; i < strips; ++i) {
+      w[i] = (q + i) % s.strips * s.width;
+      h[i] = (q + i) / s.strips % s.tile_rows;
+      n[i] = (q + i) / (s.strips * s.tile_rows);
+      count[i] = min(s.width, s.tile_cols - w[i]);
+      transform_patches(s, p, p.in + n[i] * p.height * p.width * p.in_pixel, h[i], w[i], count[i],
+                        rows, v + tiles * s.depth);
+      tiles += count[i];
+    }
+    // The gradients of the batch after this one, as one range of memory.
+    const int64_t row = p.cols * p.K, all = p.images * p.rows;
+    const int64_t from = (n[strips - 1] * p.rows + 4 * h[strips - 1]) * row + 4 * row;
+    const int64_t to = min(all * row, from + ceil_div(batch, s.strips) * 4 * row);
+    Ahead next;
+    if (q + batch < q1 && from < to)
+      next = Ahead(dy + from, dy + to, ceil_div(vectors, kVectors) * E * E);
+    const auto add = [&](auto width, int64_t k) RV_LAMBDA {
+      constexpr int V = decltype(width)::kCount;
+      float* at = half;
+      for (int64_t i = 0; i < strips; ++i) {
+        transform_gradients<E, V>(p, dy, n[i], h[i], w[i], count[i], k * kN, at);
+        at += count[i] * V * 4 * E * kN;
+      }
+      add_columns_of<E, V>(s, half, tiles, v, g, u + s.numbers() * k * kN, sums + k * kN, next);
+    };
+    int64_t k = 0;
+    for (; k < wide; k += kVectors) add(Width<kVectors>(), k);
+    for (; k < vectors; ++k) add(Width<1>(), k);
+  }
+  int64_t k = 0;
+  for (; k < wide; k += kVectors) {
+    store_weights<E, kVectors>(s, p, u + s.numbers() * k * kN, k * kN, dw);
+  }
+  for (; k < vectors; ++k) store_weights<E, 1>(s, p, u + s.numbers() * k * kN, k * kN, dw);
+  if (bias) __builtin_memcpy(bias, sums, sizeof(float) * p.K);
+}
+
+// workspace: a private gradient and the sums of dy for each of conv2d_stem_pieces.
+template <int E>
+void run_weight_edge(const Conv2dWeightArgs& a, float* workspace) {
+  const Correlation<float> p = weight_problem<float>(a, 0);
+  const Stem<E> s(p, kBatch);
+  const int64_t count = conv2d_stem_pieces(a.shape), size = p.depth() * p.K;
+  const int64_t strips = p.images * s.tile_rows * s.strips;
+  float* biases = a.dbias.storage ? workspace + count * size : nullptr;
+  parallel_for(count, [&](int64_t piece) {
+    weight_piece(s, p, data<float>(a.dy), piece * strips / count, (piece + 1) * strips / count,
+                 workspace + piece * size, biases ? biases + piece * p.K : nullptr);
+  });
+  merge_weights(p, data<float>(a.dweight), workspace, Layout{p.S * p.C * p.K, p.C * p.K, p.K, 1},
+                count, size);
+  if (biases) merge_bias(a, biases, count);
+}
+
+static void run_weight(const Conv2dWeightArgs& a, float* workspace) {
+  const int64_t edge = conv2d_stem_cut(a.shape).edge;
+  if (edge == 5) return run_weight_edge<5>(a, workspace);
+  if (edge == 6) return run_weight_edge<6>(a, workspace);
+  run_weight_edge<7>(a, workspace);
 }
 
 }  // namespace ranvier::RV_ISA::conv::stem

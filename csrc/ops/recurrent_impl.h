@@ -467,6 +467,7 @@ template <class T>
 void sum_by_token(const T* from, int64_t rows, int64_t columns, const int64_t* tokens,
                   int64_t count, T* to) {
   constexpr int64_t kWidth = 256;  // of a run of columns, so that its sums stay in the cache
+  constexpr int64_t kAhead = 4;    // rows, whose runs lie too far apart to be read ahead
   for_chunks(rows * columns >= 32768, ceil_div(columns, kWidth), [&](int64_t chunk) {
     const int64_t first = chunk * kWidth, width = min(kWidth, columns - first);
     for (int64_t v = 0; v < count; ++v) fill_zero(to + v * columns + first, width);
@@ -474,6 +475,7 @@ void sum_by_token(const T* from, int64_t rows, int64_t columns, const int64_t* t
       const T* const term = from + row * columns + first;
       T* const sum = to + tokens[row] * columns + first;
       for_each_vector<T>(width, [&](int64_t i, auto lanes) RV_LAMBDA {
+        prefetch(term + kAhead * columns + i);
         (Vec<T>::load(sum + i, lanes) + Vec<T>::load(term + i, lanes)).store(sum + i, lanes);
       });
     }
@@ -484,6 +486,7 @@ void sum_by_token(const T* from, int64_t rows, int64_t columns, const int64_t* t
 template <class T>
 void bias_gradient(const T* dg, int64_t stride, int64_t rows, int64_t columns, T* to) {
   column_sums(rows, columns, to, [&](int64_t row, int64_t column, auto lanes) RV_LAMBDA {
+    prefetch(dg + (row + 8) * stride + column);
     return Vec<T>::load(dg + row * stride + column, lanes);
   });
 }

@@ -10,18 +10,22 @@ void* scratch(int64_t bytes);  // csrc/core/memory.cpp
 
 namespace ranvier::RV_ISA {
 
-// The largest element; NaN wins, an empty row gives -inf.
+// The largest element; an empty row gives -inf. NaN is passed over: its exponential, and so their
+// sum, is NaN all the same.
 template <class T>
 RV_INLINE T row_max(const T* x, int64_t n) {
   using V = Vec<T>;
-  V low(static_cast<T>(-__builtin_inf())), best = low;
+  V low(static_cast<T>(-__builtin_inf())), best[4] = {low, low, low, low};
   int64_t i = 0;
-  for (; i + V::N <= n; i += V::N) best = max_nan(V::load(x + i), best);
+  for (; i + 4 * V::N <= n; i += 4 * V::N) {
+    for (int k = 0; k < 4; ++k) best[k] = max(V::load(x + i + k * V::N), best[k]);
+  }
+  for (; i + V::N <= n; i += V::N) best[0] = max(V::load(x + i), best[0]);
   if (i < n) {
     V tail = select(Mask<T>::first(n - i), V::load(x + i, n - i), low);
-    best = max_nan(tail, best);
+    best[1] = max(tail, best[1]);
   }
-  return reduce_max(best);
+  return reduce_max(max(max(best[0], best[1]), max(best[2], best[3])));
 }
 
 // sum exp(x_i - shift); the terms are stored in `e` unless it is null.
@@ -70,18 +74,26 @@ struct ColumnBlock {
     }
   }
 
-  // The numbers of each column, and the largest (NaN wins).
+  // The numbers of each column, and the largest (see row_max).
   RV_ALWAYS_INLINE void read(const T* x, int64_t step) const {
     for (int64_t j = 0; j < pitch; j += kN) {
       Vec<T>(static_cast<T>(-__builtin_inf())).store(top + j);
     }
-    for (int64_t i = 0; i < length; ++i) {
-      for_each_vector<T>(width, [&](int64_t j, auto lanes) RV_LAMBDA {
-        const Vec<T> v = Vec<T>::load(x + i * step + j, lanes);
-        v.store(block + i * pitch + j);
-        max_nan(v, Vec<T>::load(top + j)).store(top + j);
-      });
-    }
+    int64_t i = 0;
+    for (; i + 4 <= length; i += 4) read_rows<4>(x, step, i);
+    for (; i < length; ++i) read_rows<1>(x, step, i);
+  }
+  template <int kRows>
+  RV_ALWAYS_INLINE void read_rows(const T* x, int64_t step, int64_t i) const {
+    for_each_vector<T>(width, [&](int64_t j, auto lanes) RV_LAMBDA {
+      Vec<T> best = Vec<T>::load(top + j);
+      for (int k = 0; k < kRows; ++k) {
+        const Vec<T> v = Vec<T>::load(x + (i + k) * step + j, lanes);
+        v.store(block + (i + k) * pitch + j);
+        best = max(v, best);
+      }
+      best.store(top + j);
+    });
   }
 
   // d = x - top, and sum exp(d) of each column; keep(i, d, exp(d), column) may take note and says

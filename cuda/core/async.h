@@ -26,7 +26,8 @@ __device__ __forceinline__ void cp_async(T (&tile)[N], int64_t i, const T* from,
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;\n" ::); }
 template <int N>
 __device__ __forceinline__ void cp_async_wait() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
+  // What was copied is read after this, and by no instruction that was moved in front of it.
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
 #else

@@ -22,8 +22,9 @@ struct Place {
 
 int devices();
 std::string describe(int device);
-Place place(int device);    // makes the device current
-void finish(const Place&);  // after the launches of one kernel: did they start?
+Place place(int device);                // makes the device current
+void check_launch(const char* kernel);  // did it start? raises, and forgets, what failed so far
+void finish(const Place&);              // after the launches of one kernel
 void* allocate(int device, int64_t bytes);
 void release(int device, void* data);
 void* allocate_scratch(const Place&, int64_t bytes);

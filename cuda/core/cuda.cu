@@ -58,32 +58,37 @@ constexpr int kOldest = 80;
 
 __global__ void probe_kernel() {}
 
-struct State {
-  bool ready = false;
-  cudaStream_t stream = nullptr;
-  std::vector<cudaEvent_t> stamps;
-};
-constexpr int kMostDevices = 64;
-State g_states[kMostDevices];
-std::mutex g_lock;
-
 struct Block {
   void* data;
   int64_t bytes;
 };
+// Plain memory that the kernels of one stream take turns with.
+struct Workspace {
+  std::vector<Block> all, free;
+};
+struct State {
+  bool ready = false;
+  bool pools = false;  // the driver has memory in the order of a stream
+  cudaStream_t stream = nullptr;
+  std::vector<cudaEvent_t> stamps;
+  Workspace workspace;  // where it has not
+};
+constexpr int kMostDevices = 64;
+State g_states[kMostDevices];
+std::mutex g_lock, g_workspace_lock;
+
 struct Graph {
   cudaGraphExec_t exec = nullptr;
-  std::vector<Block> workspace;  // of its kernels, its own as long as it lives
+  Workspace workspace;  // of its kernels, its own as long as it lives
   ~Graph() {
     if (exec) cudaGraphExecDestroy(exec);
-    for (const Block& b : workspace) cudaFree(b.data);
+    for (const Block& b : workspace.all) cudaFree(b.data);
   }
 };
 // What this thread writes down: a stream of its own, so that other threads go on as they were.
 struct Writing {
   int device;
   cudaStream_t stream = nullptr;
-  std::vector<Block> free;
   std::unique_ptr<Graph> graph;
   ~Writing() {
     if (stream) cudaStreamDestroy(stream);
@@ -158,10 +163,15 @@ Place place(int device) {
     check(cudaSetDevice(device), "cuda");
     cudaFuncAttributes attributes{};  // is there code for this GPU?
     check(cudaFuncGetAttributes(&attributes, probe_kernel), "cuda");
-    cudaMemPool_t pool;  // workspace is kept, not given back after each kernel
-    check(cudaDeviceGetDefaultMemPool(&pool, device), "cuda");
-    uint64_t keep = UINT64_MAX;
-    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "cuda");
+    int pools = 0;
+    check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device), "cuda");
+    s.pools = pools != 0;
+    if (s.pools) {  // workspace is kept, not given back after each kernel
+      cudaMemPool_t pool;
+      check(cudaDeviceGetDefaultMemPool(&pool, device), "cuda");
+      uint64_t keep = UINT64_MAX;
+      check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "cuda");
+    }
     check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "cuda");
     s.ready = true;
   }
@@ -169,7 +179,12 @@ Place place(int device) {
   return {device, s.stream};
 }
 
-void finish(const Place&) { check(cudaPeekAtLastError(), "cuda"); }
+void check_launch(const char* kernel) {
+  // Forgotten at once: the next launch must not be blamed for it.
+  if (const cudaError_t code = cudaGetLastError(); code != cudaSuccess)
+    raise_failure(failure_of(code), kernel, text("the launch failed: ", cudaGetErrorString(code)));
+}
+void finish(const Place&) { check_launch("cuda"); }
 
 static void poison(const Place& p, void* data, size_t size) {
   if (kExact) check(cudaMemsetAsync(data, 0xff, size, stream_of(p)), "allocate");
@@ -177,9 +192,16 @@ static void poison(const Place& p, void* data, size_t size) {
 
 // Lets the device's own pool of workspace go: what its kernels still use is kept.
 static void empty_pool(const Place& p) {
-  cudaMemPool_t pool;
   if (!writes(p)) cudaStreamSynchronize(stream_of(p));
-  if (cudaDeviceGetDefaultMemPool(&pool, p.device) == cudaSuccess) cudaMemPoolTrimTo(pool, 0);
+  State& s = g_states[p.device];
+  if (cudaMemPool_t pool; s.pools && cudaDeviceGetDefaultMemPool(&pool, p.device) == cudaSuccess)
+    cudaMemPoolTrimTo(pool, 0);
+  std::lock_guard guard(g_workspace_lock);
+  for (const Block& b : s.workspace.free) {
+    cudaFree(b.data);
+    std::erase_if(s.workspace.all, [&](const Block& other) { return other.data == b.data; });
+  }
+  s.workspace.free.clear();
   cudaGetLastError();
 }
 
@@ -200,25 +222,41 @@ void release(int device, void* data) {
   check(cudaFree(data), "release");
 }
 
-// While a graph is written down its workspace is plain memory of its own: kernels of one stream
-// take turns with it, as they do with that of the pool.
-static void* take_workspace(Writing& w, int64_t bytes) {
-  Block* best = nullptr;
-  for (Block& b : w.free)
-    if (b.bytes >= bytes && (!best || b.bytes < best->bytes)) best = &b;
-  if (best) {
-    void* data = best->data;
-    *best = w.free.back();
-    w.free.pop_back();
-    return data;
+// While a graph is written down its workspace is plain memory of its own, as is that of a driver
+// without pools.
+static void* take_workspace(Workspace& w, int device, int64_t bytes) {
+  {
+    std::lock_guard guard(g_workspace_lock);
+    Block* best = nullptr;
+    for (Block& b : w.free)
+      if (b.bytes >= bytes && (!best || b.bytes < best->bytes)) best = &b;
+    if (best) {
+      void* data = best->data;
+      *best = w.free.back();
+      w.free.pop_back();
+      return data;
+    }
   }
-  void* data = allocate(w.device, bytes);
-  w.graph->workspace.push_back({data, bytes});
+  void* data = nullptr;
+  try {
+    data = allocate(device, bytes);
+  } catch (const Error&) {
+    relieve(device);
+    data = allocate(device, bytes);
+  }
+  std::lock_guard guard(g_workspace_lock);
+  w.all.push_back({data, bytes});
   return data;
+}
+static void leave_workspace(Workspace& w, void* data) {
+  std::lock_guard guard(g_workspace_lock);
+  for (const Block& b : w.all)
+    if (b.data == data) w.free.push_back(b);
 }
 
 void* allocate_scratch(const Place& p, int64_t bytes) {
-  if (writes(p)) return take_workspace(*t_writing, bytes);
+  if (writes(p)) return take_workspace(t_writing->graph->workspace, p.device, bytes);
+  if (State& s = g_states[p.device]; !s.pools) return take_workspace(s.workspace, p.device, bytes);
   const size_t size = static_cast<size_t>(bytes);
   void* data = nullptr;
   if (cudaMallocAsync(&data, size, stream_of(p)) != cudaSuccess) {
@@ -231,11 +269,8 @@ void* allocate_scratch(const Place& p, int64_t bytes) {
   return data;
 }
 void release_scratch(const Place& p, void* data) {
-  if (writes(p)) {
-    for (const Block& b : t_writing->graph->workspace)
-      if (b.data == data) t_writing->free.push_back(b);
-    return;
-  }
+  if (writes(p)) return leave_workspace(t_writing->graph->workspace, data);
+  if (State& s = g_states[p.device]; !s.pools) return leave_workspace(s.workspace, data);
   // Called by destructors: a failure here shows in the next call that checks.
   cudaFreeAsync(data, stream_of(p));
 }

@@ -166,6 +166,7 @@ Place place(int device) {
   return {device, nullptr};
 }
 
+void check_launch(const char*) {}  // `launch` raises by itself
 void finish(const Place&) { raise_index_error(); }
 
 static void* take(int64_t bytes) {

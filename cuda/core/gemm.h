@@ -39,12 +39,18 @@ inline __device__ double fused(double a, double b, double c) { return fma(a, b, 
 struct Size {
   int64_t batches, m, n, depth;
   int64_t pieces, share;  // of the depth
+  // Of this launch: the first column of tiles, and the first piece, counted over all products.
+  int64_t first_column = 0, first_piece = 0;
   // Sums of the pieces, before they are added.
   int64_t partial_elements() const { return pieces > 1 ? batches * pieces * m * n : 0; }
 };
 
+// Tiles of a result, and pieces of all products.
+struct Grid {
+  int64_t rows, columns, pieces;
+};
 // Cuts the depth into pieces, multiples of `step`, and returns the grid: tiles of BM x BN.
-inline dim3 cut(const Context& c, Size* size, int BM, int BN, int step, bool split) {
+inline Grid cut(Size* size, int BM, int BN, int step, bool split) {
   const int64_t tiles_m = divide_up(size->m, BM), tiles_n = divide_up(size->n, BN);
   const int64_t tiles = tiles_m * tiles_n * size->batches;
   const int64_t depth = size->depth > 0 ? size->depth : 1;
@@ -55,11 +61,20 @@ inline dim3 cut(const Context& c, Size* size, int BM, int BN, int step, bool spl
   pieces = pieces < 1 || !split ? 1 : pieces > kMost ? kMost : pieces;
   size->share = divide_up(divide_up(depth, pieces), step) * step;
   size->pieces = divide_up(depth, size->share);
-  RV_CHECK(size->batches * size->pieces <= 65535 && tiles_n <= 65535, c.kernel, Runtime,
-           "expected at most 65535 products at once, got ", size->batches, " of ", size->m, " x ",
-           size->n);
-  return dim3(static_cast<unsigned>(tiles_m), static_cast<unsigned>(tiles_n),
-              static_cast<unsigned>(size->batches * size->pieces));
+  return {tiles_m, tiles_n, size->batches * size->pieces};
+}
+
+// f(size, grid) for launches that cover all of it: one has a limit along y and z.
+template <class F>
+void each_launch(Size size, const Grid& all, const F& f) {
+  for (int64_t z = 0; z < all.pieces; z += kMostBlocksDeep)
+    for (int64_t y = 0; y < all.columns; y += kMostBlocksDeep) {
+      const int64_t columns = all.columns - y, pieces = all.pieces - z;
+      size.first_column = y, size.first_piece = z;
+      f(size, dim3(static_cast<unsigned>(all.rows),
+                   static_cast<unsigned>(columns < kMostBlocksDeep ? columns : kMostBlocksDeep),
+                   static_cast<unsigned>(pieces < kMostBlocksDeep ? pieces : kMostBlocksDeep)));
+    }
 }
 
 template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
@@ -71,8 +86,9 @@ __global__ void __launch_bounds__(kThreads)
   RV_SHARED(T, tile_left, BK * kLeftRow);
   RV_SHARED(T, tile_right, BK * kRightRow);
   const int thread = static_cast<int>(threadIdx.x);
-  const int64_t i0 = int64_t{blockIdx.x} * BM, j0 = int64_t{blockIdx.y} * BN;
-  const int64_t batch = blockIdx.z / size.pieces, piece = blockIdx.z % size.pieces;
+  const int64_t i0 = int64_t{blockIdx.x} * BM, j0 = (size.first_column + blockIdx.y) * BN;
+  const int64_t layer = size.first_piece + blockIdx.z;
+  const int64_t batch = layer / size.pieces, piece = layer % size.pieces;
   const int64_t first = piece * size.share;
   const int64_t last = first + size.share < size.depth ? first + size.share : size.depth;
 
@@ -175,10 +191,12 @@ void merge(const Context& c, const Size& size, const Out& out, const Scratch& pa
 template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
 void run_tiles(const Context& c, Size size, const Left& left, const Right& right, const Out& out,
                bool split) {
-  const dim3 grid = cut(c, &size, BM, BN, BK, split);
+  const Grid all = cut(&size, BM, BN, BK, split);
   const Scratch partial(c, size.partial_elements() * static_cast<int64_t>(sizeof(T)));
-  launch(c, grid, kThreads, tile_kernel<T, BM, BN, BK, TM, TN, Left, Right, Out>, size, left, right,
-         out, partial.as<T>());
+  each_launch(size, all, [&](const Size& part, dim3 grid) {
+    launch(c, grid, kThreads, tile_kernel<T, BM, BN, BK, TM, TN, Left, Right, Out>, part, left,
+           right, out, partial.as<T>());
+  });
   merge<T>(c, size, out, partial);
 }
 

@@ -137,8 +137,10 @@ __global__ void __launch_bounds__(kGatherThreads, 1)
   constexpr int kStep = 8 * Gatherer<kFactor, Left>::kRun;
   RV_SHARED_LARGE(uint32_t, tile, kGatherWords);
   const int thread = static_cast<int>(threadIdx.x), group = thread / 128;
-  const int64_t i0 = int64_t{blockIdx.x} * kGatherTile, j0 = int64_t{blockIdx.y} * kGatherTile;
-  const int64_t batch = blockIdx.z / size.pieces, piece = blockIdx.z % size.pieces;
+  const int64_t i0 = int64_t{blockIdx.x} * kGatherTile;
+  const int64_t j0 = (size.first_column + blockIdx.y) * kGatherTile;
+  const int64_t layer = size.first_piece + blockIdx.z;
+  const int64_t batch = layer / size.pieces, piece = layer % size.pieces;
   const int64_t first = piece * size.share;
   const int64_t last = first + size.share < size.depth ? first + size.share : size.depth;
   const int steps = static_cast<int>((last - first + kStep - 1) / kStep);
@@ -193,10 +195,13 @@ void gather_product(const Context& c, gemm::Size size, const Left& left, const R
                     const Out& out) {
   if (size.batches == 0 || size.m == 0 || size.n == 0) return;
   constexpr int kStep = 8 * Gatherer<kFactor, Left>::kRun;
-  const dim3 grid = gemm::cut(c, &size, kGatherTile, kGatherTile, kStep, true);
+  const gemm::Grid all = gemm::cut(&size, kGatherTile, kGatherTile, kStep, true);
   const Scratch partial(c, size.partial_elements() * static_cast<int64_t>(sizeof(float)));
-  launch_large(c, grid, kGatherThreads, kGatherWords * 4, gather_kernel<kFactor, Left, Right, Out>,
-               size, left, right, out, partial.as<float>());
+  gemm::each_launch(size, all, [&](const gemm::Size& part, dim3 grid) {
+    launch_large(c, grid, kGatherThreads, kGatherWords * 4,
+                 gather_kernel<kFactor, Left, Right, Out>, part, left, right, out,
+                 partial.as<float>());
+  });
   gemm::merge<float>(c, size, out, partial);
 }
 

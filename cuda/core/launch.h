@@ -30,6 +30,13 @@ inline int64_t element_count(const ArrayRef& r) {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Blocks of a launch along y and z. Few under emulation: what takes several launches is tested.
+#if defined(__CUDACC__)
+constexpr int64_t kMostBlocksDeep = 65535;
+#else
+constexpr int64_t kMostBlocksDeep = 5;
+#endif
+
 // launch(context, grid, block, kernel, arguments...): the only way to start a kernel. launch_large
 // also takes the bytes of its RV_SHARED_LARGE array, launch_cluster how many neighbours along x
 // form a cluster (cluster.h; 0: no clusters).
@@ -37,13 +44,9 @@ template <class... Parameters, class... Arguments>
 void launch_cluster(const Context& context, dim3 grid, dim3 block, int cluster, int shared,
                     void (*kernel)(Parameters...), const Arguments&... arguments) {
 #if defined(__CUDACC__)
-  const auto check = [&](cudaError_t code) {
-    RV_CHECK(code == cudaSuccess, context.kernel, Runtime,
-             "the launch failed: ", cudaGetErrorString(code));
-  };
   if (shared > 48 * 1024)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                         cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
   const auto stream = static_cast<cudaStream_t>(context.place.stream);
   if (cluster > 0) {
     cudaLaunchAttribute attribute{};
@@ -57,11 +60,11 @@ void launch_cluster(const Context& context, dim3 grid, dim3 block, int cluster, 
     config.stream = stream;
     config.attrs = &attribute;
     config.numAttrs = 1;
-    check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+    cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   } else {
     kernel<<<grid, block, static_cast<size_t>(shared), stream>>>(arguments...);
   }
-  check(cudaPeekAtLastError());
+  backend::check_launch(context.kernel);
 #else
   // By value, as the arguments of a kernel are: a graph keeps them for its replays.
   using Given = std::tuple<Parameters...>;

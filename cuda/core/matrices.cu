@@ -19,7 +19,7 @@ bool for_hopper(const Context& c, Precision precision, gemm::Size size, const ge
   constexpr int64_t kMost = int64_t{1} << 31;
   if (!rows(left) || !rows(right) || size.m == 0 || size.n == 0) return false;
   if (size.m >= kMost || size.n >= kMost || size.depth >= kMost) return false;
-  gemm::cut(c, &size, 128, 128, 64, true);
+  gemm::cut(&size, 128, 128, 64, true);
   return size.pieces == 1 && hopper::takes<T>(c, precision, Unproven::Hopper);
 }
 

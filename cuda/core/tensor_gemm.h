@@ -140,8 +140,9 @@ __global__ void __launch_bounds__(32 * (BM / WM) * (BN / WN), 1)
   constexpr int kStage = (BM + BN) * kRow, kStep = kWords * Format::kNumbers;
   RV_SHARED_LARGE(uint32_t, tile, kStages* kStage);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const int64_t i0 = int64_t{blockIdx.x} * BM, j0 = int64_t{blockIdx.y} * BN;
-  const int64_t batch = blockIdx.z / size.pieces, piece = blockIdx.z % size.pieces;
+  const int64_t i0 = int64_t{blockIdx.x} * BM, j0 = (size.first_column + blockIdx.y) * BN;
+  const int64_t layer = size.first_piece + blockIdx.z;
+  const int64_t batch = layer / size.pieces, piece = layer % size.pieces;
   const int64_t first = piece * size.share;
   const int64_t last = first + size.share < size.depth ? first + size.share : size.depth;
   const int steps = static_cast<int>((last - first + kStep - 1) / kStep);
@@ -255,11 +256,13 @@ void run_tensor_tiles(const Context& c, Size size, const Left& left, const Right
                       const Out& out) {
   constexpr int kThreads = 32 * (BM / WM) * (BN / WN);
   constexpr int kBytes = kStages * (BM + BN) * kRow * 4;
-  const dim3 grid = cut(c, &size, BM, BN, kWords * Format::kNumbers, true);
+  const Grid all = cut(&size, BM, BN, kWords * Format::kNumbers, true);
   const Scratch partial(c, size.partial_elements() * static_cast<int64_t>(sizeof(float)));
-  launch_large(c, grid, kThreads, kBytes,
-               tensor_kernel<Format, BM, BN, WM, WN, kStages, Left, Right, Out>, size, left, right,
-               out, partial.as<float>());
+  each_launch(size, all, [&](const Size& part, dim3 grid) {
+    launch_large(c, grid, kThreads, kBytes,
+                 tensor_kernel<Format, BM, BN, WM, WN, kStages, Left, Right, Out>, part, left,
+                 right, out, partial.as<float>());
+  });
   merge<float>(c, size, out, partial);
 }
 

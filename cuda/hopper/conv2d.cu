@@ -1,5 +1,5 @@
-// The three passes of a convolution by products of warp groups; operands and packing are those of
-// cuda/ops/conv2d.cu and conv2d_weight.cu.
+// A convolution and its data gradient by products of warp groups; operands and packing are those of
+// cuda/ops/conv2d.cu. The weight gradient is in conv2d_weight.cu.
 #include "cuda/core/hopper_tiles.h"
 #include "cuda/ops/conv2d_impl.h"
 
@@ -10,17 +10,10 @@ void hopper_product(const Context& c, const gemm::Size& size, const Patches<T>& 
                     const gemm::Matrix<T>& filters, const Pixels<T>& out) {
   hopper::gather_product<hopper::kFactorOf<T>>(c, size, left, filters, out);
 }
-template <class T>
-void hopper_gradient(const Context& c, const gemm::Size& size, const gemm::Matrix<T>& left,
-                     const ShiftedPixels<T>& right, const FilterGradient<T>& out) {
-  hopper::gather_product<hopper::kFactorOf<T>>(c, size, left, right, out);
-}
 
-#define RV_OF_TYPE(T)                                                                      \
-  template void hopper_product(const Context&, const gemm::Size&, const Patches<T>&,       \
-                               const gemm::Matrix<T>&, const Pixels<T>&);                  \
-  template void hopper_gradient(const Context&, const gemm::Size&, const gemm::Matrix<T>&, \
-                                const ShiftedPixels<T>&, const FilterGradient<T>&)
+#define RV_OF_TYPE(T)                                                                \
+  template void hopper_product(const Context&, const gemm::Size&, const Patches<T>&, \
+                               const gemm::Matrix<T>&, const Pixels<T>&)
 RV_OF_TYPE(float);
 RV_OF_TYPE(BFloat16);
 RV_OF_TYPE(Float16);

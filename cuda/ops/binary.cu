@@ -1,17 +1,10 @@
 #include "ops/binary.h"
 
-#include "cuda/core/elementwise.h"
+#include "cuda/core/mapped.h"
 #include "cuda/ops/binary_impl.h"
 
 namespace ranvier {
 namespace {
-
-// All operations move as many bytes, so one kernel holds them: the branch is the same for all
-// threads and costs nothing beside the memory.
-template <class T>
-__device__ T float_result(BinaryOp op, T a, T b) {
-  return op == BinaryOp::Power ? pow(a, b) : pointwise::arithmetic(op, a, b);
-}
 
 // Arithmetic wraps, as in NumPy. A negative power of an integer is 0 except for a = 1 and a = -1.
 __device__ int64_t integer_result(BinaryOp op, int64_t a, int64_t b) {
@@ -37,14 +30,16 @@ __device__ int64_t integer_result(BinaryOp op, int64_t a, int64_t b) {
   }
 }
 
+// All operations move as many bytes, so one kernel holds them: the branch is the same for all
+// threads and costs nothing beside the memory.
 template <class T>
-struct Floats {
-  T* y;
-  const T *a, *b;
+struct Arithmetic {
   BinaryOp op;
-  __device__ void operator()(const int64_t (&at)[3]) const {
-    y[at[0]] = float_result(op, a[at[1]], b[at[2]]);
-  }
+  __device__ T operator()(const T (&v)[2]) const { return pointwise::arithmetic(op, v[0], v[1]); }
+};
+template <class T>
+struct Powers {
+  __device__ T operator()(const T (&v)[2]) const { return pow(v[0], v[1]); }
 };
 template <class T>
 struct Integers {
@@ -60,9 +55,10 @@ struct Integers {
 
 template <class T>
 void floats(const BinaryArgs& args, const Context& c) {
-  each<3>(
-      c, {&args.y, &args.a, &args.b},
-      Floats<T>{device_data<T>(args.y), device_data<T>(args.a), device_data<T>(args.b), args.op});
+  if (args.op == BinaryOp::Power)
+    mapped<T, 2, true>(c, args.y, {&args.a, &args.b}, Powers<T>());
+  else
+    mapped<T, 2>(c, args.y, {&args.a, &args.b}, Arithmetic<T>{args.op});
 }
 template <class T>
 void integers(const BinaryArgs& args, const Context& c) {

@@ -47,12 +47,13 @@ struct Two {
 
 template <class Term>
 __global__ void __launch_bounds__(kReduceThreads)
-    sums_kernel(ChannelNormGeometry g, int64_t chunk_rows, Term term, double* partial) {
+    sums_kernel(ChannelNormGeometry g, int64_t chunk_rows, int64_t first_sample, Term term,
+                double* partial) {
   RV_SHARED(double, part_a, kReduceThreads);
   RV_SHARED(double, part_b, kReduceThreads);
   const int lane = static_cast<int>(threadIdx.x) % kColumns;
   const int row_lane = static_cast<int>(threadIdx.x) / kColumns;
-  const int64_t c = int64_t{blockIdx.x} * kColumns + lane, sample = blockIdx.z;
+  const int64_t c = int64_t{blockIdx.x} * kColumns + lane, sample = first_sample + blockIdx.z;
   const int64_t first = int64_t{blockIdx.y} * chunk_rows;
   const int64_t last = first + chunk_rows < g.rows ? first + chunk_rows : g.rows;
   Two sum{0, 0};
@@ -109,11 +110,13 @@ inline unsigned blocks_of(int64_t count) {
 template <class Term>
 void channel_sums(const Context& c, const ChannelNormGeometry& g, const Cut& k, const Term& term,
                   double* partial) {
-  RV_CHECK(g.samples <= 65535, c.kernel, Runtime, "expected at most 65535 samples, got ",
-           g.samples);
-  const dim3 grid(static_cast<unsigned>(divide_up(g.channels, kColumns)),
-                  static_cast<unsigned>(k.chunks), static_cast<unsigned>(g.samples));
-  launch(c, grid, kReduceThreads, sums_kernel<Term>, g, k.rows, term, partial);
+  for (int64_t first = 0; first < g.samples; first += kMostBlocksDeep) {
+    const int64_t left = g.samples - first;
+    const dim3 grid(static_cast<unsigned>(divide_up(g.channels, kColumns)),
+                    static_cast<unsigned>(k.chunks),
+                    static_cast<unsigned>(left < kMostBlocksDeep ? left : kMostBlocksDeep));
+    launch(c, grid, kReduceThreads, sums_kernel<Term>, g, k.rows, first, term, partial);
+  }
   if (k.chunks > 1)
     launch(c, blocks_of(g.samples * 2 * g.channels), kReduceThreads, chunks_kernel, g, k.chunks,
            partial);

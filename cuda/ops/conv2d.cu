@@ -1,70 +1,14 @@
 // Convolution and its data gradient, as products of matrices that exist nowhere: see conv2d_impl.h.
-// Few channels per group (depthwise) have kernels of their own, which work without tiles.
+// Few channels per group (depthwise) have kernels of their own, which work without tiles. Products
+// are compiled here for float32, and in conv2d_other.cu.
 #include "ops/conv2d.h"
 
-#include "cuda/core/tensor_gemm.h"
-#include "cuda/ops/conv2d_impl.h"
+#include "cuda/ops/conv2d_product_impl.h"
 
 namespace ranvier {
 namespace {
 
 using namespace convolution;
-using gemm::kThreads;
-
-unsigned blocks_for(int64_t count) {
-  const int64_t blocks = divide_up(count, kThreads);
-  return static_cast<unsigned>(blocks < 132 * 16 ? blocks : 132 * 16);
-}
-
-// Filters as they lie in memory: lines (k) by depth (taps, channels fastest). In the data gradient
-// the roles of the two channel axes are swapped, and a residue class sees some of the taps.
-template <class T>
-struct Filters {
-  const T* data;
-  int64_t groups, lines, taps, channels, S;
-  int64_t line_stride, channel_stride, group_stride, tap_h, tap_w;
-  int64_t depth() const { return taps * channels; }
-};
-
-// ... and as a product wants them: the depth of each line in one piece. They are small beside the
-// images, and read by every tile.
-template <class T>
-__global__ void __launch_bounds__(kThreads) pack_filters_kernel(Filters<T> f, T* to) {
-  const int64_t depth = f.taps * f.channels, count = f.groups * f.lines * depth;
-  const int64_t step = int64_t{gridDim.x} * kThreads;
-  for (int64_t e = int64_t{blockIdx.x} * kThreads + threadIdx.x; e < count; e += step) {
-    const int64_t c = e % f.channels, tap = e / f.channels % f.taps, line = e / depth % f.lines;
-    to[e] = f.data[e / depth / f.lines * f.group_stride + line * f.line_stride +
-                   c * f.channel_stride + tap / f.S * f.tap_h + tap % f.S * f.tap_w];
-  }
-}
-
-// A product with filters on the right.
-template <class T>
-void filter_product(const Context& context, Precision precision, int64_t lines,
-                    const Patches<T>& left, const Filters<T>& f, const Pixels<T>& out) {
-  const int64_t depth = f.depth(), count = f.groups * f.lines * depth;
-  const Scratch packed(context, count * static_cast<int64_t>(sizeof(T)));
-  if (count > 0)
-    launch(context, blocks_for(count), kThreads, pack_filters_kernel<T>, f,
-           packed.template as<T>());
-  gemm::Matrix<T> right{};
-  right.data = packed.template as<T>();
-  right.lines = f.lines;
-  right.line_stride = depth;
-  right.depth_stride = 1;
-  right.depth_fast = true;
-  right.whole = gemm::aligned(right.data, {depth});
-  right.axes = 1;
-  right.shape[0] = f.groups, right.stride[0] = f.lines * depth;
-  if constexpr (sizeof(T) <= 4) {
-    if (left.whole && right.whole && hopper::takes_gathered<T>(context, precision)) {
-      hopper_product(context, {f.groups, lines, f.lines, depth, 1, 0}, left, right, out);
-      return;
-    }
-  }
-  gemm::product_at<T>(context, precision, f.groups, lines, f.lines, depth, left, right, out);
-}
 
 // ---- Forward ----
 

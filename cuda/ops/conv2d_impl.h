@@ -123,7 +123,7 @@ struct FilterGradient {
   }
 };
 
-// By the instructions of compute capability 9.0 (cuda/hopper/conv2d.cu), of float, BFloat16 and
+// By the instructions of compute capability 9.0 (cuda/hopper/conv2d*.cu), of float, BFloat16 and
 // Float16; see hopper::takes_gathered. Filters are lines whose depth lies in one piece.
 template <class T>
 void hopper_product(const Context& c, const gemm::Size& size, const Patches<T>& left,

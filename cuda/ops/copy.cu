@@ -1,7 +1,7 @@
 #include "ops/copy.h"
 
-#include "cuda/core/elementwise.h"
 #include "cuda/core/half.h"
+#include "cuda/core/mapped.h"
 
 namespace ranvier {
 namespace {
@@ -92,16 +92,14 @@ void convert_to(const CopyArgs& a, const Context& c) {
 }
 
 template <class T>
-struct Mover {
-  T* y;
-  const T* x;
-  __device__ void operator()(const int64_t (&at)[2]) const { y[at[0]] = x[at[1]]; }
+struct Same {
+  __device__ T operator()(const T (&v)[1]) const { return v[0]; }
 };
 
 // Same dtype: bytes move.
 template <class T>
 void move(const CopyArgs& a, const Context& c) {
-  each<2>(c, {&a.dst, &a.src}, Mover<T>{device_data<T>(a.dst), device_data<T>(a.src)});
+  mapped<T, 1>(c, a.dst, {&a.src}, Same<T>());
 }
 
 void copy(const CopyArgs& a, const Context& c) {

@@ -1,6 +1,6 @@
 #include "ops/unary.h"
 
-#include "cuda/core/elementwise.h"
+#include "cuda/core/mapped.h"
 #include "cuda/ops/unary_impl.h"
 
 namespace ranvier {
@@ -12,23 +12,25 @@ using namespace pointwise;
 // threads.
 template <class T>
 struct Forward {
-  T* y;
-  const T* from;
   UnaryOp op;
   Parameters<T> p;
-  __device__ void operator()(const int64_t (&at)[2]) const {
-    y[at[0]] = unary_value(op, p, from[at[1]]);
-  }
+  __device__ T operator()(const T (&v)[1]) const { return unary_value(op, p, v[0]); }
+};
+template <class T>
+struct Backward {  // of the gradient and what was saved
+  UnaryOp op;
+  Parameters<T> p;
+  __device__ T operator()(const T (&v)[2]) const { return unary_slope(op, p, v[0], v[1]); }
 };
 
+// The one that is everywhere, without the code of the others around it.
 template <class T>
-struct Backward {
-  T* dx;
-  const T *grad, *saved;
-  UnaryOp op;
-  Parameters<T> p;
-  __device__ void operator()(const int64_t (&at)[3]) const {
-    dx[at[0]] = unary_slope(op, p, grad[at[1]], saved[at[2]]);
+struct Relu {
+  __device__ T operator()(const T (&v)[1]) const {
+    return unary_value(UnaryOp::Relu, Parameters<T>{}, v[0]);
+  }
+  __device__ T operator()(const T (&v)[2]) const {
+    return unary_slope(UnaryOp::Relu, Parameters<T>{}, v[0], v[1]);
   }
 };
 
@@ -55,8 +57,8 @@ struct Integers {
 
 template <class T>
 void floats(const UnaryArgs& a, const Context& c) {
-  each<2>(c, {&a.y, &a.x},
-          Forward<T>{device_data<T>(a.y), device_data<T>(a.x), a.op, of_type<T>(a.parameters)});
+  if (a.op == UnaryOp::Relu) return mapped<T, 1>(c, a.y, {&a.x}, Relu<T>());
+  mapped<T, 1, true>(c, a.y, {&a.x}, Forward<T>{a.op, of_type<T>(a.parameters)});
 }
 template <class T>
 void integers(const UnaryArgs& a, const Context& c) {
@@ -81,9 +83,8 @@ RV_DEVICE_KERNEL(unary, UnaryArgs, unary);
 
 template <class T>
 void gradient(const UnaryBackwardArgs& a, const Context& c) {
-  each<3>(c, {&a.dx, &a.grad, &a.saved},
-          Backward<T>{device_data<T>(a.dx), device_data<T>(a.grad), device_data<T>(a.saved), a.op,
-                      of_type<T>(a.parameters)});
+  if (a.op == UnaryOp::Relu) return mapped<T, 2>(c, a.dx, {&a.grad, &a.saved}, Relu<T>());
+  mapped<T, 2, true>(c, a.dx, {&a.grad, &a.saved}, Backward<T>{a.op, of_type<T>(a.parameters)});
 }
 void unary_backward(const UnaryBackwardArgs& a, const Context& c) {
   a.dx.dtype == DType::Float64 ? gradient<double>(a, c) : gradient<float>(a, c);

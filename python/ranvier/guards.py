@@ -86,6 +86,14 @@ def strong(grad: Any) -> Any:
     return ABSENT if found is None else found
 
 
+def call(function: Any) -> Any:
+    """Notes what a function that the library was given reads; returns it, to be called."""
+    watch = watches.get(threading.get_ident()) if watches else None
+    if watch is not None:
+        watch.depend(function)
+    return function
+
+
 class Leaf:
     """The gradient of one leaf: as a recorded step finds it, and as it leaves it.
 

@@ -50,7 +50,11 @@ void check(const Conv2dShape& s) {
             conv2d_data_workspace(s, true));
     }
   }
-  if (conv2d_weight_prefers_minimal(s)) {
+  if (conv2d_weight_stem(s)) {
+    const int64_t pieces = conv2d_stem_pieces(s);
+    check("stem weight", s, pieces * (s.C * s.K * s.R * s.S + s.K),
+          conv2d_weight_workspace(s, true));
+  } else if (conv2d_weight_prefers_minimal(s)) {
     const int64_t pieces = conv2d_minimal_pieces(s);
     check("weight", s, pieces * (s.C * s.K * s.R * s.S + s.K), conv2d_weight_workspace(s, true));
   }

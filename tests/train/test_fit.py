@@ -133,6 +133,28 @@ def test_capture_changes_no_bit() -> None:
     assert results[0] == results[1]
 
 
+def test_capture_follows_a_loss_that_changes() -> None:
+    """A number that the given loss reads by name, changed by a callback."""
+
+    class Weaker(Callback):
+        def on_epoch_begin(self, run: Any) -> None:
+            nonlocal share
+            share = 1.0 / (1 + run.epoch)
+
+    def train(capture: bool) -> Any:
+        nonlocal share
+        share, model = 1.0, net()
+        history = fit(model, blobs(48), 3, seed=3, verbose=0, capture=capture, batch_size=16,
+                      loss=lambda z, y: F.cross_entropy(z, y) * share, callbacks=[Weaker()],
+                      validation=blobs(20))  # fmt: skip
+        return weights(model), history["loss"], history["val_loss"]
+
+    share = 1.0
+    captured = train(True)
+    assert captured == train(False)
+    assert captured[1][2] < 0.5 * captured[1][0]
+
+
 def test_same_seed_same_weights() -> None:
     def run(seed: int) -> dict[str, bytes]:
         model = net(dropout=0.3)

@@ -8,6 +8,7 @@ from typing import Any
 
 import ranvier as rv
 from ranvier import functional as F
+from ranvier import guards
 
 from .metrics import Meters, Metric
 
@@ -97,7 +98,7 @@ class Evaluator:
         with rv.no_grad():
             output = self.model(x)
             assert callable(self.loss)
-            loss = self.loss(output, y)
+            loss = guards.call(self.loss)(output, y)
             measured(self.meters, output, y, loss)
 
     def run(

@@ -10,6 +10,7 @@ from typing import Any
 
 import ranvier as rv
 from ranvier import functional as F
+from ranvier import guards
 
 from .callbacks import Callback, rates
 from .checkpoint import Checkpoint, restore
@@ -233,7 +234,7 @@ class Run:
 
     def _plain_step(self, x: Any, y: Any) -> Any:
         output = self.model(x)
-        loss = self._loss(output, y)
+        loss = guards.call(self._loss)(output, y)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()  # at the end: a captured step then need not keep gradients
