@@ -176,3 +176,8 @@ def test_exact_is_a_plain_sum() -> None:
         y = host(F.conv2d(rv.tensor(x), rv.tensor(w), stride=2, padding=3))
     expected = ref.conv2d(x.astype("d"), w.astype("d"), stride=2, padding=3)
     np.testing.assert_array_equal(y, expected)
+
+
+def test_an_image_smaller_than_the_filter_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\[conv2d\] expected a kernel no larger than the padded"):
+        F.conv2d(rv.zeros(1, 3, 40, 4), rv.zeros(32, 3, 7, 7), stride=2)
