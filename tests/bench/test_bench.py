@@ -205,6 +205,7 @@ def test_a_book_finds_what_is_slow_and_missed() -> None:
         result("mlp: 784-256-128-10, batch 64", "models", ranvier=1.0, ranvier_eager=2.0,
                torch=4.0, compile=3.0),
     ]  # fmt: skip
+    book.results[1].bytes = 1e9  # at 10 GB/s a tenth of a second
     assert [r.row for r in book.slow()] == ["unary: relu 64x16x28x28 forward"]
     means = book.means()
     assert means["ops"] == (pytest.approx(2.0), 2)
@@ -213,6 +214,8 @@ def test_a_book_finds_what_is_slow_and_missed() -> None:
     verdicts = {v.what: v for v in book.verdicts()}
     assert not verdicts["relu: 64x16x28x28"].holds
     assert verdicts["tanh: 64x16x28x28"].holds
+    assert verdicts["tanh: 64x16x28x28"].ceiling == "50.0"
+    assert verdicts["relu: 64x16x28x28"].ceiling == "", "the row does not tell its bytes"
     assert verdicts["step of MLP, batch 64, against eager"].measured == "4.00"
     assert not verdicts["rows below 0.9 of 3"].holds
 
