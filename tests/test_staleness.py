@@ -503,13 +503,33 @@ def settings_of_the_library(wrap):
         rv.set_matmul_precision("highest")
 
 
+@pytest.mark.parametrize("checked", [False, True], ids=["replayed", "checked"])
 @pytest.mark.parametrize("tell", STORIES, ids=lambda f: f.__name__)
-def test_captured_is_eager(tell):
+def test_captured_is_eager(tell, checked, monkeypatch):
+    if checked:  # each replay is compared with an eager run from the same state
+        monkeypatch.setenv("RANVIER_CHECK_CAPTURE", "1")
     eager = list(tell(lambda function: function))
     captured = list(tell(rv.capture))
     assert len(eager) == len(captured) > 3
     for i, (a, b) in enumerate(zip(eager, captured, strict=True)):
         assert a == b, f"differs at {i}"
+
+
+def test_a_check_looks_at_gradients_too(monkeypatch):
+    monkeypatch.setenv("RANVIER_CHECK_CAPTURE", "1")
+    p, calls = rv.ones(3, requires_grad=True), [0]
+
+    @rv.capture
+    def step():
+        calls[0] += 1  # recorded as a constant
+        (p * float(calls[0])).sum().backward()
+
+    for _ in range(2):
+        p.grad = None
+        step()
+    p.grad = None
+    with pytest.raises(rv.CaptureError, match="leave the gradients of the eager step"):
+        step()
 
 
 # ---- it is replayed all the same ----

@@ -417,7 +417,7 @@ class CapturedStep:
         program.restore(before)
         clock.now = max(clock.now, _core.mutations())
         for leaf in recording.leaves:
-            if leaf.reads:
+            if leaf.entry is not None:
                 leaf.tensor.grad = leaf.entry
         new_args, new_kwargs = _rebuild((args, kwargs), list(recording.inputs))
         with Watch():

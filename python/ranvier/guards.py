@@ -28,6 +28,7 @@ from typing import Any
 from ranvier import _core
 from ranvier.tensor import Tensor
 
+# The stubs that are written for the compiled module leave its exceptions out.
 CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defined]
 ABSENT = object()
 _SIMPLE = (bool, int, float, complex, str, bytes, types.NoneType)
@@ -99,19 +100,18 @@ class Leaf:
 
     Attributes:
         tensor: the leaf.
-        entry: its gradient before the step, if its numbers matter.
+        entry: its gradient before the step, if its numbers matter; None if they do not.
         exit: its gradient after the step; None for none.
         expects: whether it matters if there is one, as the step does not clear it first.
         has: whether there was one.
-        reads: whether the numbers in `entry` matter.
         changes: whether there is another gradient after the step.
     """
 
-    __slots__ = ("changes", "entry", "exit", "expects", "has", "reads", "tensor")
+    __slots__ = ("changes", "entry", "exit", "expects", "has", "tensor")
 
     def __init__(self, tensor: Tensor, entry: Any, expects: bool, reads: bool) -> None:
-        self.tensor, self.expects, self.reads = tensor, expects, reads
-        self.entry = entry if reads else None
+        self.tensor, self.expects = tensor, expects
+        self.entry: Tensor | None = entry if reads else None
         self.has = entry is not None
         self.exit = tensor.grad
         self.changes = reads or self.exit is not entry
@@ -128,10 +128,9 @@ class Leaf:
 
     def begin(self) -> None:
         """Brings the gradient to where the recorded kernels read it."""
-        if self.reads:
-            now, entry = self.tensor.grad, self.entry
-            if now is not entry and now.data is not entry.data:  # type: ignore[union-attr]
-                _core.copy_into(entry.data, now.data)  # type: ignore[union-attr]
+        now, entry = self.tensor.grad, self.entry
+        if entry is not None and now is not None and now.data is not entry.data:
+            _core.copy_into(entry.data, now.data)
 
     def end(self) -> None:
         """Leaves the gradient that the recorded kernels wrote."""

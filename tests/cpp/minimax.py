@@ -71,7 +71,7 @@ def fit(
     for k in range(len(powers)):
         known = list(zip(fixed, powers, strict=False))
         rest = remez(
-            lambda x, known=known: target(x) - sum(c * x**p for c, p in known),  # type: ignore
+            lambda x, known=known: target(x) - sum(c * x**p for c, p in known),
             weight,
             powers[k:],
             low,
@@ -120,7 +120,7 @@ def erf_stretches() -> None:
             rounded = +value
         fit(
             f"erf: c = {mp.nstr(centre, 9)}, erf(c) = {mp.nstr(rounded, 9)}",
-            lambda r, c=centre, v=value, s=slope, n=first: (  # type: ignore
+            lambda r, c=centre, v=value, s=slope, n=first: (
                 ((mp.erf(c + r) - v) / r if abs(r) > mpf("1e-20") else s) - n
             ),
             lambda r: mpf(1),
