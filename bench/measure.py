@@ -21,6 +21,7 @@ from ranvier.bench.suite import WARM, Row
 
 ENTRY = ("-m", "ranvier.bench.worker")
 PAUSE = 0.02  # seconds between peers: OpenMP's workers spin for a while after each region
+FRESH = 3  # processes of ours whose first calls are timed
 PEERS = ("torch", "compile", "numpy", "jax")
 TORCH = ("torch", "compile")  # libraries whose modes compete for "PyTorch's best"
 _serial = itertools.count()
@@ -343,17 +344,29 @@ def _time(row: Row, result: Result, label: str, worker: Worker, seconds: float) 
 
 
 def fresh_process(result: Result, row: Row, labels: list[str], workers: Workers) -> None:
-    """Memory and first calls of each label in a process of its own; adds them to the result."""
-    for label in labels:
-        worker = workers.fresh(label)
-        try:
-            answer = worker.ask(load=row.full_name, keep=False)
-        finally:
-            worker.close()
-        if answer.get("memory"):
-            result.memory[label] = int(answer["memory"])
-        if answer.get("first"):
-            result.first[label] = [float(f"{t:.4g}") for t in answer["first"]]
+    """Memory and first calls of each label in processes of its own; adds them to the result.
+
+    A call happens once in a process: medians over `FRESH` processes of ours, in turns, or one of a
+    peer, of which nothing but the memory is judged.
+    """
+    answers: dict[str, list[dict[str, Any]]] = {label: [] for label in labels}
+    for turn in range(FRESH):
+        for label in labels:
+            if turn and not label.startswith("ranvier"):
+                continue
+            worker = workers.fresh(label)
+            try:
+                answers[label].append(worker.ask(load=row.full_name, keep=False))
+            finally:
+                worker.close()
+    for label, its in answers.items():
+        memory = [a["memory"] for a in its if a.get("memory")]
+        if memory:
+            result.memory[label] = int(statistics.median(memory))
+        calls = [a["first"] for a in its if a.get("first")]
+        if calls:
+            medians = [statistics.median(call) for call in zip(*calls, strict=True)]
+            result.first[label] = [float(f"{t:.4g}") for t in medians]
 
 
 def run(
