@@ -78,7 +78,7 @@ step() { # step NAME SECONDS COMMAND...
   fi
   if ((code != 0)); then
     failed=1
-    grep -hE '^(FAILED|ERROR|WRONG|SKIPPED)|[Ee]rror[: ]' "$logs/$name.log" | cut -c1-200 |
+    grep -hE '^(FAILED|ERROR|WRONG|SKIPPED)|[Ee]rror[: ]|no GPU was' "$logs/$name.log" | cut -c1-200 |
       awk '!seen[$0]++' | head -12 | sed 's/^/             /' | tee -a "$out/summary.txt"
   fi
   pack
