@@ -173,18 +173,33 @@ def probe(path: str) -> None:
                 raise SystemExit(f"{path}: a result is wrong")
 
 
+_probes: dict[str, subprocess.Popen[str]] = {}
+
+
+def start_probes(ways: list[Way]) -> None:
+    """Tries the unproven paths of some ways, each in a process of its own, all at once."""
+    for path in {way.path for way in ways if way.path} - set(_probes):
+        _probes[path] = subprocess.Popen(
+            [sys.executable, __file__, "--probe", path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+
 @functools.cache
 def usable(path: str | None) -> bool:
-    """Whether an unproven path gives its results, in a process of its own; says so if not."""
+    """Whether an unproven path that is being tried gives its results; says so if not."""
     if path is None:
         return True
+    start_probes([Way(path, path=path)])
+    process = _probes[path]
+    reason: list[str] | None = None
     try:
-        done = subprocess.run(
-            [sys.executable, __file__, "--probe", path],
-            timeout=120 if rv.cuda.is_emulated() else 30, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        reason = (done.stderr or done.stdout).strip().splitlines()[-1:] if done.returncode else None
+        output, _ = process.communicate(timeout=120 if rv.cuda.is_emulated() else 30)
+        if process.returncode:
+            reason = output.strip().splitlines()[-1:]
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         reason = ["it hangs"]
     if reason is not None:
         print(f"WRONG: the path {path} cannot be used: {' '.join(reason)}", flush=True)
@@ -356,6 +371,8 @@ def once_each(setting: Setting, lines: Report) -> None:
 
 def kernels(setting: Setting, lines: Report) -> None:
     """The table of ops; raises where a way to compute gives something else than float32."""
+    if setting.on_gpu:
+        start_probes(OURS)
     ways = [w for w in OURS if usable(w.path)] if setting.on_gpu else OURS[:3]
     peers = [Way("torch float32"), Way("torch TF32", tf32=True), Way("torch bfloat16"),
              Way("torch float32, channels_last")] if setting.peer else []  # fmt: skip
@@ -549,7 +566,9 @@ def peer_call(
 def steps(setting: Setting, lines: Report) -> None:
     """The table of whole training steps."""
     names = ["ours eager", "ours captured"]
-    paths = [p for p in ("hopper_gather", "hopper_lstm") if setting.on_gpu and usable(p)]
+    paths = ["hopper_gather", "hopper_lstm"] if setting.on_gpu else []
+    start_probes([Way(p, path=p) for p in paths])
+    paths = [p for p in paths if usable(p)]
     names += [f"captured, {p}, unproven" for p in paths]
     modes = ["eager", "channels_last", "graph"] if setting.on_gpu else ["eager"]
     modes = modes if setting.peer else []
