@@ -568,8 +568,8 @@ class Watch:
                 if key.startswith("__") and not isinstance(member, types.FunctionType):
                     continue
                 owned = self._member(kind if value is ABSENT else value, key, key, base)
-                if owned is not None and owned[0] is kind:
-                    self._see(base, key, member, f"{base.__name__}.{key}", 3)
+                if owned is not None and owned[0] is kind and _of_class(kind, key) is member:
+                    self._see(kind, key, member, f"{kind.__name__}.{key}", 3)
 
     # ---- the end of a recording ----
 
