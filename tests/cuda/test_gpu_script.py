@@ -1,4 +1,4 @@
-"""bench/gpu.sh and bench/gpu.py where there is no device: they say what was not measured, and why."""
+"""bench/gpu.sh and bench/gpu.py without a device: they say what was not measured, and why."""
 
 import os
 import shutil
