@@ -207,6 +207,18 @@ struct Split {
 };
 RV_INLINE int64_t phases_of(const Correlation<float>& p) { return Split(p).phases(); }
 
+// The pixels that the tile on the right is the first to meet, `rows` x 4 of them from `from` on,
+// come to L1 while this one is transformed. They wait in L2 (Lines) or beyond; the processor does
+// not foresee such short runs. 1.2 to 1.4 times for the weight gradient, 1.1 for the others.
+template <int rows>
+RV_INLINE void prefetch_next(const float* from, int64_t down, int64_t right) {
+#pragma GCC unroll 6
+  for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) prefetch(from + i * down + j * right);
+  }
+}
+
 // Patches of the tiles t0 <= t < t1 at their points: channels c0 <= c < c1 of the phases from f0 to
 // f1, each phase p.C numbers after the one before. zeros: c1 - c0 of them.
 template <int E>
@@ -227,6 +239,7 @@ void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t 
         const float* from = image + (y * p.width + z) * p.in_pixel;
         for (int64_t c = 0; c < c1 - c0; c += kN, v += kN, from += kN) {
           const int64_t lanes = c1 - c0 - c;
+          prefetch_next<E>(from + E * right, down, right);
           both_axes<E, E>(
               points,
               [&](int i, int j) RV_LAMBDA { return F::load(from + i * down + j * right, lanes); },
@@ -260,6 +273,7 @@ void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const 
     const int64_t plane = to.plane;
     for (int64_t k = 0; k < k1 - k0; k += kN, v += kN) {
       const int64_t lanes = k1 - k0 - k;
+      prefetch_next<4>(at[0] + k + 4 * dy_pixel, p.cols * dy_pixel, dy_pixel);
       both_axes<4, E>([](const F(&x)[4], F(&y)[E]) RV_LAMBDA { output_points(x, y); },
                       [&](int i, int j) RV_LAMBDA { return F::load(at[i * 4 + j] + k, lanes); },
                       [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
