@@ -7,12 +7,13 @@ suite's means.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from ranvier.bench.measure import Result, Workers, measure
+from ranvier.bench.measure import Result, Workers, measure, measure_together
 from ranvier.bench.musts import COMPUTE_BOUND
 from ranvier.bench.suite import Row, all_rows
 
@@ -45,23 +46,23 @@ class Curve:
 
 @dataclass
 class Line:
-    """A measured curve: label -> times at each value, and their results' checks."""
+    """A measured curve: the result at each value."""
 
     plot: str
     name: str
     axis: str
     values: list[int] = field(default_factory=list)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    flops: list[float] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    points: list[Result] = field(default_factory=list)
 
-    def add(self, value: int, result: Result) -> None:
-        """Appends one point."""
-        self.values.append(value)
-        self.flops.append(result.flops)
-        for label in result.seconds:
-            self.seconds.setdefault(label, []).append(result.median(label))
-        self.failed.update(result.failed)
+    def labels(self) -> list[str]:
+        """Whose times there are."""
+        return list(dict.fromkeys(label for point in self.points for label in point.seconds))
+
+    def medians(self, label: str) -> tuple[list[int], list[float]]:
+        """The values that were measured, and the median time at each."""
+        pairs = zip(self.values, self.points, strict=True)
+        found = [(v, p) for v, p in pairs if label in p.seconds]
+        return [v for v, _ in found], [p.median(label) for _, p in found]
 
 
 def _per_sample(
@@ -106,12 +107,11 @@ def curve_rows() -> list[Row]:
 
 
 def trace(curve: Curve, peers: list[str], workers: Workers, rounds: int, seconds: float) -> Line:
-    """Measures a curve on ranvier and those of its peers that are asked for."""
-    line = Line(curve.plot, curve.name, curve.axis)
+    """Measures a curve on ranvier and those of its peers that are asked for, all points a round."""
     labels = ["ranvier", *(p for p in curve.peers if p in peers)]
-    for value, row in curve.points.items():
-        line.add(value, measure(row, labels, workers, rounds, seconds, limit=6))
-    return line
+    rows = list(curve.points.values())
+    points = measure_together(rows, labels, workers, rounds, seconds, limit=6.0 * len(rows))
+    return Line(curve.plot, curve.name, curve.axis, list(curve.points), points)
 
 
 def thread_rows() -> list[Row]:
@@ -139,26 +139,35 @@ def speed_up(
 
 def gain(result: Result, peer: str, threads: int) -> float | None:
     """How many times as fast `threads` threads are as one; None where it was not measured."""
-    one, more = f"{peer}@1", f"{peer}@{threads}"
-    if one not in result.seconds or more not in result.seconds:
+    return _paired(result.seconds.get(f"{peer}@1"), result.seconds.get(f"{peer}@{threads}"))
+
+
+def machine_gain(result: Result, threads: int) -> float | None:
+    """What multiply-adds in registers gained from `threads` threads in the same rounds."""
+    return _paired(result.peaks.get(f"ranvier@{threads}"), result.peaks.get("ranvier@1"))
+
+
+def _paired(above: list[float] | None, below: list[float] | None) -> float | None:
+    """Median of the quotients, round by round."""
+    if not above or not below:
         return None
-    return result.median(one) / result.median(more)
+    return statistics.median(a / b for a, b in zip(above, below, strict=False))
 
 
 def rising(line: Line, label: str = "ranvier") -> float:
-    """The largest time per sample over the smallest at any lower value: 1 is flat or falling."""
-    worst, least = 1.0, math.inf
-    for seconds in line.seconds.get(label, []):
-        worst, least = max(worst, seconds / least), min(least, seconds)
-    return worst
+    """The largest time per sample over that at any lower value: 1 is flat or falling."""
+    points = [p for p in line.points if label in p.seconds]
+    pairs = itertools.combinations(points, 2)
+    quotients = (_paired(b.seconds[label], a.seconds[label]) or 1.0 for a, b in pairs)
+    return max(1.0, *quotients) if len(points) > 1 else 1.0
 
 
 def slope(line: Line, label: str = "ranvier", start: int = 64) -> float:
     """Growth of log time over log value from `start` on: 1 is linear."""
-    pairs: list[Any] = [
-        (v, s) for v, s in zip(line.values, line.seconds.get(label, []), strict=False) if v >= start
-    ]
-    if len(pairs) < 2:
+    pairs = zip(line.values, line.points, strict=True)
+    ends = [(v, p) for v, p in pairs if v >= start and label in p.seconds]
+    if len(ends) < 2:
         return math.nan
-    (a, s), (b, t) = pairs[0], pairs[-1]
-    return math.log(t / s) / math.log(b / a)
+    (a, s), (b, t) = ends[0], ends[-1]
+    growth = _paired(t.seconds[label], s.seconds[label]) or math.nan
+    return math.log(growth) / math.log(b / a)

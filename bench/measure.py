@@ -33,6 +33,8 @@ class Result:
     Attributes:
         seconds: peer -> time of one unit of work, one number a round.
         ratios: peer -> its time / ours, round by round.
+        peaks: ours -> multiply-adds in registers on as many threads, FLOP/s, right after each of
+            its rounds, where arithmetic may be the limit.
         skipped: peer -> why it was left out.
         failed: peer -> how it failed, or how its result differs from ours.
         memory: peer -> bytes that its first steps added to a fresh process, where asked for.
@@ -46,6 +48,7 @@ class Result:
     pattern: str = "copy"
     seconds: dict[str, list[float]] = field(default_factory=dict)
     ratios: dict[str, list[float]] = field(default_factory=dict)
+    peaks: dict[str, list[float]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
@@ -71,6 +74,17 @@ class Result:
     def ratio(self, peer: str) -> float:
         """Median over the rounds of the peer's time over ours: above 1, we are faster."""
         return statistics.median(self.ratios[peer])
+
+    def share_of_peak(self) -> float | None:
+        """Our floating-point operations over those of multiply-adds in registers, round by round.
+
+        None where that was not measured.
+        """
+        peaks = self.peaks.get("ranvier")
+        if not peaks or not self.flops:
+            return None
+        pairs = zip(self.seconds["ranvier"], peaks, strict=True)
+        return statistics.median(self.flops / seconds / peak for seconds, peak in pairs)
 
     def best(self, *modes: str) -> str | None:
         """The fastest of PyTorch's modes; `modes` are those allowed, all by default."""
@@ -233,22 +247,64 @@ def measure(
     seconds: float = 0.02,
     limit: float = float("inf"),
 ) -> Result:
-    """Checks, then times one row under each label; ends early, after three rounds, at the limit.
+    """Checks, then times one row under each label; `measure_together` of it alone."""
+    return measure_together([row], labels, workers, rounds, seconds, limit)[0]
+
+
+def measure_together(
+    rows: list[Row],
+    labels: list[str],
+    workers: Workers,
+    rounds: int = 7,
+    seconds: float = 0.02,
+    limit: float = float("inf"),
+) -> list[Result]:
+    """Checks rows, then times them in rounds: each round is every row under each label.
+
+    What is to be compared, peers or points of a curve, is so measured within the same moments: a
+    machine that others use as well is slower for seconds at a time. Ends early, after three rounds,
+    at the limit.
 
     Args:
-        row: what is measured.
+        rows: what is measured.
         labels: the peers, ours first; each may name a number of threads.
         workers: their processes.
         rounds: how often each is timed, in turns.
         seconds: time of each in a round, at least.
-        limit: seconds that the row may take; a round that has begun is finished.
+        limit: seconds that the rows may take; a round that has begun is finished.
     """
     started = time.perf_counter()
-    result = Result.of(row)
+    results = [Result.of(row) for row in rows]
+    ready = [
+        _load(row, result, labels, workers, keep=row is not rows[0])
+        for row, result in zip(rows, results, strict=True)
+    ]
+    for done in range(rounds):
+        if done >= 3 and time.perf_counter() - started > limit:
+            break
+        for row, result, its in zip(rows, results, ready, strict=True):
+            for label in list(its):
+                if not _time(row, result, label, its[label], seconds):
+                    workers.drop(label)
+                    for others in ready:  # the process held their steps too
+                        others.pop(label, None)
+    for result, its in zip(results, ready, strict=True):
+        for label in its:
+            base = f"ranvier@{label.split('@')[1]}" if "@" in label else "ranvier"
+            if label != base and base in its:
+                pairs = zip(result.seconds[base], result.seconds[label], strict=True)
+                result.ratios[label] = [float(f"{b / a:.5g}") for a, b in pairs]
+    return results
+
+
+def _load(
+    row: Row, result: Result, labels: list[str], workers: Workers, keep: bool
+) -> dict[str, Worker]:
+    """Lets every peer build its step; the processes whose results agree, or are the first."""
     ready: dict[str, Worker] = {}
     reference = ""
     for label in labels:  # they build their steps side by side, before anything is timed
-        workers[label].send(row=row.full_name)
+        workers[label].send(load=row.full_name, keep=keep)
     for label in labels:
         try:
             answer = workers[label].receive()
@@ -266,26 +322,24 @@ def measure(
             continue
         reference = reference or answer["result"]
         ready[label] = workers[label]
-    for done in range(rounds):
-        if done >= 3 and time.perf_counter() - started > limit:
-            break
-        for label in list(ready):
-            time.sleep(PAUSE)
-            try:
-                taken = ready[label].ask(time=seconds)["seconds"] / row.per
-            except RuntimeError as error:
-                result.failed[label] = str(error)
-                result.seconds.pop(label, None)
-                del ready[label]
-                workers.drop(label)
-                continue
-            result.seconds.setdefault(label, []).append(float(f"{taken:.5g}"))
-    for label in ready:
-        base = f"ranvier@{label.split('@')[1]}" if "@" in label else "ranvier"
-        if label != base and base in ready:
-            pairs = zip(result.seconds[base], result.seconds[label], strict=True)
-            result.ratios[label] = [float(f"{b / a:.5g}") for a, b in pairs]
-    return result
+    return ready
+
+
+def _time(row: Row, result: Result, label: str, worker: Worker, seconds: float) -> bool:
+    """One round of one row under one label; False when its process has ended."""
+    time.sleep(PAUSE)
+    try:
+        taken = worker.ask(time=seconds, row=row.full_name)["seconds"] / row.per
+        # After our turn, not before it: the loop must not warm up the processor for us alone.
+        if peer_of(label) == "ranvier" and (row.flops or "@" in label):
+            peak = worker.ask(peak=True)["flops"]
+            result.peaks.setdefault(label, []).append(float(f"{peak:.4g}"))
+    except RuntimeError as error:
+        result.failed[label] = str(error)
+        result.seconds.pop(label, None)
+        return False
+    result.seconds.setdefault(label, []).append(float(f"{taken:.5g}"))
+    return True
 
 
 def fresh_process(result: Result, row: Row, labels: list[str], workers: Workers) -> None:
@@ -293,7 +347,7 @@ def fresh_process(result: Result, row: Row, labels: list[str], workers: Workers)
     for label in labels:
         worker = workers.fresh(label)
         try:
-            answer = worker.ask(row=row.full_name)
+            answer = worker.ask(load=row.full_name, keep=False)
         finally:
             worker.close()
         if answer.get("memory"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,10 @@ def draw(book: Book, folder: Path) -> list[str]:
 
 
 def _draw_lines(axes: Any, line: Any, scale: float) -> None:
-    for label, seconds in line.seconds.items():
+    for label in line.labels():
+        values, seconds = line.medians(label)
         axes.plot(
-            line.values[: len(seconds)], [s * scale for s in seconds], marker="o", markersize=3,
+            values, [s * scale for s in seconds], marker="o", markersize=3,
             color=COLOURS.get(label), label=NAMES.get(label, label),
         )  # fmt: skip
 
@@ -91,13 +93,14 @@ def _gemm(book: Book, pyplot: Any) -> Any:
         return None
     line = lines[0]
     figure, axes = pyplot.subplots(figsize=(6.4, 3.4))
-    for label, seconds in line.seconds.items():
-        rates = [f / s / 1e9 for f, s in zip(line.flops, seconds, strict=False)]
-        axes.plot(line.values[: len(rates)], rates, marker="o", markersize=3,
-                  color=COLOURS.get(label), label=NAMES.get(label, label))  # fmt: skip
-    peak = book.machine["peak_gflops"]
-    axes.axhline(peak, color="black", linewidth=0.8, linestyle=":")
-    axes.annotate("FMA peak", (line.values[0], peak), va="bottom", fontsize=8)
+    for label in line.labels():
+        values, seconds = line.medians(label)
+        axes.plot(values, [2 * n**3 / s / 1e9 for n, s in zip(values, seconds, strict=True)],
+                  marker="o", markersize=3, color=COLOURS.get(label),
+                  label=NAMES.get(label, label))  # fmt: skip
+    peaks = [statistics.median(p.peaks["ranvier"]) / 1e9 for p in line.points]
+    axes.plot(line.values, peaks, color="black", linewidth=0.8, linestyle=":")
+    axes.annotate("FMA peak at each n", (line.values[0], peaks[0]), va="bottom", fontsize=8)
     axes.set(title="square products n x n x n, odd sizes included", xlabel="n", ylabel="GFLOP/s")
     axes.set_xscale("log", base=2)
     axes.set_ylim(bottom=0)

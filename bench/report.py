@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ranvier.bench import musts
-from ranvier.bench.curves import Line, gain, rising, slope
+from ranvier.bench.curves import Line, gain, machine_gain, rising, slope
 from ranvier.bench.facts import Fact
 from ranvier.bench.machine import bandwidth, one_line
 from ranvier.bench.measure import Result
@@ -48,7 +48,10 @@ class Book:
         return cls(
             text["machine"],
             [Result(**r) for r in text["results"]],
-            [Line(**line) for line in text["lines"]],
+            [
+                Line(**{**line, "points": [Result(**p) for p in line["points"]]})
+                for line in text["lines"]
+            ],
             [Result(**r) for r in text["threads"]],
             [Fact(**f) for f in text["facts"]],
         )
@@ -109,7 +112,7 @@ class Verdict:
     measured: str
     holds: bool
     share: float  # measured over wanted, the way that 1 and more is good
-    ceiling: str = ""  # what a kernel at the bandwidth of the same run would reach
+    ceiling: str = ""  # what the machine allowed in the same run, where that is known
 
 
 def _row_verdicts(book: Book) -> list[Verdict]:
@@ -161,14 +164,10 @@ def _suite_verdicts(book: Book) -> list[Verdict]:
     if compared:
         slow = len(book.slow())
         out.append(_at_most(f"rows below {musts.FLOOR} of {len(compared)}", slow, 0, "{:.0f}"))
-    peak = book.machine["peak_gflops"] * 1e9
     for line in book.lines:
-        if line.plot == "gemm" and "ranvier" in line.seconds:
-            shares = [
-                (f / t / peak, n)
-                for n, f, t in zip(line.values, line.flops, line.seconds["ranvier"], strict=False)
-                if n >= 255
-            ]
+        if line.plot == "gemm":
+            pairs = zip(line.values, line.points, strict=True)
+            shares = [(share, n) for n, p in pairs if n >= 255 and (share := p.share_of_peak())]
             if shares:
                 least, where = min(shares)
                 title = f"share of the FMA peak, products from 255 up: least, at {where}"
@@ -188,9 +187,9 @@ def _suite_verdicts(book: Book) -> list[Verdict]:
     for result in book.threads:
         speed = gain(result, "ranvier", most)
         if result.row in musts.COMPUTE_BOUND and speed is not None and most > 1:
-            out.append(
-                _at_least(f"one thread to {most}: {result.row}", speed, musts.THREADS * most / 2)
-            )
+            title, allowed = f"one thread to {most}: {result.row}", machine_gain(result, most)
+            verdict = _at_least(title, speed, musts.THREADS * most / 2)
+            out.append(replace(verdict, ceiling=f"{allowed:.2f}" if allowed else ""))
     for result in book.results:
         ours, theirs = result.memory.get("ranvier"), result.memory.get("torch")
         if result.row in musts.LIGHT_MEMORY and ours and theirs:
@@ -227,7 +226,8 @@ def rate(result: Result, machine: dict[str, Any]) -> tuple[str, str]:
     seconds = result.median("ranvier")
     if result.flops:
         value = result.flops / seconds / 1e9
-        return f"{value:.0f} GFLOP/s", f"{100 * value / machine['peak_gflops']:.0f} %"
+        share = result.share_of_peak() or value / machine["peak_gflops"]
+        return f"{value:.0f} GFLOP/s", f"{100 * share:.0f} %"
     if result.bytes:
         value = result.bytes / seconds / 1e9
         limit = bandwidth(machine, result.pattern, result.bytes)

@@ -190,13 +190,13 @@ def measure_all(
             run(part, options.peers, workers, begin, one, rounds, seconds, share, memory)
         for curve in some_curves:
             progress.show(curve.name)
-            book.lines.append(trace(curve, options.peers, workers, min(rounds, 5), seconds))
+            book.lines.append(trace(curve, options.peers, workers, rounds, seconds))
             progress.step(f"curve: {curve.name}: {len(curve.points)} points")
             save()
         for row in some_threads:
             progress.show(f"threads: {row.full_name}")
             most = book.machine["threads"]
-            result = speed_up(row, options.peers, workers, most, min(rounds, 5), seconds)
+            result = speed_up(row, options.peers, workers, most, rounds, seconds)
             book.threads.append(result)
             progress.step(f"one thread and {most}: " + line(result, book.machine))
             save()

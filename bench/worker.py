@@ -1,9 +1,11 @@
 """One peer in a process of its own: builds steps and times them on command.
 
 Reads one JSON object a line on standard input, answers with one a line:
-    {"row": name}       -> {"ok": true, "result": path, "memory": bytes, "first": [seconds]}
-                           or {"skip": reason} or {"error": text}
-    {"time": seconds}   -> {"seconds": time of one step, "steps": how many were averaged}
+    {"load": name, "keep": bool}    -> {"ok": true, "result": path, "memory": bytes,
+                                        "first": [seconds]}
+                                       or {"skip": reason} or {"error": text}
+    {"time": seconds, "row": name}  -> {"seconds": time of one step, "steps": how many averaged}
+    {"peak": true}                  -> {"flops": multiply-adds in registers now, FLOP/s}
 """
 
 from __future__ import annotations
@@ -83,16 +85,21 @@ def prepare(peer: str, threads: int) -> None:
 
 
 class Server:
-    """The step that is being timed, and how often it runs between two looks at the clock."""
+    """Steps that are being timed, and how often each runs between two looks at the clock."""
 
     def __init__(self, peer: str, rows: dict[str, Row], path: str) -> None:
         self.peer, self.rows, self.path = peer, rows, path
-        self.step: Any = None
-        self.steps = 1
+        self.steps: dict[str, tuple[Any, int]] = {}
 
-    def load(self, name: str) -> dict[str, Any]:
-        """Builds the row's step, runs it a few times and keeps its result for the comparison."""
-        self.step = None  # the last row's memory goes first
+    def load(self, name: str, keep: bool) -> dict[str, Any]:
+        """Builds the row's step, runs it a few times and keeps its result for the comparison.
+
+        Args:
+            name: the row.
+            keep: whether the rows loaded before stay; otherwise their memory goes first.
+        """
+        if not keep:
+            self.steps.clear()
         row = self.rows[name]
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         if self.peer == "compile":
@@ -118,13 +125,13 @@ class Server:
         np.savez(self.path, *as_arrays(result))
         del result
         once, _ = timed(step)
-        self.step, self.steps = step, max(1, int(BATCH / max(once, 1e-7)))
+        self.steps[name] = step, max(1, int(BATCH / max(once, 1e-7)))
         return {"ok": True, "result": self.path, "memory": memory, "first": first}
 
-    def time(self, budget: float) -> dict[str, Any]:
+    def time(self, name: str, budget: float) -> dict[str, Any]:
         """Mean time of one step over at least `budget` seconds."""
         total, count = 0.0, 0
-        step, steps = self.step, self.steps
+        step, steps = self.steps[name]
         while total < budget:
             started = time.perf_counter()
             for _ in range(steps):
@@ -132,6 +139,13 @@ class Server:
             total += time.perf_counter() - started
             count += steps
         return {"seconds": total / count, "steps": count}
+
+
+def peak() -> dict[str, Any]:
+    """What the processor gives this process's threads now."""
+    from ranvier import _core
+
+    return {"flops": _core.measure_flops()}
 
 
 def main(peer: str, threads: int, path: str) -> None:
@@ -143,10 +157,12 @@ def main(peer: str, threads: int, path: str) -> None:
     server = Server(peer, rows, f"{path}.npz")
     for line in sys.stdin:
         command = json.loads(line)
-        if "row" in command:
-            answer = server.load(command["row"])
+        if "load" in command:
+            answer = server.load(command["load"], command["keep"])
+        elif "peak" in command:
+            answer = peak()
         else:
-            answer = server.time(command["time"])
+            answer = server.time(command["row"], command["time"])
         print(json.dumps(answer), file=answers)
 
 

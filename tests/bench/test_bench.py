@@ -16,7 +16,16 @@ import pytest
 
 from ranvier import _core, cli
 from ranvier.bench import facts, machine, measure, musts, pages, report, runner, suite
-from ranvier.bench.curves import Line, curve_rows, curves, gain, rising, slope, thread_rows
+from ranvier.bench.curves import (
+    Line,
+    curve_rows,
+    curves,
+    gain,
+    machine_gain,
+    rising,
+    slope,
+    thread_rows,
+)
 from ranvier.bench.measure import Result, Workers
 from ranvier.bench.report import Book
 from ranvier.bench.suite import WARM, Row, all_rows, find_rows
@@ -38,6 +47,16 @@ def result(row: str = "room: row", group: str = "ops", **seconds: float) -> Resu
         if label != "ranvier":
             r.ratios[label] = [value / seconds["ranvier"]] * 3
     return r
+
+
+def curve_line(plot: str, name: str, values: list[int], **seconds: list[float]) -> Line:
+    """A curve with these times in each of three rounds, while the machine did 100 GFLOP/s."""
+    line = Line(plot, name, "n", values)
+    for i, n in enumerate(values):
+        point = result(f"curve: {name} {n}", **{p: s[i] for p, s in seconds.items()})
+        point.flops, point.peaks = 2.0 * n**3, {"ranvier": [1e11] * 3}
+        line.points.append(point)
+    return line
 
 
 # ---- Rows ---------------------------------------------------------------------------------------
@@ -157,6 +176,24 @@ def test_a_row_is_measured_in_processes_of_its_own() -> None:
         two = measure.measure(row, ["ranvier@1", "ranvier@2"], workers, 3, 0.001)
         assert list(two.seconds) == ["ranvier@1", "ranvier@2"]
         assert gain(two, "ranvier", 2) > 0
+        assert machine_gain(two, 2) > 0
+        assert r.share_of_peak() > 0
+
+
+def test_rows_are_measured_together_and_a_dead_peer_leaves_all() -> None:
+    rows = find_rows(["matmul: 64x64x64", "matmul: 64x10x128"])
+    with Workers(1) as workers:
+        small, large = measure.measure_together(rows, ["ranvier", "numpy"], workers, 3, 0.001)
+        for r in (small, large):
+            assert not r.failed
+            assert len(r.ratios["numpy"]) == len(r.peaks["ranvier"]) == 3
+        # The process holds the steps of both rows until others are loaded.
+        again = workers["numpy"].ask(time=0.001, row=rows[0].full_name)
+        assert again["seconds"] > 0
+        workers["numpy"].process.kill()
+        small, large = measure.measure_together(rows, ["ranvier", "numpy"], workers, 3, 0.001)
+    assert "its process ended" in small.failed["numpy"]
+    assert len(small.seconds["ranvier"]) == len(large.seconds["ranvier"]) == 3
 
 
 def test_a_peer_that_dies_fails_its_row_only(tmp_path: Path) -> None:
@@ -221,21 +258,41 @@ def test_a_book_finds_what_is_slow_and_missed() -> None:
 
 
 def test_growth_is_judged() -> None:
-    line = Line("length", "LSTM", "T", [32, 64, 128, 256], {"ranvier": [1.0, 2.0, 4.0, 8.0]})
+    lengths = [32, 64, 128, 256]
+    line = curve_line("length", "LSTM", lengths, ranvier=[1.0, 2.0, 4.0, 8.0])
     assert slope(line) == pytest.approx(1.0)
     assert math.isnan(slope(line, start=256))
     assert rising(line) == 8.0
-    line.seconds["ranvier"] = [4.0, 2.0, 2.2, 1.0]
-    assert rising(line) == pytest.approx(1.1)
+    assert rising(curve_line("length", "LSTM", lengths, ranvier=[4.0, 2.0, 2.2, 1.0])) == (
+        pytest.approx(1.1)
+    )
     book = Book(dict(MACHINE))
     book.lines = [
-        Line("batch", "MLP step", "batch", [1, 2], {"ranvier": [1.0, 2.0]}),
-        Line("gemm", "products", "n", [64, 256], {"ranvier": [1.0, 1e-6]}, [1.0, 9.5e4]),
+        curve_line("batch", "MLP step", [1, 2], ranvier=[1.0, 2.0]),
+        curve_line("gemm", "products", [64, 256], ranvier=[1.0, 2 * 256**3 / 95e9]),
     ]
     book.threads = [Result(musts.COMPUTE_BOUND[0], 0, 0, seconds={"ranvier@1": [1.9],
-                                                                  "ranvier@2": [1.0]})]  # fmt: skip
-    held = [v.holds for v in book.verdicts()]
-    assert held == [False, True, True]
+                                                                  "ranvier@2": [1.0]},
+                           peaks={"ranvier@1": [5e10], "ranvier@2": [9e10]})]  # fmt: skip
+    batch, peak, second = book.verdicts()
+    assert [v.holds for v in (batch, peak, second)] == [False, True, True]
+    assert peak.measured == "0.95"
+    assert second.ceiling == "1.80", "what the machine itself gained"
+
+
+def test_growth_is_judged_round_by_round() -> None:
+    """A machine at half speed during a whole round changes nothing."""
+    line = curve_line("batch", "MLP step", [1, 2], ranvier=[1.0, 1.0])
+    line.points[0].seconds["ranvier"] = [1.0, 2.0, 2.0]
+    line.points[1].seconds["ranvier"] = [1.1, 2.2, 2.2]
+    assert rising(line) == pytest.approx(1.1)
+    both = Result("r: a", 0, 0, seconds={"ranvier@1": [2.0, 4.0, 4.0], "ranvier@2": [1, 2, 2]})
+    assert gain(both, "ranvier", 2) == 2.0
+    assert gain(both, "torch", 2) is None
+    one = Result("r: a", 1e9, 0, seconds={"ranvier": [1.0, 2.0, 2.0]})
+    assert one.share_of_peak() is None
+    one.peaks = {"ranvier": [1.25e9, 0.625e9, 0.625e9]}
+    assert one.share_of_peak() == pytest.approx(0.8)
 
 
 def test_all_curves_have_points_under_their_names() -> None:
@@ -296,9 +353,9 @@ def test_pages_are_written_from_a_kept_run(
     other.failed = {"numpy": "shape (2,), ranvier (1,)"}
     book.results = [one, other, step]
     book.lines = [
-        Line("batch", "MLP step", "batch", [1, 2], {"ranvier": [2.0, 1.0], "torch": [3.0, 2.0]}),
-        Line("length", "LSTM", "T", [64, 128], {"ranvier": [1.0, 2.0]}),
-        Line("gemm", "products", "n", [64, 256], {"ranvier": [1e-6, 1e-5]}, [1e5, 9e5]),
+        curve_line("batch", "MLP step", [1, 2], ranvier=[2.0, 1.0], torch=[3.0, 2.0]),
+        curve_line("length", "LSTM", [64, 128], ranvier=[1.0, 2.0]),
+        curve_line("gemm", "products", [64, 256], ranvier=[1e-5, 1e-3]),
     ]
     book.threads = [Result("r: a", 0, 0, seconds={"ranvier@1": [1.9], "ranvier@2": [1.0]})]
     book.facts = [facts.Fact("import", "s", {"ranvier": 0.01}, "cold")]

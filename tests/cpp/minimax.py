@@ -130,14 +130,52 @@ def erf_stretches() -> None:
         )
 
 
-def near_float(function: Function, middle: mpf) -> mpf:
-    """The float nearest to `middle`, of a grid of 2^-16, where the function is a float to 2^-31.
+def tanh_stretches() -> None:
+    """Prints the columns of tanh, as those of erf; stretches by 1.40625 + 0.453125 t, t <= 9.02.
+
+    Least squares, because the exchange finds no answer for odd powers about a centre; the ends
+    weigh most, so that neighbours meet and the whole increases.
+    """
+    marks = [k / mpf(8) for k in range(12, 16)] + [k / mpf(4) for k in range(8, 16)]
+    marks += [k / mpf(2) for k in range(8, 11)]
+    edges = [mpf(0), *((u - mpf("1.40625")) / mpf("0.453125") for u in marks), mpf("9.02")]
+    for low, high in itertools.pairwise(edges):
+        first = low == 0
+        # From 6 on the function is flat: the next x that gives a float is far away.
+        grid = 2.0**-16 if low < 6 else 2.0**-10
+        centre = mpf(0) if first else near_float(mp.tanh, (low + high) / 2, grid)
+        value = mp.tanh(centre)
+        points = [
+            (low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * i / 100) - centre
+            for i in range(101)
+        ]
+        rows, right = mp.matrix(101, 6), mp.matrix(101, 1)
+        for i, r in enumerate(points):
+            weight = mpf(100) if i in (0, 100) else mpf(1)
+            quotient = (mp.tanh(centre + r) - value) / r if r else 1 - value**2
+            right[i] = weight * (quotient - first)
+            for k in range(6):
+                rows[i, k] = weight * r**k
+        fixed: list[mpf] = []
+        for k in range(6):
+            rest = mp.lu_solve(rows[:, k:], right)
+            with mp.workprec(24):
+                fixed.append(+rest[0])
+                rounded = +value
+            right -= fixed[k] * rows[:, k]
+        print(f"tanh: c = {mp.nstr(centre, 9)}, tanh(c) = {mp.nstr(rounded, 9)}")
+        for k, c in enumerate(fixed):
+            print(f"  x^{k}: {mp.nstr(c, 9)}")
+
+
+def near_float(function: Function, middle: mpf, grid: float = 2.0**-16) -> mpf:
+    """The x nearest to `middle`, in steps of `grid`, where the function is a float to 2^-31.
 
     Or, of the 400 around it, the one where it comes closest.
     """
     best = (mpf(1), middle)
     for k in range(200):
-        for x in (middle + k * mpf(2) ** -16, middle - k * mpf(2) ** -16):
+        for x in (middle + k * grid, middle - k * grid):
             value = function(x)
             with mp.workprec(24):
                 rounded = +value
@@ -181,6 +219,28 @@ def main() -> None:
         list(range(5)),
         0,
         mpf("0.63") ** 2,
+    )
+    tanh_stretches()
+    root = 2 / mp.sqrt(mp.pi)
+    fit(
+        "erf, small: erf(x)/x - 1, z = x^2",
+        lambda z: series(
+            z,
+            lambda v: mp.erf(mp.sqrt(v)) / mp.sqrt(v) - 1,
+            [root - 1, -root / 3, root / 10, -root / 42],
+        ),
+        lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)) if z else 1 / root,
+        list(range(7)),
+        0,
+        1,
+    )
+    fit(
+        "erf, large: log(erfc(t))",
+        lambda t: mp.log(mp.erfc(t)),
+        lambda t: mp.erfc(t) / mp.erf(t),
+        list(range(7)),
+        1,
+        4,
     )
     erf_stretches()
     quarter = (mp.pi / 4 * mpf("1.001")) ** 2
