@@ -368,21 +368,28 @@ def test_narrow_last_box() -> None:
         ((3, 230, 9, 7), (264, 230, 3, 3), {"stride": 2, "padding": 1}),
         ((3, 180, 8, 9), (130, 180, 5, 5), {"padding": ((1, 0), (2, 1)), "dilation": (1, 2)}),
         ((5, 720, 13, 10), (730, 720, 1, 1), {}),
+        ((8, 33, 24, 24), (65, 33, 1, 1), {}),  # products: many private gradients, turned or not
+        ((8, 65, 24, 24), (33, 65, 1, 1), {}),
+        ((2, 96, 9, 11), (40, 96, 1, 1), {}),  # one for all threads
+        ((2, 40, 9, 11), (96, 40, 1, 1), {}),
+        ((1, 24, 260, 190), (41, 24, 1, 1), {}),  # outer products, far from the cache
     ],
 )
 def test_large_weight_gradient(x: Any, weight: Any, options: dict[str, Any]) -> None:
-    """Gradients that are too large for private ones: blocks of patches."""
+    """Gradients that are too large for private ones, and products of single taps."""
     with precision("exact"):
         rng = np.random.default_rng(6)
         values = [rng.integers(-4, 5, shape).astype("float32") for shape in (x, weight)]
         tensors = [rv.tensor(a, requires_grad=True) for a in values]
-        y = F.conv2d(*tensors, rv.zeros(weight[0], requires_grad=True), **options)
+        bias = rv.zeros(weight[0], requires_grad=True)
+        y = F.conv2d(*tensors, bias, **options)
         dy = rng.integers(-4, 5, y.shape).astype("float32")
         y.backward(rv.tensor(dy))
         expected = ref.conv2d_backward(
             dy.astype(float), *(a.astype(float) for a in values), np.zeros(weight[0]), **options
         )
         np.testing.assert_array_equal(host(tensors[1].grad), expected[1])
+        np.testing.assert_array_equal(host(bias.grad), expected[2])
 
 
 def test_one_dimensional() -> None:
