@@ -16,7 +16,8 @@ A time is the median of the rounds, each of enough calls to last a while; all co
 and the queue is drained before and after. Tables go to FOLDER/NAME.md with the device and versions,
 line by line, so that a part that is cut short leaves what it has. An unproven kernel is tried in a
 process of its own first: if it hangs or fails there, its columns are left out. --small takes tiny
-shapes, to see whether it runs (on the cpu or the emulation, too).
+shapes, to see whether it runs (on the cpu or the emulation, too). Where the device cannot be used,
+a table says "Not measured" and why, and the exit code is 3; it is 1 where something is wrong.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ class Way:
 
     label: str
     precision: str = "highest"
-    path: str | None = None
+    path: str | None = None  # or several, with commas
+    of_images: bool | None = None  # whether the path takes convolutions; None: all products
     dtype: Any = None  # float32 unless given
     tf32: bool = False
 
@@ -113,11 +115,15 @@ OURS = [
     Way("medium", "medium"),
     Way("bfloat16", dtype=rv.bfloat16),
     Way("3xTF32, unproven", path="tf32x3"),
-    Way("Hopper TF32, unproven", "high", "hopper"),
-    Way("Hopper bfloat16, unproven", path="hopper", dtype=rv.bfloat16),
+    Way("Hopper TF32, unproven", "high", "hopper", False),
+    Way("Hopper bfloat16, unproven", path="hopper", of_images=False, dtype=rv.bfloat16),
+    Way("Hopper narrow bfloat16, unproven", path="hopper,hopper_narrow", of_images=False,
+        dtype=rv.bfloat16),
     Way("gathered TF32, unproven", "high", "hopper_gather"),
     Way("gathered bfloat16, unproven", path="hopper_gather", dtype=rv.bfloat16),
-]
+    Way("im2col TF32, unproven", "high", "hopper_im2col", True),
+    Way("im2col bfloat16, unproven", path="hopper_im2col", of_images=True, dtype=rv.bfloat16),
+]  # fmt: skip
 
 
 class Report(list[str]):
@@ -153,30 +159,47 @@ def probe(path: str) -> None:
         a, w = numbers(200, 136), numbers(72, 136)
         image, filters = numbers(2, 16, 9, 9), numbers(24, 16, 3, 3)
         calls = [lambda: F.linear(a, w), lambda: F.linear(a.to(rv.bfloat16), w.to(rv.bfloat16))]
-        if path == "hopper_gather":
+        if path in ("hopper_gather", "hopper_im2col"):
             calls += [lambda: F.conv2d(image, filters), lambda: w.T @ w]
+            half = image.to(rv.bfloat16), filters.to(rv.bfloat16)
+            calls += [lambda: F.conv2d(*half, stride=2, padding=1)]
     rv.set_matmul_precision("highest" if path == "tf32x3" else "high")
     for call in calls:
         rv.cuda.allow_unproven()
         reference = call().detach().to(rv.float32).cpu().numpy()
-        rv.cuda.allow_unproven(path)
-        for _ in range(3):
+        rv.cuda.allow_unproven(*path.split(","))
+        for _ in range(1 if rv.cuda.is_emulated() else 3):
             if not agree(lambda call=call: call().detach(), reference):
                 raise SystemExit(f"{path}: a result is wrong")
 
 
+_probes: dict[str, subprocess.Popen[str]] = {}
+
+
+def start_probes(ways: list[Way]) -> None:
+    """Tries the unproven paths of some ways, each in a process of its own, all at once."""
+    for path in {way.path for way in ways if way.path} - set(_probes):
+        _probes[path] = subprocess.Popen(
+            [sys.executable, __file__, "--probe", path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+
 @functools.cache
 def usable(path: str | None) -> bool:
-    """Whether an unproven path gives its results, in a process of its own; says so if not."""
+    """Whether an unproven path that is being tried gives its results; says so if not."""
     if path is None:
         return True
+    start_probes([Way(path, path=path)])
+    process = _probes[path]
+    reason: list[str] | None = None
     try:
-        done = subprocess.run(
-            [sys.executable, __file__, "--probe", path],
-            timeout=30, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        reason = (done.stderr or done.stdout).strip().splitlines()[-1:] if done.returncode else None
+        output, _ = process.communicate(timeout=120 if rv.cuda.is_emulated() else 30)
+        if process.returncode:
+            reason = output.strip().splitlines()[-1:]
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         reason = ["it hangs"]
     if reason is not None:
         print(f"WRONG: the path {path} cannot be used: {' '.join(reason)}", flush=True)
@@ -188,7 +211,7 @@ def chosen(way: Way, on_gpu: bool) -> Iterator[None]:
     """The precision and path of the calls inside."""
     rv.set_matmul_precision(way.precision)
     if on_gpu:
-        rv.cuda.allow_unproven(*([way.path] if way.path else []))
+        rv.cuda.allow_unproven(*(way.path.split(",") if way.path else []))
     if torch is not None:
         torch.backends.cuda.matmul.allow_tf32 = way.tf32
         torch.backends.cudnn.allow_tf32 = way.tf32
@@ -348,6 +371,8 @@ def once_each(setting: Setting, lines: Report) -> None:
 
 def kernels(setting: Setting, lines: Report) -> None:
     """The table of ops; raises where a way to compute gives something else than float32."""
+    if setting.on_gpu:
+        start_probes(OURS)
     ways = [w for w in OURS if usable(w.path)] if setting.on_gpu else OURS[:3]
     peers = [Way("torch float32"), Way("torch TF32", tf32=True), Way("torch bfloat16"),
              Way("torch float32, channels_last")] if setting.peer else []  # fmt: skip
@@ -365,6 +390,8 @@ def kernels(setting: Setting, lines: Report) -> None:
         reference: np.ndarray | None = None
         for place, way in enumerate(ways):
             if place > 0 and (not row.product or (grads and way.dtype)):
+                continue
+            if way.of_images not in (None, row.image):
                 continue
             own = [setting.put(a).to(way.dtype or rv.float32) for a in row.arrays]
             for t in own:
@@ -539,7 +566,9 @@ def peer_call(
 def steps(setting: Setting, lines: Report) -> None:
     """The table of whole training steps."""
     names = ["ours eager", "ours captured"]
-    paths = [p for p in ("hopper_gather", "hopper_lstm") if setting.on_gpu and usable(p)]
+    paths = ["hopper_gather", "hopper_lstm"] if setting.on_gpu else []
+    start_probes([Way(p, path=p) for p in paths])
+    paths = [p for p in paths if usable(p)]
     names += [f"captured, {p}, unproven" for p in paths]
     modes = ["eager", "channels_last", "graph"] if setting.on_gpu else ["eager"]
     modes = modes if setting.peer else []
@@ -622,6 +651,9 @@ PARTS: dict[str, Callable[[Setting, Report], None]] = {
 }
 
 
+DEFAULT = ["curves", "kernels", "steps"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=Path)
@@ -636,13 +668,15 @@ def main() -> int:
         return 0
     setting = Setting(options.device, options.rounds, options.small)
     if setting.on_gpu and not rv.cuda.is_available():
-        print(f"SKIPPED: {rv.cuda.why_not()}")
-        return 0
+        for name in options.part or DEFAULT:
+            path = options.out / f"{name}.md" if options.out else None
+            Report(path).add(f"Not measured: {rv.cuda.why_not()}")
+        return 3
     where = rv.cuda.device_name(options.device) if setting.on_gpu else "cpu"
     versions = f"ranvier {rv.__version__}"
     versions += f", PyTorch {torch.__version__}" if setting.peer else ", no PyTorch to compare with"
     failed = False
-    for name in options.part or ["curves", "kernels", "steps"]:
+    for name in options.part or DEFAULT:
         head = [f"{where}; {versions}; medians of {options.rounds} rounds, milliseconds", ""]
         lines = Report(options.out / f"{name}.md" if options.out else None)
         lines.add(*head)

@@ -7,7 +7,9 @@
 # summary.txt, curves.md, kernels.md, steps.md, and all logs in logs.tar.gz, written anew after each
 # section, so that a run that is cut short leaves what it has. Needs nvcc, cmake, numpy, nanobind,
 # pytest and hypothesis, and torch for the comparison; no network. What is missing, or has no time
-# left, prints SKIPPED; a section that fails does not keep the others from running.
+# left, prints SKIPPED; a section that fails does not keep the others from running. A table that was
+# not made, or not to its end, says "Not measured". Exit code: 1 where something failed, else 3 where
+# something was skipped, else 0.
 #
 #   SECTIONS="build tests" bash bench/gpu.sh   some sections only; what was built stays
 #   CUDA_LIBRARY=.../_cuda.so                  takes this library: no nvcc is needed
@@ -27,6 +29,7 @@ out=$(cd "$out" && pwd)
 logs=$(mktemp -d)
 total=${SECONDS_IN_ALL:-530}
 failed=0
+skipped=0
 pack() {
   for log in "$logs"/*; do # a log that repeats itself a million times says no more than its ends
     if (($(wc -c <"$log") > 2000000)); then
@@ -39,13 +42,29 @@ pack() {
 trap 'pack; rm -rf "$logs"' EXIT
 trap 'kill $(jobs -p) 2>/dev/null; exit 143' TERM INT
 say() { echo "$*" | tee -a "$out/summary.txt"; }
+skip() { # skip NAME REASON
+  skipped=1
+  say "$(printf '%-10s SKIPPED: %s' "$1" "$2")"
+  unmeasured "$1" "$2"
+}
+unmeasured() { # unmeasured NAME REASON: says so at the end of its table
+  [[ " curves kernels steps " != *" $1 "* ]] || printf '\nNot measured: %s\n' "$2" >>"$out/$1.md"
+}
+for part in curves kernels steps; do # of an earlier run
+  [[ $chosen != *" $part "* ]] || rm -f "$out/$part.md"
+done
+unusable='' # why the device cannot be used, once that is known
 step() { # step NAME SECONDS COMMAND...
   local name=$1 limit=$2 started=$SECONDS code=0
   shift 2
   [[ $chosen == *" $name "* ]] || return 0
+  if [[ -n $unusable ]]; then
+    skip "$name" "$unusable"
+    return 0
+  fi
   if ((limit > total - SECONDS)); then limit=$((total - SECONDS)); fi
   if ((limit < 10)); then
-    say "$(printf '%-10s SKIPPED: no time left' "$name")"
+    skip "$name" "no time left"
     return 0
   fi
   # A process that hangs in the driver may not hear the first signal. In the background: bash then
@@ -54,9 +73,12 @@ step() { # step NAME SECONDS COMMAND...
   wait $! || code=$?
   say "$(printf '%-10s %4d s  exit %d  %s' "$name" $((SECONDS - started)) "$code" \
     "$(grep -v '^$' "$logs/$name.log" | tail -1 | cut -c1-120)")"
+  if ((code == 124 || code >= 128)); then
+    unmeasured "$name" "the rest: stopped after $((SECONDS - started)) s, exit $code"
+  fi
   if ((code != 0)); then
     failed=1
-    grep -hE '^(FAILED|ERROR|WRONG|SKIPPED)|[Ee]rror[: ]' "$logs/$name.log" | cut -c1-200 |
+    grep -hE '^(FAILED|ERROR|WRONG|SKIPPED)|[Ee]rror[: ]|no GPU was' "$logs/$name.log" | cut -c1-200 |
       awk '!seen[$0]++' | head -12 | sed 's/^/             /' | tee -a "$out/summary.txt"
   fi
   pack
@@ -101,6 +123,23 @@ if [[ -n $dry ]]; then
 fi
 step build $((270 * slow)) bash -c 'build "$@"' - "${options[@]}"
 step info 30 python3 -m ranvier.cli info
+# Without a device there is nothing to test: pytest would skip, and call that a success.
+unusable=$(timeout -k 5 60 python3 2>"$logs/usable.log" - <<'PY'
+import ranvier
+reason = ranvier.cuda.why_not()
+if not reason:  # is there code for it, and is it free?
+    try:
+        (ranvier.ones(3, device="cuda") + 1).tolist()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+print(reason)
+PY
+)
+case $? in
+  0) ;;
+  124 | 137) unusable='the first use of the device hangs' ;;
+  *) unusable='the package cannot be imported: see build.log and usable.log' ;;
+esac
 
 # Warnings are those of the packages that happen to be here. Kernels that no GPU has run may hang or
 # lose the device: their tests run apart, and later.
@@ -135,7 +174,7 @@ step unproven $((60 * slow)) "${tests[@]}" \
 # and some ops.
 for tool in memcheck racecheck synccheck; do
   if [[ -n $dry ]] || ! command -v compute-sanitizer >/dev/null; then
-    [[ $chosen == *" $tool "* ]] && say "$(printf '%-10s SKIPPED: no compute-sanitizer' $tool)"
+    [[ $chosen != *" $tool "* || -n $dry ]] || skip $tool "${unusable:-no compute-sanitizer}"
     continue
   fi
   RANVIER_POISON=1 RANVIER_GRAPH=0 RANVIER_TEST_DEVICES=cuda step $tool 60 compute-sanitizer \
@@ -146,10 +185,11 @@ done
 
 # Where the time of some kernels goes.
 if [[ -n $dry ]] || ! command -v ncu >/dev/null; then
-  [[ $chosen == *" profile "* ]] && say "$(printf '%-10s SKIPPED: no ncu' profile)"
-  true
+  [[ $chosen != *" profile "* || -n $dry ]] || skip profile "${unusable:-no ncu}"
 else
   step profile 60 ncu --clock-control none --target-processes all --section SpeedOfLight \
     --section Occupancy --section LaunchStats python3 bench/gpu.py --part once
 fi
-exit $failed
+((failed == 0)) || exit 1
+((skipped == 0)) || exit 3
+exit 0

@@ -27,8 +27,8 @@ template <class T>
 void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, T divisor, const T* x, T* y) {
   using V = Vec<T>;
   constexpr int kWidest = RV_VECTOR_BYTES == 64 ? 16 : 8;  // half of the registers
-  for_each_block<T, kWidest>(run, [=](auto width, int64_t from, int64_t to, int64_t step_from,
-                                      int64_t step_to, auto lanes) RV_LAMBDA {
+  for_each_block<T, kWidest>(run, [=](auto width, int64_t from, int64_t to, PoolSteps steps_from,
+                                      PoolSteps steps_to, auto lanes) RV_LAMBDA {
     constexpr int kV = decltype(width)::V;
     V sum[kV];
 #pragma GCC unroll 16
@@ -36,10 +36,10 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, T divisor,
     for (int64_t t = 0; t < count; ++t) {
       const T* p = x + from + taps[t].offset;
 #pragma GCC unroll 16
-      for (int v = 0; v < kV; ++v) sum[v] += V::load(p + v * step_from, lanes);
+      for (int v = 0; v < kV; ++v) sum[v] += V::load(p + steps_from(v), lanes);
     }
 #pragma GCC unroll 16
-    for (int v = 0; v < kV; ++v) (sum[v] / V(divisor)).store(y + to + v * step_to, lanes);
+    for (int v = 0; v < kV; ++v) (sum[v] / V(divisor)).store(y + to + steps_to(v), lanes);
   });
 }
 

@@ -146,32 +146,56 @@ struct PoolWidth {
   static constexpr int V = Vectors;
 };
 
-// block(width, from, to, step_from, step_to, lanes) for width.V vectors that lie step_from and
-// step_to apart, until the run is covered. A block has 4 vectors or 1, and long pixels have blocks
-// of `Widest` vectors first.
+// How far apart the vectors of a block lie: pairs of them, and the two of a pair.
+struct PoolSteps {
+  int64_t one, pair;
+  RV_ALWAYS_INLINE int64_t operator()(int v) const { return (v & 1) * one + (v >> 1) * pair; }
+};
+
+// block(width, from, to, steps_from, steps_to, lanes) for width.V vectors, until the run is
+// covered. A block has 4 vectors or 1, and long pixels have blocks of `Widest` vectors first.
+// Pixels of one vector or two are taken together.
 template <class T, int Widest = 4, class F>
 RV_INLINE void for_each_block(const PoolRun& run, const F& block) {
   constexpr int64_t kN = Vec<T>::N;
   const int64_t pixels = run.pixels, length = run.length, run_from = run.from, run_to = run.to;
   using One = PoolWidth<1>;
   using Four = PoolWidth<4>;
-  int64_t line_from = 0, line_to = 0;
-  for (int64_t l = run.lines; l > 0; --l, line_from += run.line_from, line_to += run.line_to) {
-    int64_t from = line_from, to = line_to, i = 0;
-    if (length == kN) {  // one vector a pixel
-      for (; i + 4 <= pixels; i += 4, from += 4 * run_from, to += 4 * run_to) {
-        block(Four(), from, to, run_from, run_to, All());
+  const PoolSteps side{kN, 2 * kN};
+  int64_t first_line = 0, first_pixel = 0;
+  if (length == kN || length == 2 * kN) {
+    // Along the lines, and what is left at their ends from line to line.
+    const int64_t pair = length == kN ? 1 : 0, together = 2 + 2 * pair;
+    first_pixel = pixels / together * together, first_line = run.lines / together * together;
+    for (int down = 0; down < 2; ++down) {
+      const int64_t begin = down ? first_pixel : 0, end = down ? pixels : run.lines;
+      const int64_t count = down ? first_line : first_pixel;
+      const int64_t outer_from = down ? run_from : run.line_from;
+      const int64_t outer_to = down ? run_to : run.line_to;
+      const int64_t inner_from = down ? run.line_from : run_from;
+      const int64_t inner_to = down ? run.line_to : run_to;
+      const PoolSteps steps_from{pair ? inner_from : kN, inner_from << pair};
+      const PoolSteps steps_to{pair ? inner_to : kN, inner_to << pair};
+      for (int64_t o = begin; o < end; ++o) {
+        int64_t from = o * outer_from, to = o * outer_to;
+        for (int64_t i = 0; i < count; i += together) {
+          block(Four(), from, to, steps_from, steps_to, All());
+          from += together * inner_from, to += together * inner_to;
+        }
       }
     }
-    for (; i < pixels; ++i, from += run_from, to += run_to) {
+  }
+  for (int64_t l = first_line; l < run.lines; ++l) {
+    for (int64_t i = first_pixel; i < pixels; ++i) {
+      const int64_t from = l * run.line_from + i * run_from, to = l * run.line_to + i * run_to;
       int64_t c = 0;
       if constexpr (Widest > 4) {
         for (; c + Widest * kN <= length; c += Widest * kN)
-          block(PoolWidth<Widest>(), from + c, to + c, kN, kN, All());
+          block(PoolWidth<Widest>(), from + c, to + c, side, side, All());
       }
-      for (; c + 4 * kN <= length; c += 4 * kN) block(Four(), from + c, to + c, kN, kN, All());
-      for (; c + kN <= length; c += kN) block(One(), from + c, to + c, kN, kN, All());
-      if (c < length) block(One(), from + c, to + c, kN, kN, length - c);
+      for (; c + 4 * kN <= length; c += 4 * kN) block(Four(), from + c, to + c, side, side, All());
+      for (; c + kN <= length; c += kN) block(One(), from + c, to + c, side, side, All());
+      if (c < length) block(One(), from + c, to + c, side, side, length - c);
     }
   }
 }

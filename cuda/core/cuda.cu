@@ -151,7 +151,10 @@ std::string describe(int device) {
 }
 
 Place place(int device) {
-  if (t_writing && t_writing->device == device) return {device, t_writing->stream};
+  if (t_writing && t_writing->device == device) {
+    check(cudaSetDevice(device), "cuda");  // another may have been used in between
+    return {device, t_writing->stream};
+  }
   RV_CHECK(device < kMostDevices, "cuda", Runtime, "expected a device below ", kMostDevices,
            ", got ", device);
   std::lock_guard guard(g_lock);
@@ -324,7 +327,9 @@ void graph_launch(const Place& p, void* graph) {
 }
 
 void graph_release(const Place& p, void* graph) {
-  cudaStreamSynchronize(stream_of(p));  // it may be running
+  // It may be running: in the device's own stream. To wait for one that is captured would spoil the
+  // graph that this thread may be writing.
+  cudaStreamSynchronize(g_states[p.device].stream);
   delete static_cast<Graph*>(graph);
 }
 

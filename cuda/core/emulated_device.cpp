@@ -80,6 +80,7 @@ struct Written {  // a launch, with its arguments as they were
 
 struct Graph {
   int device = 0;
+  bool broken = false;  // by a call that a stream which is captured refuses
   std::vector<Written> launches;
   std::vector<std::pair<void*, int64_t>> workspace;
   Graph() = default;
@@ -105,6 +106,12 @@ void fail_if_told(const char* where) {
   using backend::Failure;
   if (g_failing == "lost")
     backend::raise_failure(Failure::Lost, "cuda", "an illegal memory access was encountered");
+  if (!strcmp(where, "place") && g_failing == "image")
+    backend::raise_failure(Failure::Architecture, "cuda",
+                           "no kernel image is available for execution on the device");
+  if (!strcmp(where, "place") && g_failing == "busy")
+    backend::raise_failure(Failure::Busy, "cuda",
+                           "CUDA-capable device(s) is/are busy or unavailable");
   if (g_failing != where || g_failures_left-- > 0) return;
   if (!g_fails_always) g_failing.clear();
   if (!strcmp(where, "launch"))
@@ -114,19 +121,32 @@ void fail_if_told(const char* where) {
   backend::raise_failure(Failure::Memory, where, "out of memory");
 }
 
+// What CUDA refuses in a stream that is captured: whatever waits for the device, or asks what has
+// happened on it. The graph is lost then, even if the caller goes on, and so is what it does next.
+void refuse_in_capture() {
+  if (!t_writing) return;
+  t_writing->broken = true;
+  fail("capture", ErrorKind::Runtime, "operation not permitted when stream is capturing");
+}
+void check_capture() {
+  RV_CHECK(!t_writing || !t_writing->broken, "capture", Runtime,
+           "operation failed due to a previous error during capture");
+}
+
 }  // namespace
 
 void launch(const char* kernel, dim3 grid, dim3 block, void* call, void (*body)(void*),
             void* (*copy)(const void*), void (*destroy)(void*), int large, int cluster) {
   fail_if_told("launch");
   RV_CHECK(cluster == 1 || !told("cluster"), kernel, Runtime, "a cluster fails, as told");
+  check_capture();
   if (t_writing)
     t_writing->launches.push_back({kernel, grid, block, copy(call), body, destroy, large, cluster});
   else
     run(kernel, grid, block, body, call, large, cluster);
 }
 
-bool product_fails() { return told("wgmma"); }
+bool product_fails(int columns) { return told("wgmma") || (columns == 64 && told("narrow")); }
 
 void* reach(void* address) { return static_cast<char*>(address) + kSpan; }
 
@@ -234,7 +254,8 @@ void release_scratch(const Place& p, void* data) {
 }
 
 void copy(const Place&, void* to, const void* from, int64_t bytes) {
-  RV_CHECK(!t_writing, "capture", Runtime, "operation not permitted when stream is capturing");
+  // CUDA takes copies within the device, but nobody asks for one here.
+  emulation::refuse_in_capture();
   emulation::Heap& h = heap();
   auto host = [&](const void* p) {
     const auto at = static_cast<const char*>(p) - h.base;
@@ -245,7 +266,7 @@ void copy(const Place&, void* to, const void* from, int64_t bytes) {
 }
 
 void synchronize(const Place&) {
-  RV_CHECK(!t_writing, "capture", Runtime, "operation not permitted when stream is capturing");
+  emulation::refuse_in_capture();
   raise_index_error();
 }
 
@@ -260,6 +281,8 @@ void* graph_end(int device, bool keep) {
            "expected a graph that was begun");
   const std::unique_ptr<emulation::Graph> graph = std::move(t_writing);
   if (!keep) return nullptr;
+  RV_CHECK(!graph->broken, "capture", Runtime,
+           "operation failed due to a previous error during capture");
   emulation::fail_if_told("graph");
   auto* made = new emulation::Graph;
   made->device = device;
@@ -269,6 +292,7 @@ void* graph_end(int device, bool keep) {
 }
 
 void graph_launch(const Place&, void* graph) {
+  emulation::refuse_in_capture();  // CUDA makes it a part of the other: nobody asks for that
   auto* g = static_cast<emulation::Graph*>(graph);
   // What an earlier replay left in the workspace is no value to rely on.
   for (const auto& [data, bytes] : g->workspace)
@@ -286,6 +310,7 @@ static std::vector<int64_t>& stamps() {
 }
 
 void stamp(const Place&, int64_t index) {
+  emulation::refuse_in_capture();  // CUDA notes it in the graph, where nobody can wait for it
   const auto i = static_cast<size_t>(index);
   if (stamps().size() <= i) stamps().resize(i + 1);
   stamps()[i] = std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -294,6 +319,7 @@ void stamp(const Place&, int64_t index) {
 }
 
 int64_t elapsed(const Place&, int64_t from, int64_t to) {
+  emulation::refuse_in_capture();
   return stamps().at(static_cast<size_t>(to)) - stamps().at(static_cast<size_t>(from));
 }
 
@@ -320,23 +346,27 @@ void option(const std::string& name, const std::string& value) {
     RV_CHECK(value == "early" || value == "late", "emulation", Value,
              "expected copies 'early' or 'late', got '", value, "'");
     g_schedule.late_copies = value == "late";
+  } else if (name == "tf32") {
+    RV_CHECK(value == "rounded" || value == "cut", "emulation", Value,
+             "expected tf32 'rounded' or 'cut', got '", value, "'");
+    g_schedule.cut_tf32 = value == "cut";
   } else if (name == "fail") {  // "launch", "launch:2" (the third one), "always launch"
     const bool always = value.rfind("always ", 0) == 0;
     const size_t colon = value.find(':');
     const std::string what = always ? value.substr(7) : value.substr(0, colon);
-    constexpr const char* known[] = {"none",  "allocate", "workspace", "launch",
-                                     "graph", "lost",     "cluster",   "wgmma"};
+    constexpr const char* known[] = {"none",    "allocate", "workspace", "launch", "graph", "lost",
+                                     "cluster", "wgmma",    "image",     "busy",   "narrow"};
     RV_CHECK(std::find(std::begin(known), std::end(known), what) != std::end(known), "emulation",
-             Value, "expected none, allocate, workspace, launch, graph, lost, cluster or wgmma ",
-             "to fail, got '", value, "'");
+             Value, "expected none, allocate, workspace, launch, graph, lost, cluster, wgmma, ",
+             "narrow, image or busy to fail, got '", value, "'");
     std::lock_guard guard(g_failure_lock);
     g_failing = what == "none" ? "" : what;
     g_failures_left =
         colon == std::string::npos ? 0 : strtoll(value.c_str() + colon + 1, nullptr, 10);
     g_fails_always = always;
   } else {
-    fail("emulation", ErrorKind::Value, "expected the option order, copies or fail, got '", name,
-         "'");
+    fail("emulation", ErrorKind::Value, "expected the option order, copies, tf32 or fail, got '",
+         name, "'");
   }
 }
 

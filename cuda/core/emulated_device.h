@@ -18,6 +18,7 @@ struct Schedule {
   Order order = Order::Forward;
   uint64_t seed = 0;
   bool late_copies = false;
+  bool cut_tf32 = false;  // by bulk copies, instead of rounding
 };
 extern Schedule g_schedule;
 
@@ -25,7 +26,7 @@ extern Schedule g_schedule;
 void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* call, int large,
          int cluster);
 
-bool product_fails();  // whether those of warp groups are told to
+bool product_fails(int columns);  // whether those of warp groups are told to
 
 // What an address that a kernel must not touch lies next to.
 std::string about_address(const void* address);

@@ -22,10 +22,15 @@ struct Counter {  // a barrier in shared memory
 };
 
 struct Bulk {  // a box that has not landed
+  struct Row {
+    const char* from;     // its 128 bytes, of which some may lie outside
+    int64_t first, last;  // the numbers that are there: zeros before and after
+  };
   const Segment* segment;
   int64_t to, at;
-  MatrixMap map;
-  int x, y;
+  Factor factor;
+  Swizzle swizzle;
+  std::vector<Row> rows;
 };
 
 struct Issued {  // a product that has not been waited for
@@ -82,31 +87,33 @@ int64_t swizzled(int64_t byte, Swizzle swizzle) {
   return swizzle == Swizzle::Bytes128 ? byte ^ (byte >> 7 & 7) << 4 : byte;
 }
 
-uint32_t rounded_to_tf32(uint32_t bits) {
-  if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
-  return (bits + 0x1000u) & ~0x1fffu;
+int item_of(Factor factor) { return factor == Factor::Tf32 ? 4 : 2; }
+
+// To nearest, ties to even; see hopper.h. "cut" shows what were if it were not.
+uint32_t as_tf32(uint32_t bits) {
+  if (g_schedule.cut_tf32 || (bits & 0x7f800000u) == 0x7f800000u) return bits & ~0x1fffu;
+  return (bits + 0xfffu + (bits >> 13 & 1)) & ~0x1fffu;
 }
 
 std::string land(const Bulk& b) {
-  const int item = b.map.factor == Factor::Tf32 ? 4 : 2, columns = 128 / item;
-  for (int r = 0; r < b.map.box_rows; ++r) {
+  const int item = item_of(b.factor), columns = 128 / item;
+  int64_t row_at = b.to * 4;
+  for (const Bulk::Row& row : b.rows) {
     for (int k = 0; k < columns; ++k) {
-      const int64_t row = int64_t{b.y} + r, column = int64_t{b.x} + k;
       uint32_t value = 0;
-      if (row >= 0 && row < b.map.rows && column >= 0 && column < b.map.columns)
-        memcpy(&value,
-               static_cast<const char*>(b.map.data) + (row * b.map.row_stride + column) * item,
-               static_cast<size_t>(item));
-      if (item == 4) value = rounded_to_tf32(value);
-      const int64_t byte = swizzled(b.to * 4 + r * 128 + k * item, b.map.swizzle);
+      if (k >= row.first && k < row.last)
+        memcpy(&value, row.from + k * item, static_cast<size_t>(item));
+      if (item == 4) value = as_tf32(value);
+      const int64_t byte = swizzled(row_at + k * item, b.swizzle);
       memcpy(b.segment->data + byte, &value, static_cast<size_t>(item));
       Trace& t = b.segment->traces[byte / 4];
       t = Trace{};
       t.writer = kBulkCopy;
     }
+    row_at += 128;
   }
   Counter& c = g_counters.at(b.at);
-  c.bytes -= int64_t{b.map.box_rows} * 128;
+  c.bytes -= static_cast<int64_t>(b.rows.size()) * 128;
   return settle(c);
 }
 
@@ -119,7 +126,7 @@ void check_range(const Segment& s, int64_t from, int64_t count, const char* what
 
 // Number k of the depth in a row, where a descriptor says that it is.
 float factor_at(const Issued& p, uint64_t descriptor, int row, int k) {
-  const int item = p.factor == Factor::Tf32 ? 4 : 2;
+  const int item = item_of(p.factor);
   const auto start = static_cast<int64_t>(descriptor & 0x3fff) << 4;
   const auto group = static_cast<int64_t>(descriptor >> 32 & 0x3fff) << 4;
   const auto pattern = descriptor >> 62 == 1 ? Swizzle::Bytes128 : Swizzle::None;
@@ -199,20 +206,19 @@ void barrier_park(const Segment& s, int64_t at, int parity, Site site) {
        site);
 }
 
-void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, int x, int y) {
-  counter(s, at);
-  if (to * 4 % 1024 != 0)
+namespace {
+
+// Until it lands nobody may read what was there, nor anything else.
+void set_out(const Bulk& b) {
+  const Segment& s = *b.segment;
+  counter(s, b.at);
+  if (b.to * 4 % 1024 != 0)
     stop("a box goes to word %lld, where no pattern of 1024 bytes begins",
-         static_cast<long long>(to));
-  const int item = map.factor == Factor::Tf32 ? 4 : 2;
-  if (reinterpret_cast<uintptr_t>(map.data) % 16 != 0 || map.row_stride * item % 16 != 0)
-    stop("a bulk copy from addresses that are not aligned to 16 bytes");
-  const int64_t words = int64_t{map.box_rows} * 32;
-  check_range(s, to, words, "a bulk copy");
-  // Until it lands nobody may read what was there, nor anything else.
-  for (int64_t w = to; w < to + words; ++w) s.traces[w] = Trace{};
-  memset(s.data + to * 4, 0xff, static_cast<size_t>(words) * 4);
-  const Bulk b{&s, to, at, map, x, y};
+         static_cast<long long>(b.to));
+  const int64_t words = static_cast<int64_t>(b.rows.size()) * 32;
+  check_range(s, b.to, words, "a bulk copy");
+  for (int64_t w = b.to; w < b.to + words; ++w) s.traces[w] = Trace{};
+  memset(s.data + b.to * 4, 0xff, static_cast<size_t>(words) * 4);
   if (g_schedule.late_copies) {
     g_bulks.push_back(b);
     return;
@@ -221,10 +227,56 @@ void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, i
   if (!wrong.empty()) stop("%s", wrong.c_str());
 }
 
+}  // namespace
+
+void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, int x, int y) {
+  const int item = item_of(map.factor);
+  if (reinterpret_cast<uintptr_t>(map.data) % 16 != 0 || map.row_stride * item % 16 != 0)
+    stop("a bulk copy from addresses that are not aligned to 16 bytes");
+  Bulk b{&s, to, at, map.factor, map.swizzle, {}};
+  for (int64_t row = y; row < y + map.box_rows; ++row) {
+    const int64_t last = row >= 0 && row < map.rows ? map.columns - x : 0;
+    b.rows.push_back(
+        {static_cast<const char*>(map.data) + (row * map.row_stride + x) * item, -x, last});
+  }
+  set_out(b);
+}
+
+void bulk_copy_pixels(const Segment& s, int64_t to, const PixelMap& map, int64_t at, PixelBase base,
+                      int offset_w, int offset_h) {
+  if (!describable(map) || reinterpret_cast<uintptr_t>(map.data) % 16 != 0)
+    stop("a bulk copy of pixels that the driver would not describe");
+  const int64_t end_h = map.height + map.upper_h, end_w = map.width + map.upper_w;
+  if (base.h < map.lower_h || base.h >= end_h || base.w < map.lower_w || base.w >= end_w)
+    stop("a bulk copy of pixels from (%d, %d), outside of their box, which goes to (%lld, %lld)",
+         base.h, base.w, static_cast<long long>(end_h - 1), static_cast<long long>(end_w - 1));
+  if (offset_w < 0 || offset_h < 0 || offset_w > kMostOffset || offset_h > kMostOffset)
+    stop("a bulk copy of pixels at an offset of (%d, %d), which does not fit", offset_h, offset_w);
+  Bulk b{&s, to, at, map.factor, map.swizzle, {}};
+  int64_t n = base.n, h = base.h, w = base.w;
+  for (int e = 0; e < map.pixels; ++e) {
+    const int64_t row = h + offset_h, column = w + offset_w;
+    const bool inside = n >= 0 && n < map.images && row >= 0 && row < map.height && column >= 0 &&
+                        column < map.width;
+    const int64_t pixel = (n * map.height + row) * map.width + column;
+    b.rows.push_back(
+        {static_cast<const char*>(map.data) + (pixel * map.channels + base.c) * item_of(map.factor),
+         -base.c, inside ? map.channels - base.c : 0});
+    w += map.step_w;
+    if (w < end_w) continue;
+    w = map.lower_w;
+    h += map.step_h;
+    if (h < end_h) continue;
+    h = map.lower_h;
+    ++n;
+  }
+  set_out(b);
+}
+
 void group_product(const Segment& s, Factor factor, float* d, int columns, uint64_t a, uint64_t b,
                    Site site) {
   check_alone();
-  if (product_fails()) stop("a product of a warp group fails, as told");
+  if (product_fails(columns)) stop("a product of a warp group fails, as told");
   const Descriptors given{a, b};
   const Exchange& e = gather(0xffffffffu, &given, sizeof given, site);
   std::vector<Descriptors>& group = g_given[thread() / 128];

@@ -205,9 +205,4 @@ void gather_product(const Context& c, gemm::Size size, const Left& left, const R
   gemm::merge<float>(c, size, out, partial);
 }
 
-template <class T>
-constexpr Factor kFactorOf = std::is_same_v<T, BFloat16>  ? Factor::BFloat16
-                             : std::is_same_v<T, Float16> ? Factor::Float16
-                                                          : Factor::Tf32;
-
 }  // namespace ranvier::hopper

@@ -4,9 +4,10 @@
 
 namespace ranvier {
 
-enum class Unproven : int { Tf32x3, Hopper, HopperGather, HopperLstm };
+enum class Unproven : int { Tf32x3, Hopper, HopperNarrow, HopperGather, HopperIm2col, HopperLstm };
 // Their names, in this order.
-constexpr const char* kUnproven[] = {"tf32x3", "hopper", "hopper_gather", "hopper_lstm"};
+constexpr const char* kUnproven[] = {"tf32x3",        "hopper",        "hopper_narrow",
+                                     "hopper_gather", "hopper_im2col", "hopper_lstm"};
 
 bool allowed(Unproven path);
 

@@ -8,7 +8,7 @@ namespace ranvier::convolution {
 template <class T>
 void hopper_product(const Context& c, const gemm::Size& size, const Patches<T>& left,
                     const gemm::Matrix<T>& filters, const Pixels<T>& out) {
-  hopper::gather_product<hopper::kFactorOf<T>>(c, size, left, filters, out);
+  hopper::gather_product<kFactorOf<T>>(c, size, left, filters, out);
 }
 
 #define RV_OF_TYPE(T)                                                                \

@@ -8,7 +8,7 @@ namespace ranvier::convolution {
 template <class T>
 void hopper_gradient(const Context& c, const gemm::Size& size, const gemm::Matrix<T>& left,
                      const ShiftedPixels<T>& right, const FilterGradient<T>& out) {
-  hopper::gather_product<hopper::kFactorOf<T>>(c, size, left, right, out);
+  hopper::gather_product<kFactorOf<T>>(c, size, left, right, out);
 }
 
 #define RV_OF_TYPE(T)                                                                      \

@@ -69,6 +69,16 @@ struct Pixels {
   }
 };
 
+// Filters as they lie in memory: lines (k) by depth (taps, channels fastest). In the data gradient
+// the roles of the two channel axes are swapped, and a residue class sees some of the taps.
+template <class T>
+struct Filters {
+  const T* data;
+  int64_t groups, lines, taps, channels, S;
+  int64_t line_stride, channel_stride, group_stride, tap_h, tap_w;
+  int64_t depth() const { return taps * channels; }
+};
+
 struct Weights {  // strides of (K, C / groups, R, S)
   int64_t k, c, r, s;
 };
@@ -128,6 +138,11 @@ struct FilterGradient {
 template <class T>
 void hopper_product(const Context& c, const gemm::Size& size, const Patches<T>& left,
                     const gemm::Matrix<T>& filters, const Pixels<T>& out);
+// The same where bulk copies bring the pixels (cuda/hopper/conv2d_columns.cu); false, and nothing
+// is done, where they cannot.
+template <class T>
+bool hopper_columns(const Context& c, const Patches<T>& left, const Filters<T>& filters,
+                    const Pixels<T>& out);
 template <class T>
 void hopper_gradient(const Context& c, const gemm::Size& size, const gemm::Matrix<T>& left,
                      const ShiftedPixels<T>& right, const FilterGradient<T>& out);

@@ -14,17 +14,7 @@ inline unsigned blocks_for(int64_t count) {
   return static_cast<unsigned>(blocks < 132 * 16 ? blocks : 132 * 16);
 }
 
-// Filters as they lie in memory: lines (k) by depth (taps, channels fastest). In the data gradient
-// the roles of the two channel axes are swapped, and a residue class sees some of the taps.
-template <class T>
-struct Filters {
-  const T* data;
-  int64_t groups, lines, taps, channels, S;
-  int64_t line_stride, channel_stride, group_stride, tap_h, tap_w;
-  int64_t depth() const { return taps * channels; }
-};
-
-// ... and as a product wants them: the depth of each line in one piece. They are small beside the
+// Filters as a product wants them: the depth of each line in one piece. They are small beside the
 // images, and read by every tile.
 template <class T>
 __global__ void __launch_bounds__(kThreads) pack_filters_kernel(Filters<T> f, T* to) {
@@ -41,6 +31,11 @@ __global__ void __launch_bounds__(kThreads) pack_filters_kernel(Filters<T> f, T*
 template <class T>
 void filter_product(const Context& context, Precision precision, int64_t lines,
                     const Patches<T>& left, const Filters<T>& f, const Pixels<T>& out) {
+  if constexpr (sizeof(T) <= 4) {
+    if (hopper::takes<T>(context, precision, Unproven::HopperIm2col) &&
+        hopper_columns(context, left, f, out))
+      return;
+  }
   const int64_t depth = f.depth(), count = f.groups * f.lines * depth;
   const Scratch packed(context, count * static_cast<int64_t>(sizeof(T)));
   if (count > 0)

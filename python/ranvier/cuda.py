@@ -125,7 +125,9 @@ def kernels() -> list[str]:
 _UNPROVEN = {
     "tf32x3": "float32 products as three of TensorFloat-32",
     "hopper": "products of matrices by warp-group instructions and bulk copies (sm_90a)",
+    "hopper_narrow": "the same by tiles of 64 columns, where they fit better (sm_90a)",
     "hopper_gather": "convolutions and other products by warp-group instructions (sm_90a)",
+    "hopper_im2col": "convolutions whose pixels bulk copies bring (sm_90a)",
     "hopper_lstm": "LSTM whose recurrent weights stay in a cluster's shared memory (sm_90a)",
 }
 _allowed: tuple[str, ...] = ()
@@ -152,9 +154,14 @@ def allow_unproven(*names: str) -> None:
     * ``"hopper"``: products of matrices by the instructions of compute capability 9.0, in half
       precision and under ``"high"``, where the rows of both factors lie along the sum, as those of
       a linear layer's forward pass do, at multiples of 16 bytes.
+    * ``"hopper_narrow"``: with ``"hopper"`` or ``"hopper_im2col"``, tiles of 64 columns instead of
+      128 where fewer columns of them stay empty, or more processors find work.
     * ``"hopper_gather"``: the three passes of a convolution, and products of matrices that
       ``"hopper"`` does not take, by the same instructions, where channels (or the rows of the
       factors, either way) come in multiples of 16 bytes.
+    * ``"hopper_im2col"``: convolutions without groups and their data gradients, likewise, where
+      bulk copies can bring the pixels: channels in multiples of 16 bytes, strides up to 8, filters
+      and padding that stay within 128 pixels. It goes before ``"hopper_gather"``.
     * ``"hopper_lstm"``: LSTMs in float32 of up to 320 units (272 where gradients are wanted),
       without projection: a cluster of blocks keeps the recurrent weights. The same bits as before.
 

@@ -276,10 +276,37 @@ __global__ void gathered_product(const uint16_t* a, const uint16_t* b, float* y,
     y[row * 128 + e / 4 * 8 + thread % 4 * 2 + e % 2] = d[e];
   }
 }
-std::string gathered(int mistake) {
+// ---- ... and by tiles of 64 columns ----
+__global__ void narrow_product(const uint16_t* a, const uint16_t* b, float* y, int mistake) {
+  RV_SHARED_LARGE(uint32_t, tile, 192 * 32);
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int e = thread; e < 192 * 8; e += 128) {
+    const int row = e / 8, chunk = e % 8;
+    uint32_t words[4];
+    memcpy(words, (row < 64 ? a + row * 128 : b + (row - 64) * 128) + chunk * 8, 16);
+    store_words(tile, row * 32 + (chunk ^ row % 8) * 4, words);
+  }
+  fence_proxy();
+  __syncthreads();
+  for (int half = 0; half < 2; ++half) {
+    float d[32] = {};
+    const int lines = kRight + (mistake == 1 ? 32 : 64) * 32 * half;  // 1: halves that overlap
+    for (int k = 0; k < 4; ++k)
+      wgmma<Factor::BFloat16>(d, descriptor_of(tile, 8 * k), descriptor_of(tile, lines + 8 * k));
+    wgmma_commit();
+    wgmma_wait<0>();
+    for (int e = 0; e < 32; ++e) {
+      const int row = thread / 32 * 16 + thread % 32 / 4 + e % 4 / 2 * 8;
+      y[row * 128 + half * 64 + e / 4 * 8 + thread % 4 * 2 + e % 2] = d[e];
+    }
+  }
+}
+
+std::string gathered(int mistake, bool narrow = false) {
   const DeviceArray<uint16_t> a = bfloat16_entries(64), b = bfloat16_entries(128);
   DeviceArray<float> y(64 * 128);
-  launch_large(kHere, 1, 128, 192 * 128, gathered_product, a.get(), b.get(), y.get(), mistake);
+  launch_large(kHere, 1, 128, 192 * 128, narrow ? narrow_product : gathered_product, a.get(),
+               b.get(), y.get(), mistake);
   const std::vector<float> found = y.values();
   for (int i = 0; i < 64; ++i)
     for (int j = 0; j < 128; ++j) {
@@ -288,6 +315,114 @@ std::string gathered(int mistake) {
       if (found[static_cast<size_t>(i * 128 + j)] != sum) return "wrong";
     }
   return "right";
+}
+
+// ---- Pixels that bulk copies bring: 3 x 3 of strides 2 and 1 with padding, two images of 6 x 5
+// ----
+constexpr int kChannels = 8, kTall = 6, kWide = 5, kTaps = 9, kPixels = 16, kColumn = kPixels * 32;
+
+__global__ void pixels(ImageMap map, uint32_t* y, int mistake) {
+  RV_SHARED_LARGE(uint32_t, tile, kColumn + 2);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) {
+    barrier_init(tile, kColumn, 1);
+    fence_barriers();
+  }
+  __syncthreads();
+  for (int tap = 0; tap < kTaps; ++tap) {
+    if (thread == 0) {
+      // From output (0, 2, 1) on: pixels of both images. 1: the box does not hold such a base.
+      const PixelBase base{0, mistake == 1 ? kWide : 0, 3, 0};
+      barrier_expect(tile, kColumn, mistake == 2 ? 64 * kPixels : 128 * kPixels);
+      // 3: the offset is taken from the image's corner, and so is negative at first.
+      const int from = mistake == 3 ? -1 : 0;
+      bulk_load_pixels(tile, 0, map, kColumn, base, tap % 3 + from, tap / 3 + from);
+    }
+    barrier_wait(tile, kColumn, tap % 2);
+    for (int p = 0; p < kPixels; ++p) y[(tap * kPixels + p) * 32 + thread] = tile[p * 32 + thread];
+    __syncthreads();
+  }
+}
+std::string columns(int mistake) {
+  constexpr int P = 3, Q = 5, kImages = 2;  // of outputs
+  std::vector<uint16_t> image;
+  for (int e = 0; e < kImages * kTall * kWide * kChannels; ++e)
+    image.push_back(to_bfloat16(static_cast<float>(e + 1)).bits);
+  DeviceArray<uint16_t> x(static_cast<int64_t>(image.size()));
+  backend::copy({0, nullptr}, x.data, image.data(), 2 * static_cast<int64_t>(image.size()));
+  PixelMap map{x.get(),
+               kImages,
+               kTall,
+               kWide,
+               mistake == 6 ? 12 : kChannels,
+               -1,
+               -1,
+               (P - 1) * 2 - 1 - (kTall - 1),
+               Q - 1 - 1 - (kWide - 1),
+               2,
+               1,
+               kPixels,
+               Factor::BFloat16,
+               Swizzle::None};
+  if (mistake == 4) map.upper_w = 0;  // the image's corner, not that of the bases
+  if (mistake == 5) map.step_h = 1;
+  for (const char* copies : {"late", "early"}) {
+    backend::option("copies", copies);
+    DeviceArray<uint32_t> y(kTaps * kPixels * 32);
+    launch_large(kHere, 1, 32, 4 * (kColumn + 2), pixels, map, y.get(), mistake);
+    const std::vector<uint32_t> found = y.values();
+    for (int tap = 0; tap < kTaps; ++tap)
+      for (int p = 0; p < kPixels; ++p)
+        for (int c = 0; c < 64; ++c) {
+          const int at = 2 * Q + 1 + p, n = at / (P * Q);  // the output
+          const int h = at / Q % P * 2 - 1 + tap / 3, w = at % Q - 1 + tap % 3;
+          const bool inside =
+              n < kImages && c < kChannels && h >= 0 && h < kTall && w >= 0 && w < kWide;
+          const auto from = static_cast<size_t>(((n * kTall + h) * kWide + w) * kChannels + c);
+          const uint32_t word = found[static_cast<size_t>((tap * kPixels + p) * 32 + c / 2)];
+          if (static_cast<uint16_t>(word >> c % 2 * 16) != (inside ? image[from] : 0))
+            return "wrong";
+        }
+  }
+  return "right";
+}
+
+// ---- What a stream that is captured refuses ----
+std::string captured(int mistake) {
+  DeviceArray<float> x(64), y(64), z(64);
+  const float* from = x.get();
+  const std::vector<float> zeros(64);
+  backend::copy({0, nullptr}, y.data, zeros.data(), 256);
+  backend::graph_begin(0);
+  void* graph = nullptr;
+  std::string refused;
+  try {
+    launch(kHere, 1, 64, beyond_global, from, y.get(), 0);
+    try {
+      if (mistake == 1) x.values();
+      if (mistake == 2) backend::synchronize({0, nullptr});
+      if (mistake == 3) backend::stamp({0, nullptr}, 0);
+      if (mistake == 4) backend::elapsed({0, nullptr}, 0, 0);
+    } catch (const Error& e) {
+      refused = e.what();  // a caller that does not mind
+    }
+    if (mistake != 0) launch(kHere, 1, 64, beyond_global, from, z.get(), 0);
+    graph = backend::graph_end(0, true);
+  } catch (const Error& e) {
+    try {
+      backend::graph_end(0, true);
+    } catch (const Error& ended) {
+      launch(kHere, 1, 64, beyond_global, from, y.get(), 0);  // the thread is as it was
+      if (y.values() != x.values()) return "wrong";
+      return refused + "; " + e.what() + "; " + ended.what();
+    }
+    return "wrong";
+  }
+  if (y.values() != zeros) return "wrong";  // nothing has run yet
+  backend::graph_launch({0, nullptr}, graph);
+  const bool right = y.values() == x.values();
+  backend::graph_release({0, nullptr}, graph);
+  return right ? "right" : "wrong";
 }
 
 // ---- Clusters of four: a ring in which each block hears from its neighbours ----
@@ -374,6 +509,17 @@ std::string run(const std::string& name) {
   const char* const of_gathered[] = {"gathered product", "removed fence", "wrong place"};
   for (int i = 0; i < 3; ++i)
     if (name == of_gathered[i]) return gathered(i);
+  if (name == "narrow product") return gathered(0, true);
+  if (name == "overlapping halves") return gathered(1, true);
+  const char* const of_pixels[] = {"pixels",          "base outside", "missing bytes",
+                                   "negative offset", "wrong corner", "wrong step",
+                                   "ragged channels"};
+  for (int i = 0; i < 7; ++i)
+    if (name == of_pixels[i]) return columns(i);
+  const char* const of_graphs[] = {"graph", "copied while captured", "waited while captured",
+                                   "timed while captured", "asked while captured"};
+  for (int i = 0; i < 5; ++i)
+    if (name == of_graphs[i]) return captured(i);
   const char* const of_clusters[] = {"cluster", "block that has not begun",
                                      "removed cluster barrier", "missed cluster barrier",
                                      "block that has ended"};

@@ -126,14 +126,63 @@ def test_a_lost_device(failing):
     assert in_use() <= before
 
 
+@emulated
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        ("image", r"no kernel image .* - GPUs need compute capability 8.0 or higher; build with"),
+        ("busy", r"busy or unavailable - another process has the GPU to itself: see `nvidia-smi`"),
+    ],
+)
+def test_a_device_that_refuses(failing, failure, text):
+    """What shows only when a GPU is used: no code for it, or somebody else has it."""
+    x, there = rv.ones(3, device="cuda"), rv.ones(2)
+    before = in_use()
+    failing(failure)
+    for use in (lambda: x + 1, lambda: there.to("cuda"), x.cpu, rv.cuda.synchronize):
+        with pytest.raises(RuntimeError, match=text):
+            use()
+    assert (there + 1).tolist() == [2.0, 2.0]
+    failing("none")
+    assert in_use() == before
+    assert (x + 1).tolist() == [2.0, 2.0, 2.0]
+
+
+@emulated
+@pytest.mark.parametrize("replays", [0, 1, 2, 5])
+@pytest.mark.parametrize("what", ["allocate", "workspace", "launch"])
+def test_a_captured_step_that_fails(failing, what, replays):
+    """While it is recorded, as its graph is made, and later: errors as those of an eager step."""
+    x = rv.tensor(np.arange(3000.0), device="cuda")
+    step = rv.capture(lambda x: F.sort(x * 2, descending=True)[0])
+    for _ in range(replays):
+        assert step(x).tolist()[0] == 5998.0
+    before = in_use()
+    failing(f"always {what}")
+    if replays == 5 and what != "launch":  # a graph has memory of its own
+        assert step(x).tolist()[0] == 5998.0
+    else:
+        kind = RuntimeError if what == "launch" else MemoryError
+        with pytest.raises(kind, match=r"use a smaller batch|\(arrays: .*float64\("):
+            step(x)
+    failing("none")
+    assert step(x).tolist()[0] == 5998.0
+    if replays == 5:
+        assert in_use() == before
+    step = None
+    assert in_use() <= before + 8 * x.size
+
+
 def test_two_gpus_in_one_op():
     if rv.cuda.device_count() < 2:
         pytest.skip("one GPU")
     a, b = rv.ones(2, device="cuda:0"), rv.ones(2, device="cuda:1")
+    before = in_use()
     with pytest.raises(TypeError, match=r"one device, got cuda:0 and cuda:1 .*\.to\("):
         a + b
     with pytest.raises(TypeError, match=r"one device, got cuda:1 and cpu"):
         F.linear(b, rv.ones(3, 2))
+    assert in_use() == before
     assert (a + b.to("cuda:0")).tolist() == [2.0, 2.0]
     assert b.to("cpu").tolist() == [1.0, 1.0]
 

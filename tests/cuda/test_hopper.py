@@ -4,6 +4,7 @@ On a GPU, or under RANVIER_EMULATE=1, where a test also sees that the path was t
 """
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -65,6 +66,16 @@ CONVOLUTIONS = [
     ((1, 64, 6, 5), (48, 32, 1, 1), {"groups": 2}),
     ((3, 16, 7, 7), (16, 16, 5, 4), {"stride": (3, 2), "padding": (2, 3)}),
 ]
+# For bulk copies of pixels: more channels than a step has, many images to a tile, a bounding box of
+# one pixel, filters larger than the image, strides and dilations that share a divisor.
+PIXELS = [
+    *[c for c in CONVOLUTIONS if "groups" not in c[2]],
+    ((1, 72, 5, 6), (20, 72, 2, 2), {"padding": 1}),
+    ((11, 8, 4, 3), (8, 8, 4, 3), {}),
+    ((2, 8, 3, 4), (16, 8, 5, 5), {"padding": (1, 2)}),
+    ((1, 8, 12, 13), (8, 8, 3, 3), {"stride": (4, 2), "dilation": (2, 4), "padding": 3}),
+    ((2, 8, 1, 17), (8, 8, 1, 5), {"stride": (1, 3), "padding": (0, 2)}),
+]
 
 
 def convolved(shape, name, gradients=True):
@@ -87,10 +98,13 @@ def convolved(shape, name, gradients=True):
 
 
 @pytest.mark.parametrize("name", ["high", *HALF])
-@pytest.mark.parametrize("shape", CONVOLUTIONS)
-def test_convolution_and_its_gradients(name, shape):
+@pytest.mark.parametrize(
+    ("way", "shape"),
+    [("hopper_gather", c) for c in CONVOLUTIONS] + [("hopper_im2col", c) for c in PIXELS],
+)
+def test_convolution_and_its_gradients(name, way, shape):
     _, filters, options = shape
-    with path("hopper_gather"):
+    with path(way):
         (x, w, b, g), found = convolved(shape, name)
     size = [np.abs(v) for v in (x, w, b, g)]
     exact = [ref.conv2d(x, w, b, **options), *ref.conv2d_backward(g, x, w, b, **options)]
@@ -123,10 +137,89 @@ def test_which_convolutions_take_it(name):
 
 
 @emulated
+def test_which_convolutions_have_their_pixels_brought():
+    with path("hopper_im2col"):
+        for shape in PIXELS:
+            assert takes("wgmma", lambda shape=shape: convolved(shape, "bfloat16", gradients=False))
+        x, w = (cuda(numbers(np.random.default_rng(0), *s)) for s in PIXELS[0][:2])
+        assert not takes("wgmma", lambda: F.conv2d(x, w))  # float32 that must not be rounded
+        x, w = x.to(rv.bfloat16), w.to(rv.bfloat16)
+        x.requires_grad = w.requires_grad = True
+        y = F.conv2d(x, w)
+        assert takes("wgmma", lambda: y.backward(y.detach()))  # for the image
+        x.requires_grad = False
+        y = F.conv2d(x, w)
+        assert not takes("wgmma", lambda: y.backward(y.detach()))  # the filters
+        for image, filters, options in (
+            ((1, 6, 6, 6), (9, 6, 3, 3), {}),  # channels that are no 16 bytes
+            ((1, 32, 6, 6), (32, 16, 3, 3), {"groups": 2}),
+            ((1, 8, 20, 20), (8, 8, 3, 3), {"stride": 9}),
+            ((1, 8, 4, 140), (8, 8, 3, 130), {"padding": (1, 129)}),  # a corner beyond 128
+            ((1, 8, 4, 300), (8, 8, 2, 2), {"dilation": (1, 256)}),  # an offset beyond 255
+            ((1, 8, 2, 2), (8, 8, 2, 2), {"padding": (0, 130)}),
+            ((1, 512, 3, 3), (8, 512, 3, 3), {}),  # a sum that is cut into pieces
+        ):
+            call = functools.partial(convolved, (image, filters, options), "bfloat16", False)
+            assert not takes("wgmma", call), (image, filters, options)
+
+
+@emulated
 @pytest.mark.parametrize("name", ["high", "float16"])
-def test_any_order_gives_the_same_bits(name):
-    with path("hopper_gather"):
+@pytest.mark.parametrize("way", ["hopper_gather", "hopper_im2col"])
+def test_any_order_gives_the_same_bits(way, name):
+    with path(way):
         every_order(lambda: convolved(CONVOLUTIONS[0], name)[1])
+
+
+@pytest.mark.parametrize("name", ["high", "bfloat16"])
+def test_narrow_tiles_of_convolutions(name):
+    """The same bits as of wide ones: a result is one chain over the depth either way."""
+    for shape in (PIXELS[0], PIXELS[2]):
+        with path("hopper_im2col"):
+            wide = convolved(shape, name)[1]
+            with path("hopper_narrow"):
+                narrow = convolved(shape, name)[1]
+                if rv.cuda.is_emulated():
+                    assert takes("narrow", lambda shape=shape: convolved(shape, name))
+        assert all((a == b).all() for a, b in zip(narrow, wide, strict=True))
+
+
+def test_bulk_copies_round_float32_to_the_nearest():
+    """What no manual says; see cuda/core/hopper.h. Ones on the diagonal show the factors."""
+    rng = np.random.default_rng(4)
+    bits = rng.integers(0x3F000000, 0x41000000, (24, 64), dtype=np.uint32)
+    bits[0] = (bits[0] & ~np.uint32(0x1FFF)) | np.uint32(0x1000)  # ties
+    x = bits.view(np.float32)
+    nearest = ((bits + 0xFFF + (bits >> 13 & 1)) & ~np.uint32(0x1FFF)).view(np.float32)
+    w = cuda(np.eye(64, dtype=np.float32))
+    with path("hopper"), precision("high"):
+        found = host(F.linear(cuda(x), w))
+        assert (found == nearest).all()
+        if rv.cuda.is_emulated():  # and what it were if they cut bits off
+            rv._core.device_option("tf32", "cut")
+            try:
+                cut = host(F.linear(cuda(x), w))
+            finally:
+                rv._core.device_option("tf32", "rounded")
+            assert (cut == (bits & ~np.uint32(0x1FFF)).view(np.float32)).all()
+
+
+@emulated
+@pytest.mark.parametrize("cut", ["rounded", "cut"])
+def test_three_products_do_not_depend_on_how_bulk_copies_round(cut):
+    rng = np.random.default_rng(5)
+    a, b = numbers(rng, 70, 72), numbers(rng, 20, 72)
+    rv._core.device_option("tf32", cut)
+    try:
+        with path("tf32x3"):
+            alone = host(F.linear(cuda(a), cuda(b)))
+            with path("hopper"), path("hopper_gather"), path("hopper_im2col"):
+                found = host(F.linear(cuda(a), cuda(b)))
+    finally:
+        rv._core.device_option("tf32", "rounded")
+    assert (found == alone).all()
+    wide = a.astype(np.float64), b.astype(np.float64).T
+    within(found, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), bound("tf32x3", 72))
 
 
 @pytest.mark.parametrize("name", ["high", *HALF])

@@ -250,10 +250,14 @@ def test_any_order_and_late_copies_give_the_same_bits(name):
 class TestHopper:
     """The kernel of compute capability 9.0, in the formats and layouts that it takes."""
 
-    @pytest.fixture(autouse=True)
-    def _on(self):
+    @pytest.fixture(autouse=True, params=["wide", "narrow"])
+    def _on(self, request):
         with path("hopper"):
-            yield
+            if request.param == "wide":
+                yield
+                return
+            with path("hopper_narrow"):
+                yield
 
     @pytest.mark.parametrize("sizes", [(1, 8, 1), (130, 72, 20), (70, 200, 130)])
     @pytest.mark.parametrize("name", ["high", *HALF])
@@ -309,7 +313,7 @@ def test_infinite_and_nan(name):
 
 
 def test_unproven_paths_are_off_and_named():
-    names = ["tf32x3", "hopper", "hopper_gather", "hopper_lstm"]
+    names = ["tf32x3", "hopper", "hopper_narrow", "hopper_gather", "hopper_im2col", "hopper_lstm"]
     assert rv.cuda.unproven() == dict.fromkeys(names, False)
     with pytest.raises(ValueError, match=r"\[cuda\] expected 'tf32x3' or 'hopper' .*got 'fast'"):
         rv.cuda.allow_unproven("fast")

@@ -291,3 +291,49 @@ def test_unpooling_no_samples(axes):
     assert back.shape == x.shape
     back.sum().backward()
     assert y.grad.shape == y.shape
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "kernel", "stride", "padding"),
+    [
+        (64, 128, 2, 2, 0),  # images that are pooled as one
+        (64, 128, 3, 2, 1),
+        (32, 183, 3, 2, 0),
+        (16, 259, 3, 1, 1),
+        (20, 230, 2, 2, 0),  # not whole lines of the cache
+        (1024, 32, (1, 3), (1, 2), (0, 1)),
+    ],
+)
+def test_images_beyond_the_cache(channels, size, kernel, stride, padding):
+    # A few megabytes at a time are another way through the kernel than many.
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((4, size, size // 2, channels), np.float32).transpose(0, 3, 1, 2)
+    images[1, 3, 5, 7] = np.nan
+    options = {"stride": stride, "padding": padding, "return_switches": True}
+    x = rv.Tensor(rv.tensor(images).data.channels_last())
+    assert 4 * x.size >= 1 << 23
+    y, switches = F.max_pool2d(x, kernel, **options)
+    back = F.max_unpool2d(y, switches)
+    for i in range(4):
+        one, its = F.max_pool2d(x[i : i + 1], kernel, **options)
+        assert 4 * x[i].size < 1 << 23
+        np.testing.assert_array_equal(host(y[i : i + 1]), host(one))
+        np.testing.assert_array_equal(host(switches.positions[i : i + 1]), host(its.positions))
+        np.testing.assert_array_equal(host(back[i : i + 1]), host(F.max_unpool2d(one, its)))
+
+
+def test_rows_of_few_vectors():
+    # Pixels of one vector or two go four vectors at a time, along the lines and down their ends.
+    rng = np.random.default_rng(0)
+    for channels, height, width in itertools.product((4, 8, 16, 32), (5, 8, 9, 13), (4, 5, 7, 10)):
+        x = rng.standard_normal((3, channels, height, width), np.float32)
+        for kernel, stride in ((2, 2), (3, 2), (1, 3)):
+            y, switches = F.max_pool2d(
+                rv.Tensor(rv.tensor(x).data.channels_last()), kernel, stride, return_switches=True
+            )
+            values, positions = ref.max_pool(x, kernel, stride)
+            np.testing.assert_array_equal(host(y), values)
+            np.testing.assert_array_equal(host(switches.positions), positions)
+            back = F.max_unpool2d(y, switches)
+            expected = ref.max_unpool(values, positions, x.shape, kernel, stride)
+            np.testing.assert_allclose(host(back), expected, rtol=1e-6)

@@ -80,6 +80,7 @@ def _ways(shape: tuple[int, ...], sides: Sides, mode: str) -> tuple[Way, ...]:
     )
 
 
+@lru_cache(maxsize=256)  # what was accepted once is not looked at again
 def check_sides(op: str, shape: tuple[int, ...], sides: Sides, mode: str) -> None:
     """Refuses modes that do not exist and sides that they cannot fill.
 
@@ -111,15 +112,27 @@ def padded(x: Tensor, sides: Sides, mode: str, value: float = 0.0) -> Tensor:
         return x
     if mode == "constant":
         return _Constant.apply(x, sides=sides, value=value)
-    ways = _ways(x.shape, sides, mode)
-    moved = [axis for axis, side in enumerate(sides) if any(side)]
     if x.dtype.name not in ("float32", "float64"):
-        for axis in moved:
-            x = ReadAxis.apply(x, axis=axis, places=places(ways[axis]))
+        for axis, way in enumerate(_ways(x.shape, sides, mode)):
+            if any(sides[axis]):
+                x = ReadAxis.apply(x, axis=axis, places=places(way))
         return x
-    while moved:  # three neighbouring axes at a time
+    for first, ways in _steps(x.shape, sides, mode):
+        x = Resample.apply(x, axis=first, ways=ways)
+    return x
+
+
+@lru_cache(maxsize=256)
+def _steps(
+    shape: tuple[int, ...], sides: Sides, mode: str
+) -> tuple[tuple[int, tuple[Way, ...]], ...]:
+    """The axes that change, up to three neighbours at a time: the first of them, and how."""
+    ways = _ways(shape, sides, mode)
+    moved = [axis for axis, side in enumerate(sides) if any(side)]
+    steps = []
+    while moved:
         first = moved[0]
         last = max(axis for axis in moved if axis < first + 3)
-        x = Resample.apply(x, axis=first, ways=ways[first : last + 1])
+        steps.append((first, ways[first : last + 1]))
         moved = [axis for axis in moved if axis > last]
-    return x
+    return tuple(steps)
