@@ -132,15 +132,15 @@ constexpr int kNearRows = 2;  // registers for no more
 constexpr int kNearRows = 1;
 #endif
 
-// Images that do not stay in the last cache: what the next rows of outputs will meet is fetched, for
-// the processor does not see that far ahead by itself. Of 26 MB (8,32,112), one thread, it makes the
-// forward 1.4 and the weight gradient 2.7 times as fast; of 13 MB (8,256,28), which wait in 32 MB of
-// L3, 1.12 and 1.17 times as slow. At stride 2, where most of the time goes into loads, it gains
-// nothing.
+// Images that do not stay in the cache: what the next rows of outputs will meet is fetched, for the
+// processor does not see that far ahead by itself. Where it is near already, that costs a tenth;
+// at stride 2, where most of the time goes into loads, it gains nothing. 13 MB (8,256,28), left to
+// themselves, win 1.12 (forward) to 1.17 times (weight gradient) in a last cache of 32 MB that
+// nobody else uses, and lose up to 1.8 times in a shared one: fetched.
 template <class T>
 RV_INLINE bool near_far(const Correlation<T>& p) {
   const int64_t pixels = p.images * (p.height * p.width + p.rows * p.cols);
-  return p.step_w == 1 && pixels * p.K * static_cast<int64_t>(sizeof(T)) > 16'000'000;
+  return p.step_w == 1 && pixels * p.K * static_cast<int64_t>(sizeof(T)) > 10'000'000;
 }
 
 // One vector of channels of M pixels in each of `rows` rows.
