@@ -102,3 +102,24 @@ def check_alone(
             total += part
     for total, g in zip(sums, gradients[1 + states :], strict=True):
         np.testing.assert_allclose(g, total, rtol=1e-5, atol=2e-6 * np.abs(total).max())
+
+
+def check_retained(op: Callable[..., Any], given: list[Input], states: int = 1) -> None:
+    """Gradients have the same bits whether the graph is kept or not.
+
+    The gates are kept with it; without it, their gradient is written where they were.
+    """
+    gradients = []
+    for retain in (True, False):
+        leaves = [
+            rv.tensor(a.numbers(i, "float32"), requires_grad=True) for i, a in enumerate(given)
+        ]
+        first = leaves[1 : 1 + states]
+        y, _ = op(leaves[0], tuple(first) if states > 1 else first[0], *leaves[1 + states :])
+        (gates,) = (a for a in y.node.function.saved if a is not None and a.ndim == 4)
+        before = gates.numpy().copy()
+        y.backward(y.detach(), retain_graph=retain)
+        assert np.array_equal(gates.numpy(), before) == retain
+        gradients.append([host(leaf.grad) for leaf in leaves])
+    for kept, lost in zip(*gradients, strict=True):
+        assert np.array_equal(kept, lost)

@@ -60,11 +60,12 @@ std::vector<Array> forward(const Array& x, const Array& weight_ih, const Array& 
 }
 
 // Gradients of x, weight_ih, weight_hh, bias_ih, bias_hh and h0; None for what is not wanted.
+// Unless `retained`, the gates are lost.
 std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, const Array& x,
                                            const Array& weight_ih, const Array& weight_hh,
                                            Optional h0, Optional lengths, const Array& y,
                                            const Array& gates, bool reverse,
-                                           const std::vector<bool>& wanted) {
+                                           const std::vector<bool>& wanted, bool retained) {
   const Recurrent s = checked(x, weight_ih, weight_hh, h0);
   s.gradient("the gradient of y", x, dy, y.shape());
   s.gradient("the gradient of hn", x, dhn, {s.rows, s.units});
@@ -74,7 +75,8 @@ std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, const Arra
   const Array dbias_ih = empty_if(wanted[3], {3 * s.units}, x);
   const Array dbias_hh = empty_if(wanted[4], {3 * s.units}, x);
   const Array dh0 = empty_if(wanted[5], {s.rows, s.units}, x);
-  const Array dgates = empty_if(true, gates.shape(), x);
+  const bool over = !retained && x.device().kind == DeviceKind::Cpu;
+  const Array dgates = over ? gates : empty_if(true, gates.shape(), x);
   const Array workspace = empty_if(true, {gru_workspace(s.rows, s.units)}, x);
   gru_backward({in(given(dy)), in(given(dhn)), in(x.contiguous()), in(weight_ih.contiguous()),
                 in(weight_hh.contiguous()), in(given(h0)), in(s.lengths(x, lengths)),
@@ -92,7 +94,7 @@ RV_BIND(m) {
   m.def("gru", &forward, RV_NOGIL, some, some, some, none, none, none, none, some);
   m.def("gru_check", &check, some, some, some, none, none, none, none);
   m.def("gru_backward", &backward, RV_NOGIL, none, none, some, some, some, none, none, some, some,
-        some, some);
+        some, some, some);
 }
 
 }  // namespace ranvier

@@ -41,7 +41,8 @@ struct GruBackwardArgs {
   Out dbias_ih;                                       // (3 H)
   Out dbias_hh;                                       // (3 H)
   Out dh0;                                            // (N, H)
-  Out dgates;     // (T, N, 4, H): of the arguments of r and z, of q, of the argument of n
+  Out dgates;     // (T, N, 4, H): of the arguments of r and z, of q, of the argument of n; on the
+                  // CPU it may lie where the gates lie
   Out workspace;  // gru_workspace elements
   bool reverse;
   static constexpr int kArrays = 17, kSpans = 0;

@@ -159,13 +159,14 @@ std::vector<Array> norm_forward(const Array& x, const Array& weight_ih, const Ar
 }
 
 // Gradients of x, weight_ih, weight_hh, a bias, weight_hr, peephole, h0 and c0; None for what is
-// not wanted.
+// not wanted. Unless `retained`, the activated gates are lost.
 std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional dcn, const Array& x,
                                            const Array& weight_ih, const Array& weight_hh,
                                            Optional weight_hr, Optional peephole, Optional h0,
                                            Optional c0, Optional lengths, const Array& y,
                                            const Array& activated, const Array& c, int gates,
-                                           bool reverse, const std::vector<bool>& wanted) {
+                                           bool reverse, const std::vector<bool>& wanted,
+                                           bool retained) {
   const Recurrent s = checked(gates, x, weight_ih, weight_hh, weight_hr, peephole, h0, c0);
   s.gradient("the gradient of y", x, dy, y.shape());
   s.gradient("the gradient of hn", x, dhn, {s.rows, s.width});
@@ -178,7 +179,9 @@ std::vector<std::optional<Array>> backward(Optional dy, Optional dhn, Optional d
   const Array dpeephole = empty_if(peephole && wanted[5], {gates - 1, s.units}, x);
   const Array dh0 = empty_if(wanted[6], {s.rows, s.width}, x);
   const Array dc0 = empty_if(true, {s.rows, s.units}, x);  // carries dL/dc_t through the steps
-  const Array dgates = empty_if(true, activated.shape(), x);
+  // A projection reads the gates once more.
+  const bool over = !retained && !dweight_hr.defined() && x.device().kind == DeviceKind::Cpu;
+  const Array dgates = over ? activated : empty_if(true, activated.shape(), x);
   const Array dh = empty_if(weight_hr, y.shape(), x);
   const Array hidden = empty_if(dweight_hr.defined(), c.shape(), x);
   const Array workspace = empty_if(true, {lstm_workspace(s.rows, s.units, s.width, gates)}, x);
@@ -302,7 +305,7 @@ RV_BIND(m) {
   m.def("lstm_check", &check, some, some, some, none, none, none, none, none, none, none, some,
         some);
   m.def("lstm_backward", &backward, RV_NOGIL, none, none, none, some, some, some, none, none, none,
-        none, none, some, some, some, some, some, some);
+        none, none, some, some, some, some, some, some, some);
   m.def("lstm_norm", &norm_forward, RV_NOGIL, some, some, some, none, none, none, none, none, none,
         none, some, some, some, some);
   m.def("lstm_norm_backward", &norm_backward, RV_NOGIL, none, none, none, some, some, some, none,

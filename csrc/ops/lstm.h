@@ -60,7 +60,8 @@ struct LstmBackwardArgs {
   Out dpeephole;   // as peephole
   Out dh0;         // (N, R)
   Out dc0;         // (N, H)
-  Out dgates;      // (T, N, G, H): gradient of what the gates' functions are applied to
+  Out dgates;      // (T, N, G, H): gradient of what the gates' functions are applied to; on the CPU
+                   // it may lie where the gates lie, unless dweight_hr is wanted
   Out dtable;      // (V, G H): sums of dgates by token; only with tokens
   Out dh;          // (T, N, R): of the projected states; only with weight_hr
   Out hidden;      // (T, N, H): what was projected; only with dweight_hr

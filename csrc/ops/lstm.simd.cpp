@@ -267,8 +267,8 @@ void backward(const LstmBackwardArgs& args) {
                                     peephole};
       const Arrive<T> arrive{walk, t, width, dy, carried, rows};
       Ahead<T> ahead;
-      ahead.add(cell.gates, G * units, units, G).add(cell.dgates, G * units, units, G);
-      ahead.add(cell.before, units);
+      ahead.add(cell.gates, G * units, units, G).add(cell.before, units);
+      if (cell.dgates != cell.gates) ahead.add(cell.dgates, G * units, units, G);
       if (!weight_hr) {
         if (dy) ahead.add(dy + t * rows * width, width);
         panels.run(

@@ -396,6 +396,9 @@ void input_gradient(const T* dg, int64_t stride, int64_t rows, int64_t gates, co
 }
 
 // dw[gates, inputs] (+)= dg[rows, gates]' x[rows, inputs]
+// Over all rows at once: cut into runs of 1024 to 128 rows, dw of 1024 x 256 over 2048 rows takes 0
+// to 7 % longer (one Zen 5 core). Runs that the walk has just left in the L2 cache would take 11 %
+// less, but beside the packed weights of 256 units there is no room for them.
 template <class T>
 void weight_gradient(const T* dg, int64_t stride, int64_t rows, int64_t gates, const T* x,
                      int64_t inputs, T* dw, bool accumulate) {

@@ -83,7 +83,8 @@ class Function:
 
     * ``forward(self, *args, **options)``: positional arguments are `_core.Array` (tensors,
       unwrapped), numbers or None; options are keywords. Returns an Array or a tuple of them.
-      `self.save(...)` keeps arrays for backward; plain attributes keep anything else.
+      `self.save(...)` keeps arrays for backward; plain attributes keep anything else. Unless
+      `self.retained`, backward may write over saved arrays that nobody else has.
     * ``backward(self, *grads)``: one Array per output, None for an output that nobody used (a
       single output always has its gradient). Returns one Array per positional argument, None where
       there is no gradient; a lone value for a single argument. `self.needs[i]` tells whether
@@ -95,6 +96,7 @@ class Function:
     needs: tuple[bool, ...] = ()
     saved: Any = None  # a tuple, once something was saved
     epoch = 0
+    retained = False  # whether another backward may want what was saved
     outputs = 0  # 0: a single output that is not a tuple
     sequence = 0
     watch: list[tuple[Any, int | None]] | None = None
@@ -390,6 +392,8 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
                     _accumulate(target, g)
         if node.saved is not None and node.epoch != clock.now:
             _check_saved(node)
+        if retain_graph:
+            node.retained = True
         back = node.backward(*grad) if node.outputs else node.backward(grad)
         if back.__class__ is not tuple:
             back = (back,)

@@ -16,7 +16,7 @@ import os
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from ranvier.guards import (
     guard,
     strong,
     tell,
+    tell_unreadable,
     watches,
     weak,
 )
@@ -289,13 +290,22 @@ class CapturedStep:
     def _eagerly(self, signature: _Signature, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """Runs the function as it is, and remembers whose gradients it touched."""
         with Watch() as watch:
-            watch.depend(self._captured_function)
-            result = self._captured_function(*args, **kwargs)
+            watch.depend_on_call(self._captured_function, args, kwargs)
+            result = _not_lazy(self._captured_function(*args, **kwargs))
         signature.ran = watch.guards()
         signature.known = [weakref.ref(t) for t, *_ in watch.leaves()]
         signature.arguments = [weakref.ref(t) for t in tensors]
         signature.in_vain += 1
+        self._note_unreadable(signature, watch)
         return result
+
+    def _note_unreadable(self, signature: _Signature, watch: Watch) -> bool:
+        """Whether the step runs eagerly from now on: nobody knows what it depends on."""
+        if watch.unreadable:
+            signature.recordings.clear()
+            signature.in_vain = _MOST_IN_VAIN
+            tell_unreadable(getattr(self, "__name__", "function"), watch.unreadable)
+        return bool(watch.unreadable)
 
     def _replay(self, recording: _Recording, tensors: list[Tensor]) -> Any:
         recording.begin(tensors)
@@ -369,8 +379,8 @@ class CapturedStep:
         recorder = _core.Recorder(keep_bits=self._check)
         with Watch() as watch:
             try:
-                watch.depend(self._captured_function)
-                outputs = self._captured_function(*new_args, **new_kwargs)
+                watch.depend_on_call(self._captured_function, args, kwargs)
+                outputs = _not_lazy(self._captured_function(*new_args, **new_kwargs))
                 guards = watch.guards(recorder)
             except BaseException as error:
                 recorder.abandon()
@@ -398,6 +408,8 @@ class CapturedStep:
         recording.give_back(tensors)
         signature.known = [weakref.ref(t) for t, *_ in watch.leaves()]
         signature.ran = guards
+        if self._note_unreadable(signature, watch):
+            return outputs
         signature.recordings.append(recording)
         del signature.recordings[:-_MOST_VARIANTS]
         signature.recorded += 1
@@ -444,6 +456,21 @@ class CapturedStep:
                 )
         recording.give_back(tensors)
         return eager
+
+
+def _not_lazy(result: Any) -> Any:
+    """What a step returned, unless it would be computed after the call, or at the first use only.
+
+    Raises:
+        CaptureError: an iterator or a coroutine.
+    """
+    for value in result if isinstance(result, (list, tuple)) else (result,):
+        if isinstance(value, (Iterator, Coroutine, AsyncIterator)):
+            raise CaptureError(
+                f"[capture] expected tensors that are there when the step returns, got "
+                f"{type(value).__name__} - return a list"
+            )
+    return result
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -573,7 +600,8 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
             f"[capture] expected a function, got {type(function).__name__} - pass the function "
             "itself, without calling it"
         )
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+    kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+    if any(is_kind(function) for is_kind in kinds):
         raise TypeError(
             "[capture] expected a function that returns its results, got a generator or coroutine, "
             "which runs after the call - return a list"

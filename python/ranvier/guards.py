@@ -4,7 +4,8 @@ A recording is right as long as everything that it was made from is still in pla
 recorded, a `Watch` notes
 
 * what the code of the step, and of the functions, methods and `forward`s that it calls, reads by
-  name: globals, closures, attributes; tensors by identity, numbers and texts by value,
+  name (see `ranvier.bytecode`): globals, closures, attributes; tensors by identity, numbers and
+  texts by value; of an object that the code hands on, all attributes, and what its methods read,
 * the parts of modules, their settings and flags, and the parameters of optimizers,
 * the gradients of leaves, as the step found them and as it left them.
 
@@ -14,25 +15,32 @@ they are put where the recording expects them (`Leaf`).
 
 from __future__ import annotations
 
-import dis
+import collections
 import functools
 import logging
 import os
 import sys
+import sysconfig
 import threading
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any
 
+import numpy as np
+
 from ranvier import _core
+from ranvier.bytecode import ANY, GLOBAL, ITEM, MODULE, SUPER, Unreadable, reads
 from ranvier.tensor import Tensor
 
 # The stubs that are written for the compiled module leave its exceptions out.
 CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defined]
 ABSENT = object()
-_SIMPLE = (bool, int, float, complex, str, bytes, types.NoneType)
+_SIMPLE = (bool, int, float, complex, str, bytes, types.NoneType, np.generic)
+_CONTENTS = object()  # the attribute under which an owner's contents, or keys, are noted
 _MOST_ITEMS = 64  # of a container whose members are noted one by one
+_MOST_BYTES = 1 << 20  # of an array of NumPy whose contents are noted
 _PACKAGE = os.path.dirname(__file__)
 # Layers are looked into as the user's own code is; ops and optimizers tell by themselves.
 _LAYERS = tuple(os.path.join(_PACKAGE, name) for name in ("nn", "models"))
@@ -151,7 +159,7 @@ class Guards:
             if isinstance(owner, Tensor):
                 slot = slots.setdefault(id(owner), [owner, owner.data, owner._requires_grad])
                 slot[1 if attribute == "data" else 2] = value
-            elif isinstance(owner, dict):
+            elif isinstance(owner, dict) and attribute is not _CONTENTS:
                 self.items.append((owner, attribute, value))
             elif not isinstance(owner, tuple):  # which is what it is
                 self.rest.append((owner, attribute, value))
@@ -169,7 +177,7 @@ class Guards:
             if tensor._requires_grad is not wanted:
                 changed = tensor, "_requires_grad", wanted
         for owner, key, value in self.items:
-            now = owner.get(key, ABSENT)
+            now = dict.get(owner, key, ABSENT)
             if now is not value and not _equal(now, value):
                 if not isinstance(value, _SIMPLE):
                     return owner, key, value
@@ -203,7 +211,7 @@ class Watch:
     """Notes what the code that runs in this thread, between `with` and its end, depends on.
 
     Attributes:
-        leaves: every leaf whose gradient was touched, and the gradient that it had then.
+        unreadable: a function whose code cannot be read on this Python, and why; "" for none.
     """
 
     def __init__(self) -> None:
@@ -211,9 +219,12 @@ class Watch:
         self._names: dict[tuple[int, Any], str] = {}
         self._seen: set[Any] = set()
         self._kept: list[Any] = []
+        self._functions: list[Any] = []  # to be read
+        self._reading = False
         self._leaves: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
         self._handed_out: dict[int, tuple[weakref.ref[Tensor], Any]] = {}  # gradients by `weak`
         self._slots: list[tuple[weakref.ref[Tensor], Any, bool]] = []  # of the leaves
+        self.unreadable = ""
         self._looks = False  # whether some code of the user looks at gradients
 
     def __enter__(self) -> Watch:
@@ -266,101 +277,204 @@ class Watch:
 
     # ---- reading code ----
 
-    def depend(self, function: Any, owner: Any = ABSENT, given: bool = True) -> None:
+    def depend(
+        self,
+        function: Any,
+        *arguments: Any,
+        given: bool = True,
+        keywords: dict[str, Any] | None = None,
+    ) -> None:
         """Notes what a function's code reads by name.
 
         Args:
             function: anything that can be called.
-            owner: its first argument, if known.
+            arguments: the first ones, as far as known; `ABSENT` where not.
             given: whether it is what was captured, or a `forward`, rather than found in other code.
+            keywords: arguments by name, as far as known.
         """
-        while True:
-            if isinstance(function, functools.partial):
-                function, owner = function.func, ABSENT
+        self._functions.append((function, arguments, keywords or {}, given))
+        if self._reading:  # one after another: calls may be nested deeper than Python's stack
+            return
+        self._reading = True
+        try:
+            while self._functions:
+                self._depend(*self._functions.pop())
+        finally:
+            self._reading = False
+
+    def depend_on_call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Notes what a captured function reads, its arguments' attributes among them."""
+        for value in _leaves((args, kwargs)):
+            self._whole(value, f"an argument ({type(value).__name__})")
+        known = [ABSENT if isinstance(a, _CONTAINERS) else a for a in args]
+        named = {k: a for k, a in kwargs.items() if not isinstance(a, _CONTAINERS)}
+        self.depend(function, *known, keywords=named)
+
+    def _depend(
+        self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], given: bool
+    ) -> None:
+        while not isinstance(function, types.FunctionType):
+            if isinstance(function, (functools.partial, functools.partialmethod)):
+                arguments = (*function.args, *arguments)
+                function, keywords = function.func, {**function.keywords, **keywords}
             elif isinstance(function, types.MethodType):
-                function, owner = function.__func__, function.__self__
+                function, arguments = function.__func__, (function.__self__, *arguments)
             elif hasattr(function, "_captured_function"):  # it is recorded with us
                 function = function._captured_function
+            elif hasattr(function, "__wrapped__"):  # such as by functools.cache
+                function = function.__wrapped__
             else:
-                break
-        if not isinstance(function, types.FunctionType):
-            call = _of_class(type(function), "__call__")
-            if isinstance(call, types.FunctionType):
-                self.depend(call, function, given)
+                call = _of_class(type(function), "__call__")
+                if not isinstance(call, types.FunctionType):
+                    return
+                function, arguments = call, (function, *arguments)
+        for chosen in getattr(function, "registry", {}).values():  # of functools.singledispatch
+            self.depend(chosen, given=False)
+        if not _is_ours(function, given):
             return
         code = function.__code__
-        key = code, id(owner), id(function)
-        if key in self._seen or not _is_ours(function, given):
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        defaults = function.__defaults__ or ()
+        values = {
+            **dict(zip(names[code.co_argcount - len(defaults) :], defaults, strict=False)),
+            **(function.__kwdefaults__ or {}),
+            **dict(zip(names[: code.co_argcount], arguments, strict=False)),
+            **keywords,
+        }
+        values = {n: v for n, v in values.items() if n in names and not _is_value(v)}
+        key = id(function), *((n, id(v)) for n, v in values.items())
+        if key in self._seen:
             return
         self._seen.add(key)
-        self._kept.append((function, owner))  # so that the ids above stay theirs
-        scope: dict[str, tuple[Any, Any]] = {
-            name: (cell, "cell_contents")
+        self._kept.append((function, values))  # so that the ids above stay theirs
+        scope: dict[str, tuple[Any, Any]] = {n: (ABSENT, v) for n, v in values.items()}
+        scope.update(
+            (name, (cell, "cell_contents"))
             for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
-        }
-        if owner is not ABSENT and code.co_argcount:
-            scope[code.co_varnames[0]] = (ABSENT, owner)
-        self._read(code, scope, function.__globals__)
+        )
+        self._read(function, scope)
 
-    def _read(self, code: types.CodeType, scope: dict[str, Any], globals_: dict[str, Any]) -> None:
-        self._looks = self._looks or "grad" in code.co_names
-        for kind, name, rest in _paths(code):
-            if kind == "global":
-                if name not in globals_:  # a builtin, or not defined yet
+    def _read(self, function: types.FunctionType, scope: dict[str, tuple[Any, Any]]) -> None:
+        try:
+            paths = reads(function.__code__)
+        except Unreadable as error:
+            self.unreadable = self.unreadable or f"{function.__qualname__} has a {error}"
+            return
+        self._looks = self._looks or _mentions(function.__code__, "grad")
+        for path, elsewhere in paths:
+            kind, name, steps = path
+            owner: Any = ABSENT
+            if kind is MODULE:
+                value = sys.modules.get(name, ABSENT)
+            elif kind is GLOBAL:
+                if name in _BUILTINS and name not in function.__globals__:
                     continue
-                owner, key = globals_, name
+                owner, key = function.__globals__, name
+                value = _now(owner, key)
             elif name in scope:
-                owner, key = scope[name]
+                owner, value = scope[name]
+                if owner is not ABSENT:
+                    key, value = value, _now(owner, value)
             else:
                 continue
-            if owner is ABSENT:  # the first argument itself
-                value = key
-            else:
-                value = _now(owner, key)
-                if value is ABSENT or not self._see(owner, key, value, name, _members(rest)):
+            if owner is not ABSENT:
+                if value is ABSENT:
+                    if kind is GLOBAL:
+                        self.note(owner, key, ABSENT, name)
                     continue
-            self._follow(value, rest, name)
-        for inner in code.co_consts:
-            if isinstance(inner, types.CodeType):
-                known = {n: scope[n] for n in inner.co_freevars if n in scope}
-                self._read(inner, known, globals_)
+                if not self._see(owner, key, value, name, _members(steps)):
+                    continue
+            elif value is not ABSENT:
+                self._inside(value, name, _members(steps))
+            self._follow(value, steps, name, elsewhere)
 
-    def _follow(self, value: Any, rest: tuple[Any, ...], name: str) -> None:
-        """Goes on from `value` along attributes and constant indices."""
-        for i, (by_index, key) in enumerate(rest):
-            name = f"{name}[{key!r}]" if by_index else f"{name}.{key}"
-            if by_index:
-                if type(value) not in (list, tuple, dict):
+    def _follow(
+        self,
+        value: Any,
+        steps: tuple[tuple[str, Any], ...],
+        name: str,
+        elsewhere: bool,
+        depth: int = 3,
+    ) -> None:
+        """Goes on from `value` along attributes and items."""
+        owner: Any
+        for i, (kind, key) in enumerate(steps):
+            rest = steps[i + 1 :]
+            if kind is SUPER:
+                for base in (value if isinstance(value, type) else type(value)).__mro__:
+                    if key in base.__dict__:
+                        self._member(value, key, name, base)
+                return
+            if kind is ITEM:
+                for member in _items(value) if key is ANY and depth else ():
+                    self._inside(member, name, _members(rest))
+                    # Members of members too: of what `zip` or `items` makes of a container.
+                    more = (steps[i], *rest) if _items(member) else rest
+                    self._follow(member, more, f"{name}[...]", elsewhere, depth - 1)
+                if key is ANY or not isinstance(value, (list, tuple, dict)):
+                    self._whole(value, name)
                     return
-                owner = value
+                name, owner = f"{name}[{key!r}]", value
+                found = _now(owner, key)
             else:
+                name = f"{name}.{key}"
                 owner = getattr(value, "__dict__", None)
-                if type(owner) is not dict or key not in owner:
-                    self._member(value, key, name)
+                if type(owner) is dict and key in owner:
+                    found = owner[key]
+                elif (member := self._member(value, key, name)) is not None:
+                    owner, found = member
+                else:
                     return
-            found = _now(owner, key)
-            if found is ABSENT or not self._see(owner, key, found, name, _members(rest[i + 1 :])):
+            if found is ABSENT:
+                self.note(owner, key, ABSENT, name)
+                return
+            if not self._see(owner, key, found, name, _members(rest)):
                 return
             value = found
+        if elsewhere or isinstance(value, type):  # a class that is called makes an object
+            self._whole(value, name)
 
-    def _member(self, value: Any, key: str, name: str) -> None:
-        """What the class of `value` has under this name: methods and properties are read too."""
-        if isinstance(value, (Tensor, *_SIMPLE)):
-            return
-        kind = value if isinstance(value, type) else type(value)
-        member = _of_class(kind, key)
+    def _member(self, value: Any, key: str, name: str, kind: Any = None) -> tuple[Any, Any] | None:
+        """What the class of `value` has under this name: methods and properties are read too.
+
+        Returns:
+            The owner and the value of a plain member of the class, or of a slot; None for others.
+        """
+        if _is_value(value):
+            return None
+        own = value if isinstance(value, type) else type(value)
+        member = _of_class(own, key) if kind is None else kind.__dict__[key]
+        known = own.__module__.partition(".")[0] in _KNOWN
+        if kind is None and (member is ABSENT or not (known or isinstance(member, property))):
+            members = getattr(value, "__dict__", None)
+            if type(members) is dict:
+                self.note(members, key, ABSENT, name)  # it may get one of its own
         if isinstance(member, types.FunctionType):
-            self.depend(member, ABSENT if kind is value else value, given=False)
-        elif isinstance(member, (staticmethod, classmethod)):
+            self.depend(member, *() if own is value else (value,), given=False)
+        elif isinstance(member, staticmethod):
             self.depend(member.__func__, given=False)
+        elif isinstance(member, classmethod):
+            self.depend(member.__func__, own, given=False)
         elif isinstance(member, property):
             self.depend(member.fget, value, given=False)
+        elif isinstance(member, functools.cached_property):
+            self.depend(member.func, value, given=False)
         elif isinstance(member, types.MemberDescriptorType):  # of __slots__
-            self._see(value, key, _now(value, key), name, 3)
-        elif isinstance(member, (Tensor, *_SIMPLE)) and not kind.__module__.startswith("ranvier"):
-            self.note(kind, key, member, name)
-            if kind is not value:  # which may get one of its own
-                self.note(value.__dict__, key, ABSENT, name)
+            return None if own is value else (value, _now(value, key))
+        elif member is ABSENT:
+            dynamic = _of_class(own, "__getattr__")
+            if isinstance(dynamic, types.FunctionType):
+                self.depend(dynamic, value, given=False)
+                self._whole(value, name)
+        elif known:
+            pass
+        elif isinstance(read := _of_class(type(member), "__get__"), types.FunctionType):
+            self.depend(read, member, value, own, given=False)
+        elif hasattr(member, "__wrapped__") or isinstance(member, functools.partialmethod):
+            self.depend(member, value, given=False)
+        elif not hasattr(member, "__get__") or isinstance(member, type):
+            return own, member
+        return None
 
     def _see(self, owner: Any, key: Any, value: Any, name: str, depth: int) -> bool:
         """Notes a value that the code reads, and members `depth` levels deep.
@@ -368,11 +482,16 @@ class Watch:
         Tells whether to look further.
         """
         if isinstance(value, types.ModuleType):
-            return value.__name__.partition(".")[0] not in _KNOWN
-        if isinstance(value, (type, types.BuiltinFunctionType)):
-            return isinstance(value, type)
+            return _is_user_module(value)
+        if isinstance(value, types.BuiltinFunctionType):
+            return False
+        if isinstance(value, type):
+            if _is_user_class(value):
+                self.note(owner, key, value, name)
+            return True
         if callable(value) and not hasattr(value, "forward"):
             if isinstance(value, types.FunctionType) and not _is_ours(value, given=False):
+                self.depend(value, given=False)
                 return False
             self.note(owner, key, value, name)
             self.depend(value, given=False)
@@ -383,14 +502,74 @@ class Watch:
             self.note(value, "_requires_grad", value._requires_grad, name)
             if value._requires_grad and value.node is None:
                 self.hand_out(value)
-        elif type(value) in (list, tuple, dict) and len(value) <= _MOST_ITEMS and depth:
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            for k, v in list(pairs):
-                if isinstance(v, (Tensor, list, tuple, dict, *_SIMPLE)) or callable(v):
-                    self._see(value, k, v, f"{name}[{k!r}]", depth - 1)
-            if isinstance(value, list):
-                self.note(value, len(value), ABSENT, f"len({name})")
+        else:
+            self._inside(value, name, depth)
         return True
+
+    def _inside(self, value: Any, name: str, depth: int) -> None:
+        """Notes what is in a container, `depth` levels deep."""
+        indexed = isinstance(value, (list, tuple, dict))
+        if not isinstance(value, (*_CONTAINERS, np.ndarray)) or (indexed and not depth):
+            return
+        if isinstance(value, np.ndarray):
+            if value.nbytes <= _MOST_BYTES and not value.dtype.hasobject:
+                self.note(value, _CONTENTS, _now(value, _CONTENTS), name)
+            return
+        if len(value) > _MOST_ITEMS:
+            return
+        if not indexed:
+            self.note(value, _CONTENTS, _now(value, _CONTENTS), name)
+            pairs: Iterable[Any] = ()
+        elif isinstance(value, dict):
+            self.note(value, _CONTENTS, _now(value, _CONTENTS), f"the keys of {name}")
+            pairs = list(value.items())
+        else:
+            pairs = enumerate(list(value))
+        for k, v in pairs:
+            self._see(value, k, v, f"{name}[{k!r}]", depth - 1)
+        for v in _items(value):
+            self._whole(v, name, depth - 1)
+        if isinstance(value, list):
+            self.note(value, len(value), ABSENT, f"len({name})")
+
+    def _whole(self, value: Any, name: str, depth: int = 3) -> None:
+        """Notes all of an object that other code may look at: attributes, what methods read."""
+        if isinstance(value, type):
+            if _is_user_class(value):
+                self._methods(value, ABSENT)
+            return
+        if depth <= 0 or not _is_object(value) or (id(value), "whole") in self._seen:
+            return
+        self._seen.add((id(value), "whole"))
+        self._kept.append(value)
+        members = getattr(value, "__dict__", None)
+        layer = hasattr(value, "forward")
+        if type(members) is dict and (not layer or _is_user_class(type(value))):
+            for key, v in list(members.items()):
+                # Layers and parameters are noted by the layers, when they run.
+                if not layer or not (isinstance(v, Tensor) or hasattr(v, "forward")):
+                    self._see(members, key, v, f"{name}.{key}", depth - 1)
+                    self._whole(v, f"{name}.{key}", depth - 1)
+            self.note(members, _CONTENTS, _now(members, _CONTENTS), f"the attributes of {name}")
+        for base in type(value).__mro__:
+            for key, member in base.__dict__.items():
+                if isinstance(member, types.MemberDescriptorType):
+                    found = _now(value, key)
+                    self._see(value, key, found, f"{name}.{key}", depth - 1)
+                    self._whole(found, f"{name}.{key}", depth - 1)
+        self._methods(type(value), value)
+
+    def _methods(self, kind: type, value: Any) -> None:
+        """Notes what the user's own classes among those of an object hold, and what they read."""
+        for base in kind.__mro__:
+            if not _is_user_class(base):
+                continue
+            for key, member in list(base.__dict__.items()):
+                if key.startswith("__") and not isinstance(member, types.FunctionType):
+                    continue
+                owned = self._member(kind if value is ABSENT else value, key, key, base)
+                if owned is not None and owned[0] is kind and _of_class(kind, key) is member:
+                    self._see(kind, key, member, f"{kind.__name__}.{key}", 3)
 
     # ---- the end of a recording ----
 
@@ -425,6 +604,17 @@ class Watch:
         return Guards(kept, self._names)
 
 
+def tell_unreadable(step: str, reason: str) -> None:
+    """Warns that it is not known what a step depends on."""
+    logging.getLogger("ranvier").warning(
+        "[capture] the step %s runs eagerly, because the byte code of Python %d.%d is not known "
+        "to this version of ranvier: %s - use another version of either",
+        step,
+        *sys.version_info[:2],
+        reason,
+    )
+
+
 def tell(step: str, name: str) -> None:
     """Warns that a step cannot be replayed."""
     logging.getLogger("ranvier").warning(
@@ -436,6 +626,71 @@ def tell(step: str, name: str) -> None:
 
 
 _KNOWN = frozenset({*sys.stdlib_module_names, "numpy", "ranvier"})
+_BUILTINS = frozenset(dir(__import__("builtins")))
+_STANDARD = sysconfig.get_paths()["stdlib"]
+_NO_OBJECTS = (
+    types.ModuleType, types.FunctionType, types.MethodType, types.BuiltinFunctionType,
+)  # fmt: skip
+_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, bytearray)
+
+
+def _is_library(file: str) -> bool:
+    """Whether a file is of somebody's library, which knows no tensors of ours."""
+    return "site-packages" in file or "dist-packages" in file
+
+
+def _is_user_module(module: types.ModuleType) -> bool:
+    if module.__name__.partition(".")[0] not in _KNOWN:
+        return True
+    file = getattr(module, "__file__", None) or _STANDARD  # compiled into the interpreter
+    return not file.startswith((_STANDARD, _PACKAGE)) and not _is_library(file)
+
+
+def _is_user_class(kind: type) -> bool:
+    module = sys.modules.get(kind.__module__)
+    if module is None:
+        return kind.__module__.partition(".")[0] not in _KNOWN
+    return _is_user_module(module) and not _is_library(getattr(module, "__file__", None) or "")
+
+
+def _is_value(value: Any) -> bool:
+    """Whether an argument is one that says all by itself."""
+    return value is ABSENT or isinstance(value, (Tensor, np.ndarray, Enum, *_SIMPLE))
+
+
+def _is_object(value: Any) -> bool:
+    """Whether a value has attributes that may change."""
+    if _is_value(value) or isinstance(value, _NO_OBJECTS):
+        return False
+    if type(value).__module__.partition(".")[0] in ("ranvier", "numpy"):
+        return False
+    return hasattr(value, "__dict__") or _is_user_class(type(value))
+
+
+def _items(value: Any) -> list[Any]:
+    """What is in a container, and what of it may be more than a number."""
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, _CONTAINERS):
+        return [] if isinstance(value, bytearray) else list(value)
+    if hasattr(value, "forward"):  # a list of layers
+        return [v for v in vars(value).values() if hasattr(v, "forward")]
+    return []
+
+
+def _leaves(arguments: tuple[Any, ...]) -> Iterator[Any]:
+    """What is inside of the containers among arguments."""
+    inside = [v for a in (*arguments[0], *arguments[1].values()) for v in _items(a)]
+    while inside:
+        value = inside.pop()
+        inside.extend(_items(value) if isinstance(value, _CONTAINERS) else ())
+        yield value
+
+
+def _mentions(code: types.CodeType, name: str) -> bool:
+    """Whether code, or code inside of it, names an attribute."""
+    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
+    return name in code.co_names or any(_mentions(c, name) for c in inner)
 
 
 def _is_ours(function: types.FunctionType, given: bool) -> bool:
@@ -443,48 +698,11 @@ def _is_ours(function: types.FunctionType, given: bool) -> bool:
     file = function.__code__.co_filename
     if file.startswith(_PACKAGE):
         return file.startswith(_LAYERS)
-    if "site-packages" in file and not given:  # somebody's library, which knows no tensors of ours
-        return False
-    return (function.__module__ or "").partition(".")[0] not in _KNOWN
-
-
-@functools.cache
-def _paths(code: types.CodeType) -> list[tuple[str, str, tuple[Any, ...]]]:
-    """What code reads: (kind of name, name, what follows: (is an index, attribute or index))."""
-    found: dict[tuple[str, str, tuple[Any, ...]], None] = {}
-    kind, name, index = "", "", ABSENT
-    rest: list[Any] = []
-
-    def done() -> None:
-        if kind:
-            found[kind, name, tuple(rest)] = None
-
-    for instruction in dis.get_instructions(code):
-        op, value = instruction.opname, instruction.argval
-        if kind and op in ("COPY", "SWAP"):  # of `name[i] += ...`
-            continue
-        if kind and op.startswith(("LOAD_ATTR", "LOAD_METHOD")) and index is ABSENT:
-            rest.append((False, value))
-        elif kind and op.startswith(("LOAD_CONST", "LOAD_SMALL_INT")) and index is ABSENT:
-            index = value
-        elif index is not ABSENT and (
-            op == "BINARY_SUBSCR" or (op == "BINARY_OP" and instruction.argrepr == "[]")
-        ):
-            if isinstance(index, (int, str)):
-                rest.append((True, index))
-                index = ABSENT
-            else:
-                done()
-                kind, index = "", ABSENT
-        else:
-            done()
-            kind, rest, index = "", [], ABSENT
-            if op.startswith(("LOAD_GLOBAL", "LOAD_NAME")):
-                kind, name = "global", value
-            elif op.startswith(("LOAD_DEREF", "LOAD_FAST")):
-                kind, name = "local", value[-1] if isinstance(value, tuple) else value
-    done()
-    return list(found)
+    if _is_library(file):
+        return given
+    if file.startswith("<"):  # made from text, as by dataclasses and the interpreter's prompt
+        return (function.__module__ or "").partition(".")[0] not in _KNOWN
+    return not file.startswith(_STANDARD)
 
 
 def _of_class(kind: type, name: str) -> Any:
@@ -495,19 +713,27 @@ def _of_class(kind: type, name: str) -> Any:
     return ABSENT
 
 
-def _members(rest: tuple[Any, ...]) -> int:
+def _members(steps: tuple[tuple[str, Any], ...]) -> int:
     """How deep code may look into a list or dict, by what follows its name."""
-    if rest and (rest[0][0] or rest[0][1] in ("append", "extend", "insert", "clear", "update")):
-        return 0
-    return 3
+    if not steps:
+        return 3
+    kind, key = steps[0]
+    if kind is ITEM:
+        return 3 if key is ANY else 0
+    return 0 if key in ("append", "extend", "insert", "clear", "update") else 3
 
 
 def _now(owner: Any, attribute: Any) -> Any:
-    if isinstance(owner, (list, tuple, dict)):
-        try:
-            return owner[attribute]
-        except LookupError:
-            return ABSENT
+    if attribute is _CONTENTS:
+        if isinstance(owner, np.ndarray):
+            return owner.shape, owner.dtype.str, owner.tobytes()
+        if isinstance(owner, bytearray):
+            return bytes(owner)
+        return (frozenset if isinstance(owner, (set, frozenset)) else tuple)(owner)
+    if isinstance(owner, dict):
+        return dict.get(owner, attribute, ABSENT)
+    if isinstance(owner, (list, tuple)) and not isinstance(attribute, str):
+        return owner[attribute] if -len(owner) <= attribute < len(owner) else ABSENT
     try:
         return getattr(owner, attribute, ABSENT)
     except ValueError:  # an empty cell of a closure
@@ -525,4 +751,4 @@ def _equal(a: Any, b: Any) -> bool:
     """Whether plain values are equal; other things must be the same object."""
     if type(a) is tuple and type(b) is tuple:
         return len(a) == len(b) and all(x is y or _equal(x, y) for x, y in zip(a, b, strict=True))
-    return type(a) is type(b) and isinstance(a, _SIMPLE) and a == b
+    return type(a) is type(b) and isinstance(a, (frozenset, *_SIMPLE)) and bool(a == b)

@@ -11,7 +11,7 @@ import ranvier.functional as F
 from ranvier.ops.gru import gru_composite
 from ranvier.reference import gru as ref
 from tests.harness import Case, Input, N, OpTests, Raises, fixed, integers, normal
-from tests.recurrent import arguments, check_alone, check_wide
+from tests.recurrent import arguments, check_alone, check_retained, check_wide
 
 
 def call(x: Any, h0: Any, weight_ih: Any, weight_hh: Any, *rest: Any, **options: Any) -> Any:
@@ -123,6 +123,11 @@ def test_wide_layers():
 def test_lengths_give_what_each_sample_gives_alone():
     for reverse in (False, True):
         check_alone(F.gru, given(7, 6, 5, 21), reverse=reverse)
+
+
+def test_bits_are_the_same_whether_the_graph_is_kept():
+    check_retained(F.gru, given(4, 5, 3, 21))
+    check_retained(F.gru, given(4, 40, 24, 70))
 
 
 @drawn(st.data())

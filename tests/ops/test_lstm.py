@@ -12,7 +12,7 @@ import ranvier.functional as F
 from ranvier.ops.lstm import lstm_composite
 from ranvier.reference import lstm as ref
 from tests.harness import Case, Input, N, OpTests, Raises, fixed, host, integers, normal
-from tests.recurrent import arguments, check_alone, check_wide
+from tests.recurrent import arguments, check_alone, check_retained, check_wide
 
 GATES = {"full": 4, "original": 3, "basic": 1}
 
@@ -351,6 +351,11 @@ def test_any_shape(data: st.DataObject) -> None:
     # Few units may have next to no deviation; the length of x or h alone has next to no gradient.
     if units > 3 and inputs > 1 and projected != 1:
         check_wide(normalized_case(args, variant=variant, reverse=reverse))
+
+
+def test_bits_are_the_same_whether_the_graph_is_kept():
+    check_retained(F.lstm, given(4, 5, 3, 21)[:7], states=2)
+    check_retained(F.lstm, given(4, 40, 24, 70)[:7], states=2)
 
 
 def test_memory_is_what_the_header_says():

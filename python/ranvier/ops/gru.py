@@ -62,7 +62,7 @@ class _Gru(Function):
     def backward(self, dy: Array | None, dhn: Array | None) -> Any:
         x, h0, weight_ih, weight_hh, bias_ih, bias_hh, *_ = self.needs
         wanted = [x, weight_ih, weight_hh, bias_ih, bias_hh, h0]
-        given: Any = (dy, dhn, *(self.saved or ()), self.reverse, wanted)
+        given: Any = (dy, dhn, *(self.saved or ()), self.reverse, wanted, self.retained)
         dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh, dh0 = _core.gru_backward(*given)
         return dx, dh0, dweight_ih, dweight_hh, dbias_ih, dbias_hh, None
 

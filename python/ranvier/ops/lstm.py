@@ -79,7 +79,7 @@ class _Lstm(Function):
     def backward(self, dy: Array | None, dhn: Array | None, dcn: Array | None) -> Any:
         x, h0, _, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, *_ = self.needs
         wanted = [x, weight_ih, weight_hh, bias_ih or bias_hh, weight_hr, peephole, h0]
-        given: Any = (dy, dhn, dcn, *(self.saved or ()), *self.options, wanted)
+        given: Any = (dy, dhn, dcn, *(self.saved or ()), *self.options, wanted, self.retained)
         dx, dweight_ih, dweight_hh, dbias, dweight_hr, dpeephole, dh0, dc0 = _core.lstm_backward(
             *given
         )
