@@ -239,7 +239,7 @@ void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t 
         const float* from = image + (y * p.width + z) * p.in_pixel;
         for (int64_t c = 0; c < c1 - c0; c += kN, v += kN, from += kN) {
           const int64_t lanes = c1 - c0 - c;
-          prefetch_next<E>(from + E * right, down, right);
+          if (c1 - c0 > kN) prefetch_next<E>(from + E * right, down, right);
           both_axes<E, E>(
               points,
               [&](int i, int j) RV_LAMBDA { return F::load(from + i * down + j * right, lanes); },
@@ -273,7 +273,9 @@ void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const 
     const int64_t plane = to.plane;
     for (int64_t k = 0; k < k1 - k0; k += kN, v += kN) {
       const int64_t lanes = k1 - k0 - k;
-      prefetch_next<4>(at[0] + k + 4 * dy_pixel, p.cols * dy_pixel, dy_pixel);
+      if (k1 - k0 > kN) {
+        prefetch_next<4>(at[0] + k + 4 * dy_pixel, p.cols * dy_pixel, dy_pixel);
+      }
       both_axes<4, E>([](const F(&x)[4], F(&y)[E]) RV_LAMBDA { output_points(x, y); },
                       [&](int i, int j) RV_LAMBDA { return F::load(at[i * 4 + j] + k, lanes); },
                       [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
@@ -498,46 +500,45 @@ void multiply(const Left& left, const float* b, int64_t rows, int64_t depth, int
   }
 }
 
-// One block of outputs of some tiles. Their sums at a column of points, in m, come back halfway
-// before they leave L1; where all 36 stay in it they take the place of the patches instead.
+// One block of outputs of some tiles. Their sums at a column of points, in m, come `back` halfway
+// before they leave L1; without m the sums of all points wait there.
 template <int E>
 void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0, int64_t t1,
-                    int64_t k0, const Points& v, const float* u, float* m, const Points& half,
+                    int64_t k0, const Points& v, const float* u, float* m, const Points& back,
                     Lines& in, Lines& out) {
   const int64_t width = block_width(p.K, k0), depth = phases_of(p) * p.C, rows = t1 - t0;
   const int64_t plane = Points::plane_of(depth, width), m_plane = Points::plane_of(rows, width);
   const int64_t cuts = ceil_div(depth, 512);  // long chains of additions lose more than short ones
+  for (int step = 0; step < E * E; ++step) {
+    // Down the columns; or in the order of memory, where patches and filters stream by.
+    const int i = step % E, j = step / E, x = m ? i * E + j : step;
+    const float *patches = v.data + x * v.plane, *filters = u + x * plane;
+    float* sums = m ? m + i * m_plane : back.data + x * back.plane;
+    in.fetch<false>();
+    out.fetch<true>();
 #if defined(__AVX512F__)
-  if (is_narrow(depth, width)) {
-    for (int x = 0; x < E * E; ++x) {
-      in.fetch<false>();
-      out.fetch<true>();
-      multiply_narrow(v.data + x * v.plane, u + x * plane, rows, v.data + x * v.plane);
+    if (is_narrow(depth, width)) {
+      multiply_narrow(patches, filters, rows, sums);
+      continue;
     }
-    return store_outputs<E, false>(p, tiles, t0, t1, k0, v);
-  }
 #endif
-  for (int j = 0; j < E; ++j) {
-    for (int i = 0; i < E; ++i) {
-      const float *patches = v.data + (i * E + j) * v.plane, *filters = u + (i * E + j) * plane;
-      in.fetch<false>();
-      out.fetch<true>();
-      for (int64_t cut = 0; cut < cuts; ++cut) {
-        const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
-        multiply(gemm::Rows<float>{patches + from, v.row}, filters + from * width, rows, to - from,
-                 width, m + i * m_plane, cut > 0);
-      }
+    for (int64_t cut = 0; cut < cuts; ++cut) {
+      const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
+      multiply(gemm::Rows<float>{patches + from, v.row}, filters + from * width, rows, to - from,
+               width, sums, cut > 0);
     }
-    sum_column<E>(m, m_plane, rows, width, j, half);
+    if (m && i == E - 1) sum_column<E>(m, m_plane, rows, width, j, back);
   }
-  store_outputs<E, true>(p, tiles, t0, t1, k0, half);
+  if (m) return store_outputs<E, true>(p, tiles, t0, t1, k0, back);
+  store_outputs<E, false>(p, tiles, t0, t1, k0, back);
 }
 
 // Tiles whose patches wait at their points together: two heights of a tile of a product. Their sums
 // at a column of points stay in L1, and their patches leave L2 to the filters: 590 KB of 64
-// channels, which come again for every block. With 48 they did not: 1.35 times the time.
+// channels, which come again for every block.
 constexpr int64_t kTilesTogether = 12;
-constexpr int64_t kNarrowTiles = 24;  // of 16 channels and outputs, so that all sums stay in L1
+constexpr int64_t kNarrowTiles = 24;  // of 16 channels and outputs: all sums stay in L1, or nearly
+constexpr int64_t kTilesOfFilters = 48;  // that meet the filters of a block before others do
 
 // Blocks of tiles, of equal size, as near as can be, and an even number of them.
 struct Cut {
@@ -562,9 +563,9 @@ void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) 
     transform_weights<E>(p, k0, v, v + 1, buffer, u + k0 / kBlock * whole);
   });
   const int64_t row = round_up(depth, kN), outputs = block_width(p.K, 0);
-  // The sums, halfway, take the place of the patches where nobody needs these any more.
-  const bool place = p.K <= kBlock && row == outputs;
-  const Cut cut(tiles.count, is_narrow(depth, outputs) ? kNarrowTiles : kTilesTogether);
+  // The sums take the place of the patches where nobody needs these any more.
+  const bool place = p.K <= kBlock && row == outputs, narrow = is_narrow(depth, outputs);
+  const Cut cut(tiles.count, narrow ? kNarrowTiles : kTilesTogether);
   const Window input = input_window(p);
   const Window output = output_window(p.out, p.rows, p.cols, p.out_image, p.out_row, p.out_pixel);
   parallel_for(cut.blocks, [&](int64_t block) {
@@ -575,13 +576,14 @@ void run_tiles_first(const Correlation<float>& p, const Tiles& tiles, float* u) 
         scratch(sizeof(float) * (row + size + E * sums + (place ? 0 : 4 * E * sums))));
     const Points v(buffer + row, t1 - t0, row);
     float* m = v.data + size;
-    const Points half = place ? v : Points(m + E * sums, t1 - t0, outputs);
+    const Points back = place ? v : Points(m + E * sums, t1 - t0, outputs);
     __builtin_memset(buffer, 0, sizeof(float) * row);
     transform_patches<E>(p, tiles, t0, t1, 0, phases, 0, p.C, buffer, v);
     const int64_t times = kPoints * ceil_div(p.K, kBlock);
     Lines in(input, tiles, t1, t1 + cut.tiles, times), out(output, tiles, t0, t1, times);
     for (int64_t k0 = 0; k0 < p.K; k0 += kBlock) {
-      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, m, half, in, out);
+      multiply_block<E>(p, tiles, t0, t1, k0, v, u + k0 / kBlock * whole, narrow ? nullptr : m,
+                        back, in, out);
     }
   });
 }
@@ -602,22 +604,21 @@ void run_filters_first(const Correlation<float>& p, const Tiles& tiles, float* w
     to.data += t0 * row + c0;
     transform_patches<E>(p, tiles, t0, t1, 0, phases, c0, c1, zeros, to);
   });
-  const Cut cut(tiles.count, 48);
+  const Cut cut(tiles.count, kTilesOfFilters);
   const Window output = output_window(p.out, p.rows, p.cols, p.out_image, p.out_row, p.out_pixel);
   parallel_for(ceil_div(p.K, kBlock), [&](int64_t block) {
     const int64_t k0 = block * kBlock, width = block_width(p.K, k0);
     const int64_t u_size = kPoints * Points::plane_of(depth, width);
-    const int64_t sums = Points::plane_of(cut.tiles, width);
-    auto* u =
-        static_cast<float*>(scratch(sizeof(float) * (u_size + max(5 * E * sums, p.depth() * kN))));
-    const Points half(u + u_size + E * sums, cut.tiles, width);
+    const int64_t sums = kPoints * Points::plane_of(cut.tiles, width);
+    auto* u = static_cast<float*>(scratch(sizeof(float) * (u_size + max(sums, p.depth() * kN))));
+    const Points back(u + u_size, cut.tiles, width);
     transform_weights<E>(p, k0, 0, width / kN, u + u_size, u);
     Lines none(output, tiles, 0, 0, kPoints);
     for (int64_t t0 = 0; t0 < tiles.count; t0 += cut.tiles) {
       Points part = v;
       part.data += t0 * row;
-      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, u + u_size,
-                        half, none, none);
+      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, nullptr, back,
+                        none, none);
     }
   });
 }
