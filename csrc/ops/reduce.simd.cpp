@@ -234,6 +234,7 @@ struct Parts {
   static constexpr int K = kParts / V::N;
   V part[K];
   A rest;
+  bool whole = false;  // vectors have gone to the parts
 
   RV_ALWAYS_INLINE Parts() {
     for (int k = 0; k < K; ++k) part[k] = V::broadcast(Op::first());
@@ -255,6 +256,7 @@ struct Parts {
           static_cast<A>(center), other);
   }
   RV_ALWAYS_INLINE A result() const {
+    if (!whole) return Op::merge(Op::first(), rest);  // what the tree below would give
     V v[K];
     for (int k = 0; k < K; ++k) v[k] = part[k];
     for (int half = K / 2; half > 0; half /= 2)
@@ -289,6 +291,7 @@ struct Parts {
     const double total = reduce_add(sum);
     if (!(total >= static_cast<double>(n) * 0x1p-119 && total <= 0x1p1000)) return false;
     for (int k = 0; k < K; ++k) part[k] += v[k];
+    whole = true;
     return true;
   }
 
@@ -298,6 +301,7 @@ struct Parts {
 
   RV_ALWAYS_INLINE void run(const T* x, int64_t stride, int64_t n, A center, int64_t other) {
     V v[K];
+    if (n >= kParts) whole = true;
     const V c = V::broadcast(center);
     auto with = [&](V acc, const T* at) RV_LAMBDA {  // V::N elements more
       const V value = load_run<A>(at, stride);
@@ -458,12 +462,17 @@ RV_INLINE void each_run(const Axes& reduced, const char* x, int64_t begin, int64
                         const F& f) {
   if (begin >= end) return;
   int last = reduced.n - 1;
-  int64_t inner = reduced.shape[last], outer = begin / inner, at = begin % inner;
+  int64_t inner = reduced.shape[last], at = 0;
   int64_t index[kMaxDims];
-  for (int a = last - 1; a >= 0; --a) {
-    index[a] = outer % reduced.shape[a];
-    outer /= reduced.shape[a];
-    x += index[a] * reduced.x[a];
+  for (int a = 0; a < last; ++a) index[a] = 0;
+  if (begin > 0) {  // divisions, which take longer than a short row
+    int64_t outer = begin / inner;
+    at = begin % inner;
+    for (int a = last - 1; a >= 0; --a) {
+      index[a] = outer % reduced.shape[a];
+      outer /= reduced.shape[a];
+      x += index[a] * reduced.x[a];
+    }
   }
   for (int64_t flat = begin;;) {
     int64_t n = least(inner - at, end - flat);
@@ -505,8 +514,12 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   parallel_for(divide_up(outputs * pieces, group), [&](int64_t chunk) {
     const int64_t last = least(outputs * pieces, (chunk + 1) * group);
     for (int64_t at = chunk * group; at < last; ++at) {
-      const int64_t output = across ? at % outputs : at / pieces;
-      const int64_t piece = across ? at / outputs : at % pieces, i = output * pieces + piece;
+      int64_t output = at, piece = 0;
+      if (pieces > 1) {
+        output = across ? at % outputs : at / pieces;
+        piece = across ? at / outputs : at % pieces;
+      }
+      const int64_t i = output * pieces + piece;
       const int64_t begin = piece * share, end = least(count, begin + share);
       const Place p = place(kept, kept.n, output, base);
       Run run;
