@@ -205,6 +205,39 @@ void transform_weights(const Stem<E>& s, const Correlation<float>& p, int64_t k0
   }
 }
 
+// ---- Large outputs -----------------------------------------------------------------------
+//
+// The outputs of a stem are many times its images. Where no cache keeps them until they are read,
+// they go past it, straight to memory, which need not bring the lines first: 25 MB for 64 outputs
+// of 8 pictures, 1.2 times the speed of one thread, and 1.15 times with a pass that reads them
+// next.
+
+constexpr int64_t kPastBytes = int64_t{8} << 20;
+
+// Whole lines, one vector each.
+RV_INLINE bool goes_past([[maybe_unused]] const Correlation<float>& p) {
+#if defined(__AVX512F__)
+  const int64_t apart = p.out_pixel | p.out_row | p.out_image;
+  return p.images * p.out_image * static_cast<int64_t>(sizeof(float)) >= kPastBytes &&
+         apart % kN == 0 && reinterpret_cast<uintptr_t>(p.out) % sizeof(F) == 0;
+#else
+  return false;
+#endif
+}
+RV_INLINE void store_past(F x, float* to) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(to, (__m512)x.v);
+#else
+  x.store(to);
+#endif
+}
+// Before another thread is told that these outputs are there.
+RV_INLINE void finish_past() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
 // ---- Products ----------------------------------------------------------------------------
 
 // The sums at the points of a column, of T tiles and V vectors of outputs: point i of vector k of
@@ -283,8 +316,8 @@ RV_INLINE void sum_column(const float* m, int64_t vectors, int64_t apart, float*
 }
 
 // The other axis, of V vectors of outputs of one tile, and into the image: `rows` and `cols` of it
-// and `lanes` outputs of the last vector.
-template <int E, int V, class Lanes>
+// and `lanes` outputs of the last vector; with Past, past the caches.
+template <int E, int V, bool Past, class Lanes>
 RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half, const F (&bias)[V],
                                  int64_t rows, int64_t cols, Lanes lanes, float* to) {
   const F least(p.relu ? 0.0f : -__builtin_inff());
@@ -303,7 +336,11 @@ RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half,
       for (int j = 0; j < 4; ++j, pixel += p.out_pixel) {
         if (j >= cols) continue;
         const F sum = max(least, y[j] + bias[k]);
-        k + 1 < V ? sum.store(pixel) : sum.store(pixel, lanes);
+        if constexpr (Past) {
+          store_past(sum, pixel);
+        } else {
+          k + 1 < V ? sum.store(pixel) : sum.store(pixel, lanes);
+        }
       }
     }
   }
@@ -314,7 +351,7 @@ RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half,
 template <int E, int V>
 void multiply_strip(const Stem<E>& s, const Correlation<float>& p, float* image, int64_t h,
                     int64_t w, int64_t count, int64_t k0, const float* v, const float* u, float* m,
-                    Ahead& next) {
+                    bool past, Ahead& next) {
   constexpr int64_t kTile = V * 4 * E * kN;
   const int64_t rows = min(4, p.rows - 4 * h), lanes = p.K - (k0 + (V - 1) * kN);
   float* half = m + E * kGroup * V * kN;
@@ -331,7 +368,7 @@ void multiply_strip(const Stem<E>& s, const Correlation<float>& p, float* image,
     for (int j = 0; j < E; ++j) {
       const int64_t column = s.before(0, j), limit = s.limit(j) * s.C;
       next.fetch<false>();
-      if (j < rows) {  // memory brings the lines of the outputs meanwhile
+      if (!past && j < rows) {  // memory brings the lines of the outputs meanwhile
         const float* line = out + j * p.out_row;
         const float* end = line + min(4 * tiles, p.cols - first) * p.out_pixel;
         for (; line < end; line += p.out_pixel) {
@@ -347,10 +384,12 @@ void multiply_strip(const Stem<E>& s, const Correlation<float>& p, float* image,
       const int64_t cols = min(4, p.cols - first - 4 * t);
       const float* from = half + t * kTile;
       float* to = out + 4 * t * p.out_pixel;
-      if (rows == 4 && cols == 4 && lanes >= kN) {
-        store_tile<E, V>(p, from, bias, 4, 4, All(), to);
+      if (rows < 4 || cols < 4 || lanes < kN) {
+        store_tile<E, V, false>(p, from, bias, rows, cols, lanes, to);
+      } else if (past) {
+        store_tile<E, V, true>(p, from, bias, 4, 4, All(), to);
       } else {
-        store_tile<E, V>(p, from, bias, rows, cols, lanes, to);
+        store_tile<E, V, false>(p, from, bias, 4, 4, All(), to);
       }
     }
   }
@@ -382,6 +421,7 @@ void run_edge(const Correlation<float>& p, float* u) {
     transform_weights(s, p, k * kN, beside * kN, buffer,
                       u + s.numbers() * first * kN + (k - first) * kN);
   });
+  const bool past = goes_past(p);
   parallel_for(p.images * s.tile_rows, [&](int64_t chunk) {
     const int64_t h = chunk % s.tile_rows, n = chunk / s.tile_rows;
     const int64_t sums = kGroup * kVectors * 5 * E * kN;
@@ -395,13 +435,14 @@ void run_edge(const Correlation<float>& p, float* u) {
       int64_t k = 0;
       for (; k < wide; k += kVectors) {
         multiply_strip<E, kVectors>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN,
-                                    m, next);
+                                    m, past, next);
       }
       for (; k < vectors; ++k) {
-        multiply_strip<E, 1>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, m,
+        multiply_strip<E, 1>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, m, past,
                              next);
       }
     }
+    if (past) finish_past();
   });
 }
 

@@ -126,6 +126,25 @@ def test_bits_do_not_depend_on_the_neighbours() -> None:
     np.testing.assert_array_equal(stem(x[:, :, :, :70])[..., :32], whole[..., :32])
 
 
+@pytest.mark.parametrize("outputs", [64, 72])
+@pytest.mark.parametrize("count", [1, 2])
+def test_large_outputs_past_the_caches(outputs: int, count: int) -> None:
+    """More than 8 MB, in whole cache lines and not: the bits of the images alone, ReLU or not."""
+    x, w, b, _ = problem((3, 3, 222, 218, outputs), 7, 2, (3,) * 4, 1)
+
+    def stem(x: np.ndarray) -> np.ndarray:
+        arrays = (_core.import_array(a) for a in (x, w, b))
+        return _core.conv2d(*arrays, (2, 2), (3,) * 4, (1, 1), 1).numpy()
+
+    alone = np.concatenate([stem(np.ascontiguousarray(x[i : i + 1])) for i in range(len(x))])
+    with threads(count):
+        np.testing.assert_array_equal(stem(x), alone)
+        weight, bias = rv.tensor(w), rv.tensor(b)
+        step = rv.capture(lambda x: F.relu(F.conv2d(x, weight, bias, stride=2, padding=3)))
+        for _ in range(3):
+            np.testing.assert_array_equal(host(step(rv.tensor(x))), np.maximum(alone, 0))
+
+
 def test_constant_image() -> None:
     """Ones under ones: the transforms' rows must add up, up to rounding, also at the edges."""
     y = host(F.conv2d(rv.ones((2, 3, 40, 40)), rv.ones((32, 3, 7, 7)), stride=2, padding=3))
