@@ -538,7 +538,7 @@ class Watch:
         if isinstance(value, list):
             self.note(value, len(value), ABSENT, f"len({name})")
 
-    def _whole(self, value: Any, name: str, depth: int = 3) -> None:
+    def _whole(self, value: Any, name: str, depth: int = 6) -> None:
         """Notes all of an object that other code may look at: attributes, what methods read."""
         if isinstance(value, type):
             if _is_user_class(value):
