@@ -290,6 +290,42 @@ def sets_and_queues(wrap):
 
 
 @story
+def containers_of_hundreds(wrap):
+    factors, flags = [1.0] * 300, set(range(300))
+    leaves = [rv.full((3,), i / 8.0).requires_grad_() for i in range(300)]
+    named = {str(i): 1.0 for i in range(300)}
+
+    def step(x):
+        y = x * 0.0
+        for factor, leaf, other in zip(factors, leaves, named.values(), strict=True):
+            y = y + leaf * (factor * other)
+        if 7 in flags:
+            y = y * 2.0
+        y.sum().backward()
+        with rv.no_grad():
+            for leaf in leaves:
+                if leaf.grad is not None:
+                    leaf.copy_(leaf - 0.125 * leaf.grad)
+                    leaf.grad = None
+        return y
+
+    step = wrap(step)
+    for i in range(24):
+        if i == 4:
+            factors[200] = 3.0
+        if i == 8:
+            leaves[100] = rv.full((3,), 70.0).requires_grad_()
+        if i == 12:
+            named["90"] = 2.0
+        if i == 16:
+            flags.remove(7)
+        if i == 20:
+            leaves[250].requires_grad_(False)
+            leaves[250].grad = rv.ones((3,))
+        yield bits(step(rv.ones((3,))))
+
+
+@story
 def an_array_of_numpy(wrap):
     weights = np.array([1.0, 2.0, 3.0], np.float32)
     factor = np.float32(2.0)
