@@ -19,13 +19,17 @@ DType switch_type(const PoolGeometry& g) {
   return window <= 256 ? DType::UInt8 : DType::Int32;
 }
 
+// Values and switches; these are left undefined where nobody wants them and they cost time.
 std::pair<Array, Array> forward(const Array& x, const Dims& kernel, const Dims& stride,
-                                const Dims& padding, const Dims& dilation, bool ceil_mode) {
+                                const Dims& padding, const Dims& dilation, bool ceil_mode,
+                                bool with_switches) {
   check_floating("max_pool", x, "x");
   PoolGeometry g = pool_geometry("max_pool", x, kernel, stride, padding, dilation, ceil_mode);
   Dims shape = pooled_shape(x, g);
   Array y = Array::empty_channels_last(shape, x.dtype(), x.device(), "max_pool");
-  Array switches = Array::empty_channels_last(shape, switch_type(g), x.device(), "max_pool");
+  Array switches;
+  if (with_switches || x.device().kind != DeviceKind::Cpu)
+    switches = Array::empty_channels_last(shape, switch_type(g), x.device(), "max_pool");
   if (y.size() > 0) max_pool({in(x.channels_last()), out(y), out(switches), g});
   return {y, switches};
 }
@@ -116,7 +120,8 @@ Array adaptive_unpool(const Array& y, const Array& switches, const Dims& shape) 
 }  // namespace
 
 RV_BIND(m) {
-  m.def("max_pool", &forward, RV_NOGIL);
+  m.def("max_pool", &forward, RV_NOGIL, "x"_a, "kernel"_a, "stride"_a, "padding"_a, "dilation"_a,
+        "ceil_mode"_a, "with_switches"_a = true);
   m.def("max_unpool", &unpool, RV_NOGIL);
   m.def("max_unpool_grad", &unpool_grad, RV_NOGIL);
   m.def("adaptive_max_pool", &adaptive, RV_NOGIL);

@@ -15,7 +15,7 @@ namespace ranvier {
 struct MaxPoolArgs {
   In x;          // (N, C, spatial), physically channels-last
   Out y;         // (N, C, windows), channels-last
-  Out switches;  // the same, uint8 or int32
+  Out switches;  // the same, uint8 or int32; on the CPU it may be left out
   PoolGeometry g;
   static constexpr int kArrays = 3, kSpans = 0;
 };

@@ -171,7 +171,7 @@ struct PoolFar {
 // Windows that meet the same taps: each offset is that of a sample from tap 0 of the window. The
 // first tap that is larger than all before it wins; a NaN shows in the sum of all taps. Loops over
 // a known number of taps, unrolled, were slower: the compiler puts off their sums, and spills.
-template <class T, class S>
+template <bool Where, class T, class S>
 void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const PoolFar<T>& far,
               const T* x, T* y, S* switches) {
   using V = Vec<T>;
@@ -202,7 +202,7 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const Pool
 #pragma GCC unroll 4
       for (int v = 0; v < kV; ++v) {
         const V value = V::load(p + steps_from(v), lanes);
-        where[v] = select(value > best[v], here, where[v]);
+        if constexpr (Where) where[v] = select(value > best[v], here, where[v]);
         best[v] = max(value, best[v]);
         sum[v] += value;
       }
@@ -224,7 +224,7 @@ void pool_run(const PoolTap* taps, int64_t count, const PoolRun& run, const Pool
 #pragma GCC unroll 4
     for (int v = 0; v < kV; ++v) {
       put(best[v], y + to + steps_to(v), lanes, far.past);
-      store_switches<S, T>(where[v], switches + to + steps_to(v), lanes);
+      if constexpr (Where) store_switches<S, T>(where[v], switches + to + steps_to(v), lanes);
     }
   });
 }
@@ -335,7 +335,9 @@ static void pick_lines(const PickRows& all, const float* x, float* y, uint8_t* s
 #pragma GCC unroll 4
     for (int l = 0; l < L; ++l) {
       best[l].store(y + at + l * a.values, lanes);
-      store_switches<uint8_t, float>(where[l], switches + at + l * a.values, lanes);
+      if (switches) {
+        store_switches<uint8_t, float>(where[l], switches + at + l * a.values, lanes);
+      }
     }
   }
 }
@@ -360,14 +362,12 @@ static bool pool_few(const MaxPoolArgs& args) {
     // From column 0 of the samples, not from tap 0 of the first window.
     const float* x = data<float>(args.x) + first.from(g) + w.padding * g.c;
     float* y = data<float>(args.y) + to;
-    uint8_t* switches = data<uint8_t>(args.switches) + to;
+    uint8_t* switches = args.switches.storage ? data<uint8_t>(args.switches) + to : nullptr;
     const PickRows all{picks, starts, w.kernel, per, values, rows, used, h.stride * samples};
-    int64_t l = 0;
-    for (; l + 4 <= count; l += 4) {
-      pick_lines<4>(all, x + l * all.line, y + l * values, switches + l * values);
-    }
-    for (; l < count; ++l) {
-      pick_lines<1>(all, x + l * all.line, y + l * values, switches + l * values);
+    for (int64_t l = 0, lines; l < count; l += lines) {
+      lines = count - l >= 4 ? 4 : 1;
+      (lines == 4 ? pick_lines<4> : pick_lines<1>)(all, x + l * all.line, y + l * values, switches);
+      if (switches) switches += lines * values;
     }
   });
   return true;
@@ -406,12 +406,15 @@ void pool(const MaxPoolArgs& args) {
     const int64_t count = first.taps(g, taps), to = first.to(g);
     const T* x = data<T>(args.x) + first.from(g);
     T* y = data<T>(args.y) + to;
-    S* switches = data<S>(args.switches) + to;
     PoolFar<T> ahead{};
     if (far) {
       ahead = {x + ((h.kernel - 1) * h.dilation + 1) * row, h.stride, row, w.stride, g.c, past};
     }
-    pool_run(taps, count, run, ahead, x, y, switches);
+    if (args.switches.storage) {
+      pool_run<true>(taps, count, run, ahead, x, y, data<S>(args.switches) + to);
+    } else {
+      pool_run<false, T, uint8_t>(taps, count, run, ahead, x, y, nullptr);
+    }
     if (past) stores_past_done();
   });
 }
@@ -682,7 +685,7 @@ void unpool_grad(const MaxUnpoolGradArgs& args) {
 }  // namespace
 
 #define RV_BY_TYPES(kernel, values, args)                                          \
-  bool narrow = args.switches.dtype == DType::UInt8;                               \
+  bool narrow = !args.switches.storage || args.switches.dtype == DType::UInt8;     \
   if (values.dtype == DType::Float64)                                              \
     return narrow ? kernel<double, uint8_t>(args) : kernel<double, int32_t>(args); \
   return narrow ? kernel<float, uint8_t>(args) : kernel<float, int32_t>(args);

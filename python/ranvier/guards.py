@@ -292,6 +292,12 @@ class Watch:
             given: whether it is what was captured, or a `forward`, rather than found in other code.
             keywords: arguments by name, as far as known.
         """
+        if not keywords:
+            key = "call", given, id(function), *map(id, arguments)
+            if key in self._seen:
+                return
+            self._seen.add(key)
+            self._kept.append((function, arguments))  # so that the ids stay theirs
         self._functions.append((function, arguments, keywords or {}, given))
         if self._reading:  # one after another: calls may be nested deeper than Python's stack
             return
@@ -346,7 +352,7 @@ class Watch:
         if key in self._seen:
             return
         self._seen.add(key)
-        self._kept.append((function, values))  # so that the ids above stay theirs
+        self._kept.append((function, values))
         scope: dict[str, tuple[Any, Any]] = {n: (ABSENT, v) for n, v in values.items()}
         scope.update(
             (name, (cell, "cell_contents"))
@@ -532,7 +538,7 @@ class Watch:
         if isinstance(value, list):
             self.note(value, len(value), ABSENT, f"len({name})")
 
-    def _whole(self, value: Any, name: str, depth: int = 3) -> None:
+    def _whole(self, value: Any, name: str, depth: int = 6) -> None:
         """Notes all of an object that other code may look at: attributes, what methods read."""
         if isinstance(value, type):
             if _is_user_class(value):

@@ -337,3 +337,19 @@ def test_rows_of_few_vectors():
             back = F.max_unpool2d(y, switches)
             expected = ref.max_unpool(values, positions, x.shape, kernel, stride)
             np.testing.assert_allclose(host(back), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [3, 8, 16, 40, 64])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (3, 1), (17, 5)])
+def test_values_without_switches(dtype, channels, kernel, stride):
+    # Where nobody asks for switches, and no gradient will, they are not made.
+    x = np.random.default_rng(0).standard_normal((2, channels, 23, 29)).astype(dtype)
+    x[0, 1, 4, 3] = np.nan
+    for layout in (rv.tensor(x), rv.Tensor(rv.tensor(x).data.channels_last())):
+        y, _ = F.max_pool2d(layout, kernel, stride, return_switches=True)
+        np.testing.assert_array_equal(host(F.max_pool2d(layout, kernel, stride)), host(y))
+    leaf = rv.tensor(x, requires_grad=True)
+    F.max_pool2d(leaf, kernel, stride).sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.sum().item() == y.size

@@ -204,7 +204,7 @@ def _pool(
     elif x._requires_grad or _core.mode() > 1:
         y, positions = _MaxPool.apply(x, window=window)
     else:  # no graph, and nothing else to look after: small images are dominated by what is around
-        values, switches = _core.max_pool(x.data, *window)
+        values, switches = _core.max_pool(x.data, *window, return_switches)
         if not return_switches:
             return Tensor(values)
         y, positions = Tensor(values), Tensor(switches)
