@@ -6,6 +6,7 @@
 import os
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -101,3 +102,17 @@ def test_a_fork_gets_a_pool_of_its_own():
             os._exit(0 if work(0) == expected else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert work(0) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processors are not told here")
+def test_workers_that_wake_up_stay_free_to_be_moved():
+    """In a virtual machine they leave their owner's processor, and may be put back later."""
+    with threads(3):
+        expected = work(0)
+        for _ in range(20):
+            time.sleep(0.002)  # they sleep after 0.1 ms
+            assert work(0) == expected
+        allowed = {
+            frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")
+        }
+        assert allowed == {frozenset(os.sched_getaffinity(0))}
