@@ -38,7 +38,7 @@ class Derived(Base):
         self.shift = 1.0
 
     def scaled(self, x):
-        return super().scaled(x) * super().factor() + super(Derived, self).offset()  # noqa: UP008
+        return super().scaled(x) * super().factor() + super(Derived, self).offset()  # noqa: UP008 (both forms)
 
 
 @story

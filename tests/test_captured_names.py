@@ -113,7 +113,7 @@ def with_getattr(wrap):
     config, name = Config(), "scale"
 
     def step(x):
-        y = x * getattr(config, "scale") + getattr(config, name)  # noqa: B009
+        y = x * getattr(config, "scale") + getattr(config, name)  # noqa: B009 (it is read, too)
         return y * operator.attrgetter("half")(config) + vars(config)["scale"]
 
     yield from told(wrap(step), config)
@@ -216,7 +216,7 @@ def closures_over_variables_of_comprehensions(wrap):
 
     def step(x):
         scaled = [lambda y, c=c: y * c.scale for c in configs]
-        late = [lambda: c.half for c in configs]  # noqa: B023
+        late = [lambda: c.half for c in configs]  # noqa: B023 (the last c is meant)
         for f in scaled:
             x = f(x)
         return x + late[0]()
