@@ -74,13 +74,12 @@ constexpr bool kWatched = false;
 // Large blocks are pages of their own, so that what is released is the system's again. The C
 // library would cut them from a heap of which only the end can shrink: after the eager steps before
 // a captured one, DCGAN's kept 70 MB that nobody used.
-bool own_pages(int64_t bytes) {
 #ifdef MADV_HUGEPAGE
-  return bytes >= kHuge && !kWatched;
+constexpr bool kPages = !kWatched;
 #else
-  return false && bytes;
+constexpr bool kPages = false;
 #endif
-}
+bool own_pages(int64_t bytes) { return kPages && bytes >= kHuge; }
 
 size_t whole_pages(int64_t bytes) {
   return (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;

@@ -2,8 +2,8 @@
 
 For one signature (shapes, dtypes, devices, training flags, other hashable arguments), call 1 runs
 eagerly. In call 2 every kernel call is recorded, and all are run when the function returns; from
-call 3 on they are replayed in one compiled call without the interpreter. When something that the recording depends
-on was replaced (see `ranvier.guards`), the count starts again.
+call 3 on they are replayed in one compiled call without the interpreter. When something that the
+recording depends on was replaced (see `ranvier.guards`), the count starts again.
 """
 
 from __future__ import annotations
