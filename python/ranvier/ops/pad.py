@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
+from ranvier.ops._arguments import real
 from ranvier.ops._pad import check_sides, padded
 from ranvier.tensor import Tensor, attach
 
@@ -61,4 +62,4 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     last = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)]
     sides = (*[(0, 0)] * (x.ndim - len(last)), *reversed(last))
     check_sides("pad", x.shape, sides, mode)
-    return padded(x, sides, mode, float(value))
+    return padded(x, sides, mode, real("value", value))
