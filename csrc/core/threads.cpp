@@ -85,10 +85,11 @@ struct alignas(64) Range {
 // owner closes the job, then waits until `active` is zero. Both sides are sequentially consistent,
 // so either the worker sees the job closed or the owner sees the worker.
 //
-// Where the host lets both processors of a virtual machine take turns on one, each job also costs the
-// wait of a worker that nothing can come to: a gradient of 24 us then takes 100 to 150, and 40 with
-// one thread; `taskset -c 0` shows it. Waiting 5 us only, after 8 waits in vain, makes that 65, but
-// a captured MLP beside other processes took up to 3.3 times as long, for want of awake workers.
+// Two threads on one processor (`taskset -c 0`) pay the worker's wait with each job: a gradient of
+// 23 us takes 150, and 40 with one thread. A host that lets two virtual processors take turns on
+// one would explain the 98 us that were measured at times. Waiting 5 us only, after 8 waits in vain,
+// made 65 of the 150; beside other processes a captured MLP then took 3.3 times as long in two runs
+// of three, and as long as before in the third: not understood, so the wait stayed as it is.
 class Pool {
  public:
   explicit Pool(int n) : ranges_(static_cast<size_t>(n)) {
