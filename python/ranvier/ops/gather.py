@@ -273,7 +273,7 @@ def scatter_reduce(
         [3.0, 2.0]
     """
     modes = {"sum": _ADD, "mean": _ADD, "prod": _MULTIPLY, "amax": _MAX, "amin": _MIN}
-    if reduce not in modes:
+    if not isinstance(reduce, str) or reduce not in modes:
         raise ValueError(f"[scatter_reduce] expected one of {', '.join(modes)}, got {reduce!r}")
     if not isinstance(src, Tensor):
         raise TypeError(f"[scatter_reduce] expected a tensor as src, got {type(src).__name__}")

@@ -51,6 +51,8 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     if not isinstance(x, Tensor):
         raise TypeError(f"[pad] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
     try:
+        if isinstance(pad, set | dict | frozenset):
+            raise TypeError  # they have no order
         flat = [operator.index(p) for p in pad]
     except TypeError:
         raise TypeError(f"[pad] expected pad as whole numbers, got {pad!r}") from None
