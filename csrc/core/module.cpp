@@ -36,7 +36,9 @@ std::string op_name() {
   while (frame) {
     const auto globals = nb::steal(PyFrame_GetGlobals(frame));
     const auto code = nb::steal(reinterpret_cast<PyObject*>(PyFrame_GetCode(frame)));
-    const auto module = nb::cast<std::string>(nb::str(globals["__name__"]));
+    // Code that `exec` runs over a dict of its own has no name.
+    PyObject* const known = PyDict_GetItemString(globals.ptr(), "__name__");
+    const auto module = known ? nb::cast<std::string>(nb::str(nb::handle(known))) : std::string();
     const auto function = nb::cast<std::string>(nb::str(code.attr("co_qualname")));
     const bool of_ops = module.starts_with("ranvier.ops.");
     if (of_ops && module[12] != '_' && function[0] != '_' &&
