@@ -47,8 +47,8 @@ RV_INLINE Vec<T> sum_pieces(const T* from, int64_t pieces, int64_t size, Lanes l
   return y;
 }
 
-// Lines of outputs, and weights, that one task turns. Line by line, every one was a miss of its own:
-// 256 to 512 channels, 4x4, in a step of DCGAN 10.2 to 4.6 ms, of which 3 are the products.
+// Lines of outputs, and weights, that one task turns. Line by line, every one was a miss of its
+// own: 256 to 512 channels, 4x4, in a step of DCGAN 10.2 to 4.6 ms, of which 3 are the products.
 constexpr int64_t kMergeLines = 4, kMergeWeights = 256;
 
 // dw = the private gradients, added in order. p.weight_* are the strides of dw.
