@@ -63,5 +63,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
         )
     last = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)]
     sides = (*[(0, 0)] * (x.ndim - len(last)), *reversed(last))
+    if not isinstance(mode, str):
+        raise TypeError(f"[pad] expected mode as a text, got {mode!r}")
     check_sides("pad", x.shape, sides, mode)
     return padded(x, sides, mode, real("value", value))
