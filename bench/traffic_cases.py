@@ -122,7 +122,6 @@ def _elementwise() -> dict[str, Case]:
     turned = lambda: numbers(256, 256).T  # noqa: E731
     return {
         "add": one(lambda a, b: a + b, square, square),
-        "add bfloat16": one(lambda a, b: a + b, half, half),
         "add, one turned": one(lambda a, b: a + b, turned, square),
         "add row": one(lambda a, b: a + b, square, of(256)),
         "add column": one(lambda a, b: a + b, square, of(256, 1)),

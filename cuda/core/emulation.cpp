@@ -566,19 +566,21 @@ void check_read(const Segment& s, int64_t i) {
          static_cast<long long>(i), name_of(s.site).c_str(), thread_text(m, t.writer).c_str());
   const Block& b = *m.block;
   const int me = who(m), warp = me / warpSize;
+  const uint32_t warp_epoch = b.warps[static_cast<size_t>(m.current / warpSize)].epoch;
+  const bool same = t.reader >= 0 ? t.reader / warpSize == warp : t.reader == -2 - 2 * warp;
   if (t.read_cluster != m.cluster_epoch || t.reader == -1)
     t.reader_rank = b.rank;
   else if (t.reader_rank != b.rank)
     t.reader_rank = -1;  // several
-  if (t.read_cluster != m.cluster_epoch || t.read_block != b.epoch || t.reader == -1) {
+  if (t.read_cluster != m.cluster_epoch || t.read_block != b.epoch || t.reader == -1 ||
+      (same && t.read_warp != warp_epoch)) {  // what its warp read before a barrier is over
     t.reader = me;
   } else if (t.reader != me) {
-    const bool same = t.reader >= 0 ? t.reader / warpSize == warp : t.reader == -2 - 2 * warp;
     t.reader = same ? -2 - 2 * warp : -3;  // several: of this warp (even codes), of several warps
   }
   t.read_cluster = m.cluster_epoch;
   t.read_block = b.epoch;
-  t.read_warp = b.warps[static_cast<size_t>(m.current / warpSize)].epoch;
+  t.read_warp = warp_epoch;
 }
 
 static void check_write(const Segment& s, int64_t i) {
