@@ -14,8 +14,9 @@ prints a row per case and kernel:
 * **banks**: passes over the banks of shared memory, over the fewest for the words asked for.
 * **worst**: the place in the source that costs most for nothing, and its own share.
 
-`--places` lists all places of each kernel, `--bad` only rows below 80 % or above 1.3 passes, `--out`
-writes Markdown. How it is counted: cuda/core/traffic.cpp.
+`--places` lists all places of each kernel, `--bad` only rows below 80 % or above 1.3 passes; `--out`
+writes Markdown, without rows that a case before has with the same numbers. How it is counted:
+cuda/core/traffic.cpp.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Kernel:
 
     def worst(self) -> tuple[str, str, list[int]] | None:
         """The place with most units beyond the fewest; of a pass over banks they count a quarter,
-        as 128 bytes are four sectors."""
+        as 128 bytes are four sectors.
+        """
 
         def lost(row: tuple[tuple[str, str], list[int]]) -> float:
             return (row[1][UNITS] - row[1][LEAST]) * (4 if row[0][1].startswith("shared") else 1)
@@ -154,7 +156,9 @@ def count(call: Any, source: Source, drain: Any, option: Any) -> list[Kernel]:
                 side[key] += n
         for address, kind, *numbers in launch["places"]:
             key = (source.place(address - 1), kind)
-            k.places[key] = [a + b for a, b in zip(k.places.get(key, [0] * 5), numbers, strict=True)]
+            k.places[key] = [
+                a + b for a, b in zip(k.places.get(key, [0] * 5), numbers, strict=True)
+            ]
     return list(found.values())
 
 
@@ -181,8 +185,15 @@ def row_of(case: str, k: Kernel) -> list[str]:
 HEAD = ["case", "kernel", "read", "written", "wide", "again", "banks", "worst"]
 INTRODUCTION = """# Memory traffic of the CUDA kernels
 
-Counted under the emulation by `bench/traffic.py`, which says what the columns are; **not measured on
-a GPU**, and no statement about time. Sizes are small: 16 to 64 Ki elements a case.
+Counted under the [emulation](cuda.md) by `python bench/traffic.py --out docs/cuda-traffic.md`;
+**not measured on a GPU**, and no statement about time. Sizes are small: mostly 16 to 64 Ki elements
+a case. Rows that an earlier case has with the same numbers are left out.
+
+* **read**, **written**: fewest 32-byte sectors for what the requests ask for, over those they touch.
+* **wide**: bytes of a request. **again**: sectors read after a model of the first-level cache, over
+  the distinct ones.
+* **banks**: passes over the banks of shared memory, over the fewest.
+* **worst**: the place that costs most for nothing.
 
 """
 
@@ -195,8 +206,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     os.environ["RANVIER_EMULATE"] = "traffic"
-    import ranvier as rv
     from traffic_cases import cases
+
+    import ranvier as rv
 
     if not rv.cuda.is_available():
         print(rv.cuda.why_not(), file=sys.stderr)
@@ -220,10 +232,15 @@ def main() -> int:
             print(" ".join(c.ljust(w) for c, w in zip(rows[-1], widths, strict=True)), flush=True)
             if options.places:
                 for (place, kind), n in sorted(k.places.items()):
-                    print(f"      {place:32} {kind:13} requests {n[REQUESTS]:8} lanes"
-                          f" {n[LANES] / n[REQUESTS]:4.1f} units {n[UNITS]:8} fewest {n[LEAST]:8}")  # fmt: skip
+                    print(
+                        f"      {place:32} {kind:13} requests {n[REQUESTS]:8}",
+                        f"lanes {n[LANES] / n[REQUESTS]:4.1f} units {n[UNITS]:8}",
+                        f"fewest {n[LEAST]:8}",
+                    )
     if options.out:
-        table = ["| " + " | ".join(r) + " |" for r in [HEAD, ["---"] * len(HEAD), *rows]]
+        new = {tuple(row[1:]): row for row in reversed(rows)}.values()
+        lines = [HEAD, ["---"] * len(HEAD), *reversed(list(new))]
+        table = ["| " + " | ".join(line) + " |" for line in lines]
         options.out.write_text(INTRODUCTION + "\n".join(table) + "\n")
     return 1 if failed else 0
 

@@ -23,7 +23,9 @@ def numbers(*shape: int, dtype: Any = None, last: bool = False) -> rv.Tensor:
     """Random numbers; as channels_last if wanted."""
     if last:
         n, c, *rest = shape
-        return numbers(n, *rest, c, dtype=dtype).permute(0, len(shape) - 1, *range(1, len(shape) - 1))
+        return numbers(n, *rest, c, dtype=dtype).permute(
+            0, len(shape) - 1, *range(1, len(shape) - 1)
+        )
     x = rv.randn(*shape, device=DEVICE)
     return x.to(dtype) if dtype else x
 
@@ -167,6 +169,10 @@ def _elementwise() -> dict[str, Case]:
     }  # fmt: skip
 
 
+def _entropy(x: rv.Tensor, t: rv.Tensor) -> rv.Tensor:
+    return F.cross_entropy(x, t).reshape(1)
+
+
 def _rows() -> dict[str, Case]:
     square, short, long = of(256, 256), of(4096, 10), of(16, 4096)
     image, last = of(4, 32, 24, 24), of(4, 32, 24, 24, last=True)
@@ -202,11 +208,9 @@ def _rows() -> dict[str, Case]:
         "softmax columns": both(lambda x: F.softmax(x, 0), square),
         "softmax channels": both(lambda x: F.softmax(x, 1), image),
         "log_softmax": both(lambda x: F.log_softmax(x, -1), square),
-        "cross_entropy of 10": both(lambda x, t: F.cross_entropy(x, t).reshape(1), short, to(10, 4096)),
-        "cross_entropy of 256": both(lambda x, t: F.cross_entropy(x, t).reshape(1), square, to(256, 256)),
-        "cross_entropy pixels": both(
-            lambda x, t: F.cross_entropy(x, t).reshape(1), image, to(32, 4, 24, 24)
-        ),
+        "cross_entropy of 10": both(_entropy, short, to(10, 4096)),
+        "cross_entropy of 256": both(_entropy, square, to(256, 256)),
+        "cross_entropy pixels": both(_entropy, image, to(32, 4, 24, 24)),
         "layer_norm": both(
             lambda x, w, b: F.layer_norm(x, (256,), w, b), square, of(256), of(256)
         ),

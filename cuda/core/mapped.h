@@ -118,7 +118,9 @@ bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
       if (l.stride[k][i] != 0 && magnitude(l.stride[k][i]) < magnitude(l.stride[k][b < 0 ? a : b]))
         b = i;
   }
-  if (b < 0) return false;
+  // A warp along y meets all of a short axis a, and reads runs of b that are long enough.
+  if (b < 0 || (l.shape[a] <= 32 && 32 / l.shape[a] * item >= 64)) return false;
+  if (l.shape[a] * l.shape[b] < 128) return false;  // too little for a block
   t.rest.count = 1;
   for (int i = 0; i < a; ++i) {
     if (i == b) continue;

@@ -5,7 +5,8 @@
 // Threads run one after another, a warp executes together. What its lanes did is kept until all of
 // them come to one place (a barrier, a collective, the end), then replayed: of the lanes' next
 // events, those at the lowest address of the code go first, together; deeper calls before others.
-// That is how lanes that took different ways meet again, since compilers put what follows behind.
+// That is how lanes that took different ways meet again, since compilers put what follows behind,
+// mostly: see leader_of.
 // Each load or store by the lanes that are at it is a request, and costs
 //
 //   global memory   the sectors of 32 bytes that it touches; least possible: its distinct bytes /
@@ -166,15 +167,9 @@ class Counter final : public Watcher {
   void settle(int thread) override {
     const size_t first = static_cast<size_t>(thread) / 32 * 32, rank = first / 1024;
     std::array<size_t, 32> at{};
-    for (;;) {
-      const Event* next = nullptr;
-      for (size_t l = 0; l < 32; ++l) {
-        const std::vector<Event>& events = threads_[first + l].events;
-        if (at[l] < events.size() && (!next || events[at[l]].order < next->order))
-          next = &events[at[l]];
-      }
-      if (!next) break;
-      const Event now = *next;
+    for (int leader; (leader = leader_of(first, at)) >= 0;) {
+      const auto lead = static_cast<size_t>(leader);
+      const Event now = threads_[first + lead].events[at[lead]];
       lanes_.clear();
       for (size_t l = 0; l < 32; ++l) {
         const std::vector<Event>& events = threads_[first + l].events;
@@ -202,6 +197,36 @@ class Counter final : public Watcher {
   }
 
  private:
+  bool done(size_t thread, size_t at) const { return at == threads_[thread].events.size(); }
+  // Whether the thread comes to a place within its next events.
+  bool comes_to(size_t thread, size_t at, uint64_t order) const {
+    const std::vector<Event>& events = threads_[thread].events;
+    const size_t end = std::min(events.size(), at + 64);
+    for (; at < end; ++at)
+      if (events[at].order == order) return true;
+    return false;
+  }
+  // The lane that goes first, with those that are where it is. Not one that others are on their way
+  // to, from a place that it does not come to: a branch that was put behind the code that follows.
+  int leader_of(size_t first, const std::array<size_t, 32>& at) const {
+    int leader = -1;
+    auto order = [&](size_t l) { return threads_[first + l].events[at[l]].order; };
+    for (size_t l = 0; l < 32; ++l)
+      if (!done(first + l, at[l]) && (leader < 0 || order(l) < order(static_cast<size_t>(leader))))
+        leader = static_cast<int>(l);
+    for (int changes = 0; leader >= 0 && changes < 8; ++changes) {
+      const auto lead = static_cast<size_t>(leader);
+      size_t l = 0;
+      for (; l < 32; ++l)
+        if (!done(first + l, at[l]) && order(l) != order(lead) &&
+            comes_to(first + l, at[l], order(lead)) && !comes_to(first + lead, at[lead], order(l)))
+          break;
+      if (l == 32) break;
+      leader = static_cast<int>(l);
+    }
+    return leader;
+  }
+
   void request(const Event& e, size_t rank) {
     Cost& c = costs_[e.place() << 3 | static_cast<uint64_t>(e.access())];
     ++c.requests;

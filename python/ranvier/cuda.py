@@ -2,8 +2,8 @@
 
 The kernels for GPUs are a library of their own beside the package, opened when a device "cuda" is
 first asked for. Under ``RANVIER_EMULATE=1`` the same kernels run on the host instead, compiled from
-the same sources and watched for mistakes: slow, for tests without a GPU. ``RANVIER_EMULATE=traffic``
-asks for the build of it that counts memory traffic (bench/traffic.py).
+the same sources and watched for mistakes: slow, for tests without a GPU. With
+``RANVIER_EMULATE=traffic`` they count memory traffic (bench/traffic.py).
 """
 
 from __future__ import annotations

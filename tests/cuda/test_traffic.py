@@ -74,7 +74,9 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     )
     launches = folder / "launches"
     subprocess.run([str(binary), str(launches)], check=True)
-    return {launch["kernel"]: launch for launch in map(json.loads, launches.read_text().splitlines())}
+    return {
+        launch["kernel"]: launch for launch in map(json.loads, launches.read_text().splitlines())
+    }
 
 
 def total(launch: dict, kind: str) -> tuple[int, int, int]:
