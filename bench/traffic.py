@@ -14,9 +14,9 @@ prints a row per case and kernel:
 * **banks**: passes over the banks of shared memory, over the fewest for the words asked for.
 * **worst**: the place in the source that costs most for nothing, and its own share.
 
-`--places` lists all places of each kernel, `--bad` only rows below 80 % or above 1.3 passes; `--out`
-writes Markdown, without rows that a case before has with the same numbers. How it is counted:
-cuda/core/traffic.cpp.
+`--places` lists all places of each kernel, `--bad` only rows below 80 % or above 1.3 passes.
+`--out` writes Markdown, without rows that a case before has with the same numbers. How it is
+counted: cuda/core/traffic.cpp.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ Counted under the [emulation](cuda.md) by `python bench/traffic.py --out docs/cu
 **not measured on a GPU**, and no statement about time. Sizes are small: mostly 16 to 64 Ki elements
 a case. Rows that an earlier case has with the same numbers are left out.
 
-* **read**, **written**: fewest 32-byte sectors for what the requests ask for, over those they touch.
+* **read**, **written**: fewest 32-byte sectors for what requests ask for, over those they touch.
 * **wide**: bytes of a request. **again**: sectors read after a model of the first-level cache, over
   the distinct ones.
 * **banks**: passes over the banks of shared memory, over the fewest.
