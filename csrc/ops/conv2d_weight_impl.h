@@ -47,6 +47,10 @@ RV_INLINE Vec<T> sum_pieces(const T* from, int64_t pieces, int64_t size, Lanes l
   return y;
 }
 
+// Lines of outputs, and weights, that one task turns. Line by line, every one was a miss of its
+// own: 256 to 512 channels, 4x4, in a step of DCGAN 10.2 to 4.6 ms, of which 3 are the products.
+constexpr int64_t kMergeLines = 4, kMergeWeights = 256;
+
 // dw = the private gradients, added in order. p.weight_* are the strides of dw.
 template <class T>
 void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& at, int64_t pieces,
@@ -55,23 +59,26 @@ void merge_weights(const Correlation<T>& p, T* dw, const T* from, const Layout& 
   const int64_t taps = p.R * p.S, depth = p.depth();
   if (at.k == 1 &&
       p.planes()) {  // squares of N outputs and N of their weights, turned in registers
-    parallel_for(ceil_div(p.K, kN), [&](int64_t chunk) {
-      const int64_t k0 = chunk * kN, lanes = min(kN, p.K - k0);
-      int64_t tap = 0, c = 0;
-      for (int64_t j = 0; j < depth; j += kN) {
-        const int64_t n = min(kN, depth - j);
-        Vec<T> x[kN];
-        for (int64_t i = 0; i < kN; ++i) {
-          if (i >= n) {
-            x[i] = Vec<T>::zero();
-            continue;
-          }
-          const int64_t cell = tap / p.S * at.r + tap % p.S * at.s + c * at.c + k0;
-          x[i] = sum_pieces(from + cell, pieces, size, lanes);
+    const int64_t runs = ceil_div(depth, kMergeWeights);
+    parallel_for(ceil_div(p.K, kMergeLines * kN) * runs, [&](int64_t chunk) {
+      const int64_t k0 = chunk / runs * kMergeLines * kN, k1 = min(p.K, k0 + kMergeLines * kN);
+      const int64_t j0 = chunk % runs * kMergeWeights, j1 = min(depth, j0 + kMergeWeights);
+      int64_t tap = j0 % taps, c = j0 / taps;
+      for (int64_t j = j0; j < j1; j += kN) {
+        const int64_t n = min(kN, j1 - j);
+        const T* cell[kN];
+        for (int64_t i = 0; i < n; ++i) {
+          cell[i] = from + tap / p.S * at.r + tap % p.S * at.s + c * at.c;
           if (++tap == taps) tap = 0, ++c;
         }
-        gemm::transpose(x);
-        for (int64_t l = 0; l < lanes; ++l) x[l].store(dw + (k0 + l) * p.weight_k + j, n);
+        for (int64_t k = k0; k < k1; k += kN) {
+          const int64_t lanes = min(kN, k1 - k);
+          Vec<T> x[kN];
+          for (int64_t i = 0; i < kN; ++i)
+            x[i] = i < n ? sum_pieces(cell[i] + k, pieces, size, lanes) : Vec<T>::zero();
+          gemm::transpose(x);
+          for (int64_t l = 0; l < lanes; ++l) x[l].store(dw + (k + l) * p.weight_k + j, n);
+        }
       }
     });
     return;

@@ -53,6 +53,8 @@ def empty_like(
     x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Uninitialized, with the shape of `x`; its dtype and device unless given, else its layout."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[empty_like] expected a tensor, got {type(x).__name__}")
     if dtype is None and device is None:
         array = _core.empty_like(x.data)
     else:
@@ -90,6 +92,15 @@ def _from_values(values: np.ndarray, t: Any, device: Any) -> Tensor:
     return Tensor(array)
 
 
+def _number(op: str, value: Any) -> Any:
+    """A Python number, of a NumPy scalar or a tensor of one element too."""
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Tensor | np.generic) and value.size == 1:
+        return value.item()
+    raise TypeError(f"[{op}] expected numbers, got {type(value).__name__}")
+
+
 def arange(
     start: float, stop: float | None = None, step: float = 1, dtype: Any = None, device: Any = None
 ) -> Tensor:
@@ -106,6 +117,7 @@ def arange(
     """
     if stop is None:
         start, stop = 0, start
+    start, stop, step = (_number("arange", v) for v in (start, stop, step))
     if step == 0 or not all(math.isfinite(v) for v in (start, stop, step)):
         raise ValueError(
             f"[arange] expected finite ends and a step other than 0, got {start}, {stop}, {step}"
@@ -137,6 +149,9 @@ def linspace(
         >>> rv.linspace(0, 1, 5).tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
+    start, stop = _number("linspace", start), _number("linspace", stop)
+    if not hasattr(steps, "__index__"):
+        raise TypeError(f"[linspace] expected a whole number of steps, got {steps!r}")
     count = operator.index(steps)
     if count < 0:
         raise ValueError(f"[linspace] expected steps from 0 up, got {count}")

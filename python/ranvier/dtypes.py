@@ -55,15 +55,17 @@ def as_dtype(what: Any) -> DType:
     """
     if isinstance(what, DType):
         return what
-    found = _BY_NAME.get(what) if isinstance(what, str) else _BY_PYTHON.get(what)
-    if found is None:
-        try:
+    try:
+        found = _BY_NAME.get(what) if isinstance(what, str) else _BY_PYTHON.get(what)
+        if found is None:
             found = _BY_NAME.get(np.dtype(what).name)
-        except TypeError:
-            found = None
+    except (TypeError, ValueError):  # not hashable, or nothing that NumPy can read
+        found = None
     if found is None:
+        text = repr(what)
         raise TypeError(
-            f"[dtype] expected one of {', '.join(_BY_NAME)}, got {what!r} - convert the data first"
+            f"[dtype] expected one of {', '.join(_BY_NAME)}, got "
+            f"{text if len(text) <= 60 else type(what).__name__} - convert the data first"
         )
     return found
 

@@ -18,6 +18,15 @@ from ranvier.autograd import enable_grad, no_grad
 from ranvier.creation import empty, full
 from ranvier.tensor import Tensor, attach, clock, tensor
 
+
+def _check(op: str, *arguments: Any) -> None:
+    for x in arguments:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor"
+            )
+
+
 # ---- functions ----
 
 
@@ -58,15 +67,20 @@ def finfo(dtype: Any = dtypes.float32) -> np.finfo:
     """Limits of a floating dtype: `eps`, `min`, `max`, `tiny` ...
 
     Raises:
-        TypeError: bfloat16, which NumPy does not know.
-        ValueError: no floating dtype.
+        TypeError: bfloat16, which NumPy does not know, or no floating dtype.
     """
-    return np.finfo(_numpy_of("finfo", dtype))
+    kind = _numpy_of("finfo", dtype)
+    if kind.kind != "f":
+        raise TypeError(f"[finfo] expected a floating dtype, got {kind.name}")
+    return np.finfo(kind)
 
 
 def iinfo(dtype: Any) -> np.iinfo:
     """Limits of an integer dtype: `min` and `max`."""
-    return np.iinfo(_numpy_of("iinfo", dtype))
+    kind = _numpy_of("iinfo", dtype)
+    if kind.kind not in "iu":
+        raise TypeError(f"[iinfo] expected an integer dtype, got {kind.name}")
+    return np.iinfo(kind)
 
 
 def _numpy_of(op: str, dtype: Any) -> np.dtype:
@@ -105,6 +119,7 @@ def count_nonzero(x: Tensor, dim: Any = None) -> Tensor:
 
 def numel(x: Tensor) -> int:
     """Number of elements."""
+    _check("numel", x)
     return int(x.size)
 
 
@@ -119,6 +134,7 @@ def t(x: Tensor) -> Tensor:
     Raises:
         ValueError: more than two axes.
     """
+    _check("t", x)
     if x.ndim > 2:
         raise ValueError(f"[t] expected at most 2 axes, got shape {x.shape} - use .transpose(a, b)")
     return F.transpose(x, 0, 1) if x.ndim == 2 else x
@@ -126,12 +142,14 @@ def t(x: Tensor) -> Tensor:
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Side by side: joined along axis 1, vectors along axis 0."""
+    _check("hstack", *tensors)
     return F.concat([F.reshape(x, -1) if x.ndim == 0 else x for x in tensors],
                     0 if tensors[0].ndim < 2 else 1)  # fmt: skip
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """One below the other: joined along axis 0, vectors as rows."""
+    _check("vstack", *tensors)
     return F.concat([F.reshape(x, 1, -1) if x.ndim < 2 else x for x in tensors], 0)
 
 
@@ -235,6 +253,8 @@ def _narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 
 def _axis(op: str, x: Tensor, dim: int) -> int:
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"[{op}] expected an axis as a whole number, got {dim!r}")
     if not -x.ndim <= dim < x.ndim:
         raise IndexError(f"[{op}] expected an axis from {-x.ndim} to {x.ndim - 1}, got {dim}")
     return dim % x.ndim

@@ -160,6 +160,8 @@ def randint(low: int, high: Any = None, shape: Any = None, device: Any = None, *
 
 def randperm(n: int, device: Any = None) -> Tensor:
     """The numbers from 0 to n - 1 in random order, int64."""
+    if isinstance(n, bool) or not hasattr(n, "__index__") or not 0 <= n < 2**63:
+        raise ValueError(f"[randperm] expected a whole number from 0 up, got {n!r}")
     return Tensor(_core.random_permutation(n, *on(device)))
 
 
@@ -262,6 +264,10 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False) -> T
         [1, 1]
     """
     data = _array("multinomial", input)
+    if not hasattr(num_samples, "__index__") or not 0 <= num_samples < 2**63:
+        raise ValueError(
+            f"[multinomial] expected a whole number of samples from 0 up, got {num_samples!r}"
+        )
     drawn = _core.multinomial(data, num_samples, bool(replacement), state_of(data.device))
     return Tensor(drawn)
 

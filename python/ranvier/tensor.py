@@ -475,6 +475,10 @@ def shape_of(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
     if len(shape) > 8:
         raise ValueError(f"[{op}] expected at most 8 dimensions, got {len(shape)}")
     try:
-        return tuple([operator.index(s) for s in shape])
+        sizes = tuple([operator.index(s) for s in shape])
     except TypeError:
-        raise TypeError(f"[{op}] expected whole numbers as sizes, got {tuple(shape)}") from None
+        kinds = ", ".join(type(s).__name__ for s in shape)
+        raise TypeError(f"[{op}] expected whole numbers as sizes, got {kinds}") from None
+    if sizes and max(sizes) >= 2**63:
+        raise ValueError(f"[{op}] expected sizes below 2^63, got {sizes}")
+    return sizes

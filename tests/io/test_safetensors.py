@@ -313,3 +313,8 @@ for name in {sorted(claims)}:
         pytest.skip("needs /proc to limit the address space")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.split() == ["refused", "refused"], result.stderr
+
+
+def test_a_number_is_no_path() -> None:
+    with pytest.raises(TypeError):
+        rv.load(2)

@@ -41,7 +41,7 @@ class TestDiagonal(OpTests):
         Raises(IndexError, r"\[diagonal\] expected an axis", F.diagonal, normal(3, 3), 0, 0, 2),
         Raises(ValueError, r"\[diag\] expected a vector", F.diag, normal(1, 2, 3)),
         Raises(ValueError, r"\[diag_embed\] expected", F.diag_embed, normal()),
-        Raises(IndexError, r"\[diag_embed\] expected axes", F.diag_embed, normal(3), 0, 0, 2),
+        Raises(IndexError, r"\[diag_embed\] expected an axis", F.diag_embed, normal(3), 0, 0, 2),
         Raises(ValueError, r"\[diag_embed\] expected two different", F.diag_embed, normal(3), 0, 0,
                0),
         Raises(ValueError, r"\[trace\] expected a matrix", F.trace, normal(3)),

@@ -168,3 +168,11 @@ def test_no_weight_hides_nan():
     one = rv.ones(1, 1, 1)
     assert F.baddbmm(nan, one, one, beta=0).item() == 1.0
     assert np.isnan(F.baddbmm(nan, one, one).item())
+
+
+def test_tensordot_refuses_axes_that_are_not_there():
+    """They were once taken modulo the number of axes."""
+    a = rv.ones(2, 3)
+    with pytest.raises(IndexError, match=r"\[tensordot\] expected an axis from -2 to 1, got 3"):
+        rv.tensordot(a, a, ([3], [1]))
+    assert rv.tensordot(a, a, ([-1], [1])).tolist() == [[3.0, 3.0], [3.0, 3.0]]

@@ -198,7 +198,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         ValueError: the file is not a valid safetensors file; the text names file and cause.
     """
     try:
-        with open(path, "rb") as file:
+        with open(os.fspath(path), "rb") as file:  # a number would be a descriptor
             return _read_header(file)
     except _Bad as error:
         _fail(path, str(error))
@@ -242,7 +242,7 @@ def load_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _load(path: str | os.PathLike[str]) -> dict[str, tuple[str, np.ndarray]]:
     try:
-        with open(path, "rb") as file:
+        with open(os.fspath(path), "rb") as file:  # a number would be a descriptor
             header = _read_header(file)
             # Mapped, not read: each tensor is copied once, straight from the system's cache.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -415,9 +415,9 @@ class Dropout(Module):
 
     @p.setter
     def p(self, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
+        if isinstance(value, str) or not hasattr(value, "__float__") or not 0.0 <= value <= 1.0:
             raise ValueError(
-                f"[{type(self).__name__}] expected a probability from 0 to 1, got {value}"
+                f"[{type(self).__name__}] expected a probability from 0 to 1, got {value!r}"
             )
         if is_capturing():
             raise CaptureError(

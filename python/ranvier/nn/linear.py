@@ -96,6 +96,8 @@ class Embedding(Module):
     ) -> None:
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        if padding_idx is not None and not isinstance(padding_idx, int):
+            raise TypeError(f"[Embedding] expected padding_idx as an index, got {padding_idx!r}")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(
                 f"[Embedding] expected padding_idx within the {num_embeddings} rows, got "
@@ -176,6 +178,8 @@ class Unflatten(Module):
     """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        if not isinstance(unflattened_size, tuple | list):
+            raise TypeError(f"[Unflatten] expected a tuple of sizes, got {unflattened_size!r}")
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, x: Tensor) -> Tensor:

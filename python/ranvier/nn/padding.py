@@ -15,7 +15,10 @@ class _Pad(Module):
 
     def __init__(self, padding: int | tuple[int, ...]) -> None:
         kind, sides = type(self).__name__, 2 * self.axes
-        given = (padding,) * sides if isinstance(padding, int) else tuple(padding)
+        given: Any = padding if isinstance(padding, tuple | list) else (padding,) * sides
+        if any(isinstance(p, bool) or not isinstance(p, int) for p in given):
+            raise TypeError(f"[{kind}] expected padding in whole numbers, got {padding!r}")
+        given = tuple(given)
         if len(given) != sides:
             raise ValueError(
                 f"[{kind}] expected padding as one number or {sides}, the last axis first, got "

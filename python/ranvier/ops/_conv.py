@@ -14,6 +14,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import array
 from ranvier.ops._pad import check_sides, padded
 from ranvier.ops._slabs import Passes, Problem, data, forward, weight_gradient
 from ranvier.ops._taps import Run, Window, filled, run, view
@@ -273,6 +274,7 @@ def _check_channels(
     if 0 in x.shape[2:]:
         raise ValueError(f"[{op}] expected an input with samples, got x of shape {x.shape}")
     for name, t in (("weight", weight), ("bias", bias)):
+        array(name, t)
         if t is not None and t.dtype != x.dtype:
             raise TypeError(
                 f"[{op}] expected x and {name} of one dtype, got {x.dtype.name} and "

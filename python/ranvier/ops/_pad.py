@@ -87,7 +87,7 @@ def check_sides(op: str, shape: tuple[int, ...], sides: Sides, mode: str) -> Non
     Raises:
         ValueError: see there.
     """
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"[{op}] expected a mode of {', '.join(MODES)}, got {mode!r}")
     for axis, (size, (before, after)) in enumerate(zip(shape, sides, strict=True)):
         if size + before + after < 0 or min(before, after) < -size:

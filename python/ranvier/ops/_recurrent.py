@@ -39,6 +39,8 @@ def as_lengths(op: str, lengths: Any, x: Tensor) -> Tensor | None:
     if lengths is None or isinstance(lengths, Tensor):
         return lengths
     try:
+        if isinstance(lengths, set | dict | frozenset):
+            raise TypeError  # they have no order
         numbers = [operator.index(n) for n in lengths]
     except TypeError:
         raise TypeError(

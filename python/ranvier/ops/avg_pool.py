@@ -16,6 +16,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real
 from ranvier.ops._resample import is_channels_last, spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
@@ -60,7 +61,7 @@ def _pool(
         per_axis(op, "padding", padding, axes),
         bool(ceil_mode),
         bool(count_include_pad),
-        float(divisor_override or 0.0),
+        0.0 if divisor_override is None else real("divisor_override", divisor_override),
     )
     if ndim == axes + 1:
         return _AvgPool.apply2(x.unsqueeze(0), window)[0]

@@ -7,6 +7,7 @@ internal covariate shift", ICML 2015.
 from __future__ import annotations
 
 from ranvier import _core
+from ranvier.ops._arguments import array, real
 from ranvier.ops._channel_norm import OwnStatistics, RunningStatistics
 from ranvier.tensor import Tensor, check_tensors
 
@@ -69,14 +70,14 @@ def batch_norm(
     check_tensors(*(t for t in (running_mean, running_var) if t is not None))
     kept = [None if t is None else t.data for t in (running_mean, running_var)]
     if training:
-        count = None if num_batches_tracked is None else num_batches_tracked.data
+        count = array("num_batches_tracked", num_batches_tracked)
         return _BatchNorm.apply(
             x, weight, bias, running=(*kept, count),
-            momentum=-1.0 if momentum is None else float(momentum), eps=float(eps),
+            momentum=-1.0 if momentum is None else real("momentum", momentum), eps=real("eps", eps),
         )  # fmt: skip
     if None in kept:
         raise ValueError(
             "[batch_norm] expected running_mean and running_var to normalize by, got None - pass "
             "them, or training=True to use the statistics of x"
         )
-    return _FixedBatchNorm.apply(x, weight, bias, running=kept, eps=float(eps))
+    return _FixedBatchNorm.apply(x, weight, bias, running=kept, eps=real("eps", eps))

@@ -12,6 +12,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function, is_grad_enabled, unbroadcast
+from ranvier.ops._arguments import real
 from ranvier.tensor import Tensor, attach, check_tensors, clock, not_a_tensor
 
 Array = _core.Array
@@ -222,6 +223,7 @@ def log_base(x: Any, base: Any) -> Tensor:
     """
     if not isinstance(base, Tensor):
         check_tensors(x)
+        base = real("base", base)
         if not (base > 0 and base != 1):
             raise ValueError(f"[log_base] expected a base above 0 other than 1, got {base}")
         if base in (2, 10):

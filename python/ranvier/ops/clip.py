@@ -6,7 +6,8 @@ import math
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.ops._arguments import real
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -45,10 +46,11 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
         raise ValueError(
             f"[{_core.op_name()}] expected min, max or both, got neither - give at least one limit"
         )
+    check_tensors(x)
     if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         x = Tensor(x.data.cast(0))
-    low = -math.inf if min is None else float(min)
-    high = math.inf if max is None else float(max)
+    low = -math.inf if min is None else real("min", min)
+    high = math.inf if max is None else real("max", max)
     return _Clip.apply(x, low=low, high=high)
 
 

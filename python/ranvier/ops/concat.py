@@ -5,12 +5,12 @@ An IndexError names an axis that is not there, a ValueError sizes that do not fi
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import axis_of, whole
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -106,20 +106,16 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for t in parts:
         if t.shape != shape:
             raise ValueError(f"[stack] expected equal shapes, got {shape} and {t.shape}")
-    n = len(shape) + 1
-    if not -n <= dim < n:
-        raise IndexError(f"[stack] expected an axis from {-n} to {n - 1}, got {dim}")
-    key = (*[slice(None)] * (dim % n), None)
-    return _Concat.apply(*[t[key] for t in parts], dim=dim % n)
+    at = axis_of(dim, len(shape) + 1)
+    key = (*[slice(None)] * at, None)
+    return _Concat.apply(*[t[key] for t in parts], dim=at)
 
 
-def _axis(op: str, x: Tensor, dim: int) -> int:
-    n = max(x.ndim, 1)
-    if not -n <= dim < n:
-        raise IndexError(f"[{_core.op_name()}] expected an axis from {-n} to {n - 1}, got {dim}")
+def _axis(x: Tensor, dim: int) -> int:
+    at = axis_of(dim, max(x.ndim, 1))
     if not x.ndim:
         raise ValueError(f"[{_core.op_name()}] expected at least 1 dimension, got a scalar")
-    return dim % n
+    return at
 
 
 @attach("split")
@@ -135,17 +131,17 @@ def split(x: Tensor, sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, 
         ValueError: the sizes do not add up to the size of the axis.
     """
     check_tensors(x)
-    axis = _axis("split", x, dim)
+    axis = _axis(x, dim)
     total = x.shape[axis]
-    if isinstance(sizes, Sequence):
-        parts = tuple([operator.index(s) for s in sizes])
+    if isinstance(sizes, Sequence) and not isinstance(sizes, str):
+        parts = tuple([whole("sizes", s) for s in sizes])
         if sum(parts) != total or min(parts, default=0) < 0:
             raise ValueError(
                 f"[split] expected sizes that add up to {total}, got {list(parts)} for axis {axis} "
                 f"of shape {x.shape}"
             )
     else:
-        size = operator.index(sizes)
+        size = whole("sizes", sizes)
         if size <= 0:
             raise ValueError(f"[split] expected a size of at least 1, got {size}")
         full, rest = divmod(total, size)
@@ -161,9 +157,9 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         ValueError: chunks is below 1.
     """
     check_tensors(x)
-    if chunks < 1:
+    if whole("chunks", chunks) < 1:
         raise ValueError(f"[chunk] expected at least 1 chunk, got {chunks}")
-    size = -(-x.shape[_axis("chunk", x, dim)] // chunks)
+    size = -(-x.shape[_axis(x, dim)] // chunks)
     return split(x, max(size, 1), dim)
 
 
@@ -171,6 +167,6 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices of a tensor along `dim`, each without that axis."""
     check_tensors(x)
-    axis = _axis("unbind", x, dim)
+    axis = _axis(x, dim)
     key = (*[slice(None)] * axis, 0)
     return tuple([part[key] for part in split(x, 1, axis)]) if x.shape[axis] else ()

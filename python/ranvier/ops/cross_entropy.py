@@ -14,6 +14,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import array, real, whole
 from ranvier.ops._loss import check_tensors
 from ranvier.tensor import Tensor
 
@@ -74,7 +75,12 @@ def cross_entropy(
         >>> round(rv.functional.cross_entropy(x, rv.tensor([1])).item(), 2)
         2.82
     """
-    options = (int(ignore_index), reduction, float(label_smoothing), False)
+    options = (
+        whole("ignore_index", ignore_index),
+        reduction,
+        real("label_smoothing", label_smoothing),
+        False,
+    )
     return _per_sample("cross_entropy", input, target, weight, options)
 
 
@@ -111,7 +117,7 @@ def nll_loss(
         >>> round(rv.functional.nll_loss(x, rv.tensor([1])).item(), 2)
         2.82
     """
-    options = (int(ignore_index), reduction, 0.0, True)
+    options = (whole("ignore_index", ignore_index), reduction, 0.0, True)
     return _per_sample("nll_loss", input, target, weight, options)
 
 
@@ -128,6 +134,6 @@ def _per_sample(
     if single:
         input = input.unsqueeze(0)
         target = target.unsqueeze(0)
-    w = None if weight is None else weight.data
+    w = array("weight", weight)
     loss = _CrossEntropy.apply(input, target=target.data, weight=w, options=options)
     return loss[0] if single and options[1] == "none" else loss

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import axis_of, whole
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -82,7 +82,9 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
         >>> rv.functional.diagonal(rv.tensor([[1, 2], [3, 4]])).tolist()
         [1, 4]
     """
-    return _Diagonal.apply(x, place=(operator.index(offset), dim1, dim2))
+    return _Diagonal.apply(
+        x, place=(whole("offset", offset), whole("dim1", dim1), whole("dim2", dim2))
+    )
 
 
 def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -104,14 +106,16 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
     n = x.ndim + 1
     if not x.ndim:
         raise ValueError("[diag_embed] expected at least one axis, got a scalar")
-    if not (-n <= dim1 < n and -n <= dim2 < n):
-        raise IndexError(f"[diag_embed] expected axes from {-n} to {n - 1}, got {dim1} and {dim2}")
-    a, b = sorted((dim1 % n, dim2 % n))
-    size = x.shape[-1] + abs(offset)
+    a, b = sorted((axis_of(dim1, n), axis_of(dim2, n)))
+    size = x.shape[-1] + abs(whole("offset", offset))
     shape = list(x.shape[:-1])
     shape.insert(a, size)
     shape.insert(b, size)
-    return _Embed.apply(x, shape=tuple(shape), place=(operator.index(offset), dim1, dim2))
+    return _Embed.apply(
+        x,
+        shape=tuple(shape),
+        place=(whole("offset", offset), whole("dim1", dim1), whole("dim2", dim2)),
+    )
 
 
 @attach("diag")
@@ -123,10 +127,10 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     """
     check_tensors(x)
     if x.ndim == 1:
-        return diag_embed(x, diagonal)
+        return diag_embed(x, whole("diagonal", diagonal))
     if x.ndim != 2:
         raise ValueError(f"[diag] expected a vector or a matrix, got shape {x.shape}")
-    return _Diagonal.apply(x, place=(operator.index(diagonal), 0, 1))
+    return _Diagonal.apply(x, place=(whole("diagonal", diagonal), 0, 1))
 
 
 @attach("trace")
@@ -145,7 +149,7 @@ def trace(x: Tensor) -> Tensor:
 def _triangle(op: str, x: Tensor, diagonal: int, lower: bool) -> Any:
     if x.ndim < 2:
         raise ValueError(f"[{op}] expected at least 2 dimensions, got shape {x.shape}")
-    return _Triangle.apply(x, diagonal=operator.index(diagonal), lower=lower)
+    return _Triangle.apply(x, diagonal=whole("diagonal", diagonal), lower=lower)
 
 
 @attach("tril")

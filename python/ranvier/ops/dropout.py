@@ -11,6 +11,7 @@ from typing import Any
 
 from ranvier import _core, random
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real
 from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
@@ -57,8 +58,8 @@ def dropout(
     check_tensors(x)
     if isinstance(p, Tensor):
         array = p.data.cast(_FLOAT64)
-    elif 0 <= p <= 1:
-        array = _core.scalar(float(p), _FLOAT64, x.data.device)
+    elif 0 <= (number := real("p", p)) <= 1:
+        array = _core.scalar(number, _FLOAT64, x.data.device)
     else:
         raise ValueError(f"[dropout] expected a probability p from 0 to 1, got {p}")
     return _Dropout.apply(x, array) if training else x

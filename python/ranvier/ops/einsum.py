@@ -21,6 +21,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ranvier import _core
+from ranvier.ops._arguments import axis_of, sizes
 from ranvier.tensor import Tensor, attach
 
 
@@ -245,8 +246,12 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
         left = list(range(a.ndim - dims, a.ndim))
         right = list(range(dims))
     else:
-        left = [d % max(a.ndim, 1) for d in dims[0]]
-        right = [d % max(b.ndim, 1) for d in dims[1]]
+        if not isinstance(dims, tuple | list) or len(dims) != 2:
+            raise TypeError(
+                f"[{_core.op_name()}] expected dims as a number or a pair of lists, got {dims!r}"
+            )
+        left = [axis_of(d, a.ndim) for d in sizes("dims", dims[0])]
+        right = [axis_of(d, b.ndim) for d in sizes("dims", dims[1])]
     if len(left) != len(right) or len({*left}) != len(left) or len({*right}) != len(right):
         raise ValueError(
             f"[{_core.op_name()}] expected as many axes of a as of b, each once, got {dims}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import whole
 from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
@@ -56,7 +57,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         return y
     check_tensors(weight)
     rows = weight.shape[0]
-    if not -rows <= padding_idx < rows:
+    if not -rows <= whole("padding_idx", padding_idx) < rows:
         raise IndexError(
             f"[embedding] expected padding_idx within the {rows} rows, got {padding_idx}"
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import axis_of, whole
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -128,9 +129,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
             f"[take_along_dim] expected as many axes as x, got {index.shape} for x of shape "
             f"{x.shape}"
         )
-    if not -n <= dim < n:
-        raise IndexError(f"[take_along_dim] expected an axis from {-n} to {n - 1}, got {dim}")
-    dim %= n
+    dim = axis_of(dim, n)
     rest = _core.broadcast_shapes(_without(x.shape, dim), _without(index.shape, dim))
     return gather(
         x.expand(_with(rest, dim, x.shape)), dim, index.expand(_with(rest, dim, index.shape))
@@ -274,7 +273,7 @@ def scatter_reduce(
         [3.0, 2.0]
     """
     modes = {"sum": _ADD, "mean": _ADD, "prod": _MULTIPLY, "amax": _MAX, "amin": _MIN}
-    if reduce not in modes:
+    if not isinstance(reduce, str) or reduce not in modes:
         raise ValueError(f"[scatter_reduce] expected one of {', '.join(modes)}, got {reduce!r}")
     if not isinstance(src, Tensor):
         raise TypeError(f"[scatter_reduce] expected a tensor as src, got {type(src).__name__}")
@@ -317,9 +316,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
             f"[index_select] expected a list of indices (n,) and x of at least one axis, got "
             f"shapes {index.shape} and {x.shape}"
         )
-    if not -n <= dim < n:
-        raise IndexError(f"[index_select] expected an axis from {-n} to {n - 1}, got {dim}")
-    return x[(*[slice(None)] * (dim % n), index)]
+    return x[(*[slice(None)] * axis_of(dim, n), index)]
 
 
 @attach("index_add")
@@ -337,7 +334,8 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """
     check_tensors(x)
     index, n = _index("index_add", index), x.ndim
-    if index.ndim != 1 or not n or not -n <= dim < n:
+    check_tensors(source)
+    if index.ndim != 1 or not n or not -n <= whole("dim", dim) < n:
         raise ValueError(
             f"[index_add] expected a list of indices (n,) and an axis of x, got shape "
             f"{index.shape}, axis {dim} and x of shape {x.shape}"
@@ -364,6 +362,7 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """
     if not isinstance(mask, Tensor) or mask.dtype.name != "bool":
         raise TypeError("[masked_select] expected a bool tensor as mask - compare first, as x > 0")
+    check_tensors(x)
     shape = _core.broadcast_shapes(x.shape, mask.shape)
     return x.expand(shape)[mask.expand(shape)]
 
@@ -403,7 +402,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         [[1, 0, 0], [0, 0, 1]]
     """
     index = _index("one_hot", input)
-    if num_classes == -1:
+    if whole("num_classes", num_classes) == -1:
         if not index.size:
             raise ValueError("[one_hot] expected num_classes for an empty input")
         num_classes = int(index.max().item()) + 1
@@ -428,7 +427,7 @@ def bincount(x: Tensor, minlength: int = 0) -> Tensor:
     index = x.long()
     if index.size and index.min().item() < 0:
         raise ValueError("[bincount] expected numbers from 0 up, got a negative one")
-    size = max(int(index.max().item()) + 1 if index.size else 0, minlength)
+    size = max(int(index.max().item()) + 1 if index.size else 0, whole("minlength", minlength))
     counts = Tensor(_zeros((size,), 4, x.data.device))
     ones = _core.scalar(1.0, 4, x.data.device).expand(index.shape)
     return scatter_add(counts, 0, index, Tensor(ones))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import axis_of
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -45,8 +46,7 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
         [2.0, 6.0]
     """
     check_tensors(x)
-    if not -x.ndim <= dim < x.ndim:
-        raise IndexError(f"[glu] expected an axis from {-x.ndim} to {x.ndim - 1}, got {dim}")
+    axis_of(dim, x.ndim)
     size = x.shape[dim]
     if size % 2:
         raise ValueError(f"[glu] expected an even size along axis {dim}, got {size} in {x.shape}")

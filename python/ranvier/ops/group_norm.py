@@ -9,6 +9,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real, whole
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -67,4 +68,6 @@ def group_norm(
         >>> rv.functional.group_norm(x, 2, eps=0.0).tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
-    return _GroupNorm.apply(x, weight, bias, groups=int(num_groups), eps=float(eps))
+    return _GroupNorm.apply(
+        x, weight, bias, groups=whole("num_groups", num_groups), eps=real("eps", eps)
+    )

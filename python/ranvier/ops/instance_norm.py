@@ -7,6 +7,7 @@ stylization" (2016), arXiv:1607.08022.
 from __future__ import annotations
 
 from ranvier import _core
+from ranvier.ops._arguments import array, real
 from ranvier.ops._channel_norm import OwnStatistics, RunningStatistics
 from ranvier.tensor import Tensor
 
@@ -60,15 +61,20 @@ def instance_norm(
         >>> rv.functional.instance_norm(x, eps=0.0).tolist()
         [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
-    kept = [None if t is None else t.data for t in (running_mean, running_var)]
+    kept = [array("running_mean", running_mean), array("running_var", running_var)]
     if use_input_stats:
-        count = None if num_batches_tracked is None else num_batches_tracked.data
+        count = array("num_batches_tracked", num_batches_tracked)
         return _InstanceNorm.apply(
-            x, weight, bias, running=(*kept, count), momentum=float(momentum), eps=float(eps)
+            x,
+            weight,
+            bias,
+            running=(*kept, count),
+            momentum=real("momentum", momentum),
+            eps=real("eps", eps),
         )
     if None in kept:
         raise ValueError(
             "[instance_norm] expected running_mean and running_var to normalize by, got None - "
             "pass them, or use_input_stats=True"
         )
-    return _FixedInstanceNorm.apply(x, weight, bias, running=kept, eps=float(eps))
+    return _FixedInstanceNorm.apply(x, weight, bias, running=kept, eps=real("eps", eps))

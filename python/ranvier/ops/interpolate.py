@@ -21,6 +21,7 @@ import math
 from typing import Any
 
 from ranvier import _core
+from ranvier.ops._arguments import real
 from ranvier.ops._resample import Resample, Way, places
 from ranvier.ops._taps import ReadAxis
 from ranvier.ops._windows import per_axis
@@ -43,7 +44,7 @@ def _sizes(
         scales = [a / o if o > 0 else 0.0 for a, o in zip(axes, outputs, strict=True)]
     else:
         each = isinstance(scale_factor, (tuple, list))
-        factors = [float(f) for f in (scale_factor if each else [scale_factor] * n)]
+        factors = [real("scale_factor", f) for f in (scale_factor if each else [scale_factor] * n)]
         if len(factors) != n or not all(0 < f < math.inf for f in factors):
             raise ValueError(
                 f"[{_core.op_name()}] expected scale_factor as a number above 0 or {n} of them, "

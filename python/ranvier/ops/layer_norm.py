@@ -9,6 +9,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real, sizes
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -63,5 +64,5 @@ def layer_norm(
         >>> rv.functional.layer_norm(rv.tensor([[1.0, 3.0], [10.0, 30.0]]), 2, eps=0.0).tolist()
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    return _LayerNorm.apply(x, weight, bias, shape=shape, eps=float(eps))
+    shape = sizes("normalized_shape", normalized_shape)
+    return _LayerNorm.apply(x, weight, bias, shape=shape, eps=real("eps", eps))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function, unbroadcast
+from ranvier.ops._arguments import real
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -97,7 +98,7 @@ def swish(x: Tensor, beta: Tensor | float = 1.0) -> Tensor:
         TypeError: not floating, or of two dtypes.
     """
     if not isinstance(beta, Tensor):
-        return _Swish.apply(x, beta=float(beta))
+        return _Swish.apply(x, beta=real("beta", beta))
     return _LearnedSwish.apply(x, _per_channel("swish", x, beta, "beta"))
 
 

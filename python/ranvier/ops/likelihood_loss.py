@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from ranvier.ops._arguments import real
 from ranvier.ops._loss import (
     check_floating,
     check_reduction,
@@ -110,19 +111,20 @@ def gaussian_nll_loss(
     check_same_shape(op, input, target)
     check_floating(op, input=input, target=target)
     check_reduction(op, reduction)
+    eps = real("eps", eps)
     if not eps > 0:
         raise ValueError(f"[{op}] expected eps above 0, got {eps}")
     square = (input - target).square()
     if isinstance(var, Tensor):
         check_floating(op, var=var)
-        v = var + (var.detach().maximum(float(eps)) - var.detach())
+        v = var + (var.detach().maximum(eps) - var.detach())
         losses = (v.log() + square / v) * 0.5
         if losses.shape != input.shape:
             raise ValueError(
                 f"[{op}] expected var of a shape that broadcasts to {input.shape}, got {var.shape}"
             )
     else:
-        number = max(float(var), float(eps))
+        number = max(real("var", var), eps)
         losses = (square / number + math.log(number)) * 0.5
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
@@ -162,7 +164,9 @@ def poisson_nll_loss(
     check_floating(op, input=input, target=target)
     check_reduction(op, reduction)
     losses = (
-        input.exp() - target * input if log_input else input - target * (input + float(eps)).log()
+        input.exp() - target * input
+        if log_input
+        else input - target * (input + real("eps", eps)).log()
     )
     if full:
         few = target <= 1

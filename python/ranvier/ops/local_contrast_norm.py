@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from ranvier import _core
+from ranvier.ops._arguments import real, whole
 from ranvier.tensor import Tensor, check_tensors
 
 
@@ -62,12 +63,12 @@ def local_contrast_norm(
     check_tensors(x)
     if x.ndim != 4:
         raise ValueError(f"[local_contrast_norm] expected x of shape (N, C, H, W), got {x.shape}")
-    if kernel_size < 1 or kernel_size % 2 == 0:
+    if whole("kernel_size", kernel_size) < 1 or kernel_size % 2 == 0:
         raise ValueError(
             f"[local_contrast_norm] expected an odd kernel_size of at least 1, got {kernel_size} - "
             "the window is centred on a pixel"
         )
-    sigma = kernel_size / 4 if sigma is None else float(sigma)
+    sigma = kernel_size / 4 if sigma is None else real("sigma", sigma)
     if not sigma > 0:
         raise ValueError(f"[local_contrast_norm] expected a sigma above 0, got {sigma}")
     if not x.dtype.is_floating_point:

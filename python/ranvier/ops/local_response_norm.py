@@ -10,6 +10,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real, whole
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -52,4 +53,6 @@ def local_response_norm(
         >>> rv.functional.local_response_norm(x, 3, alpha=3.0, beta=1.0).tolist()
         [[[0.1666666716337204], [0.3333333432674408]]]
     """
-    return _LocalResponseNorm.apply(x, window=(int(size), float(alpha), float(beta), float(k)))
+    return _LocalResponseNorm.apply(
+        x, window=(whole("size", size), real("alpha", alpha), real("beta", beta), real("k", k))
+    )

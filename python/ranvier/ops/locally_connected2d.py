@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ranvier.ops._arguments import array
 from ranvier.ops._im2col import Im2Col
 from ranvier.ops._taps import Window
 from ranvier.ops._windows import Sizes, per_axis
@@ -49,6 +50,7 @@ def locally_connected2d(
         [[[[1.0, 10.0, 100.0]]]]
     """
     check_tensors(x, weight)
+    array("bias", bias)
     op = "locally_connected2d"
     if x.ndim != 4:
         raise ValueError(f"[{op}] expected x of shape (N, C, H, W), got {x.shape}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real
 from ranvier.ops._resample import is_channels_last, spread
 from ranvier.ops._windows import Sizes, per_axis
 from ranvier.tensor import Tensor
@@ -69,7 +70,7 @@ def _pool(
     if x.ndim != axes + 2:
         letters = "L" if axes == 1 else "H, W"
         raise ValueError(f"[{op}] expected x of shape (N, C, {letters}), got {x.shape}")
-    p = float(norm_type)
+    p = real("norm_type", norm_type)
     if not 1.0 <= p < float("inf"):
         raise ValueError(f"[{op}] expected a norm_type from 1 up, got {norm_type}")
     window = (

@@ -152,14 +152,16 @@ class _NormLstmCell(_OneStep, _NormLstm):
 def _pair(op: str, state: Any) -> tuple[Tensor | None, Tensor | None]:
     if state is None:
         return None, None
-    if isinstance(state, Tensor) or len(state) != 2:
+    if not isinstance(state, tuple | list) or len(state) != 2:
         raise ValueError(f"[{op}] expected a state (h, c), got {_kind(state)}")
     tensors(op, h0_=state[0], c0_=state[1])
     return state[0], state[1]
 
 
 def _kind(state: Any) -> str:
-    return "one tensor" if isinstance(state, Tensor) else f"{len(state)} entries"
+    if isinstance(state, tuple | list):
+        return f"{len(state)} entries"
+    return "one tensor" if isinstance(state, Tensor) else type(state).__name__
 
 
 def lstm(
@@ -278,7 +280,7 @@ def _check(
 
 
 def _check_norm(op: str, norm: Any) -> None:
-    if isinstance(norm, Tensor) or len(norm) != 4:
+    if not isinstance(norm, tuple | list) or len(norm) != 4:
         raise ValueError(
             f"[{op}] expected norm as four tensors (gain of W_ih x, gain of W_hh h, gain and bias "
             f"of c), got {_kind(norm)}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ranvier import _core
+from ranvier.ops._arguments import real
 from ranvier.ops._loss import (
     check_floating,
     check_reduction,
@@ -76,7 +77,7 @@ def hinge_loss(
         ValueError: different shapes, or another reduction.
         TypeError: input is not floating.
     """
-    losses = (float(margin) - _agreement("hinge_loss", input, target, reduction)).relu()
+    losses = (real("margin", margin) - _agreement("hinge_loss", input, target, reduction)).relu()
     return reduced(losses.square() if squared else losses, reduction)
 
 
@@ -116,7 +117,7 @@ def hinge_embedding_loss(
     """
     op = "hinge_embedding_loss"
     _agreement(op, input, target, reduction)
-    losses = input.where(target == 1, (float(margin) - input).relu())
+    losses = input.where(target == 1, (real("margin", margin) - input).relu())
     return reduced(losses, reduction)
 
 
@@ -144,7 +145,7 @@ def margin_ranking_loss(
     check_same_shape(op, input1, input2)
     check_floating(op, input1=input1, input2=input2)
     product = _agreement(op, input1 - input2, target, reduction)
-    return reduced((float(margin) - product).relu(), reduction)
+    return reduced((real("margin", margin) - product).relu(), reduction)
 
 
 def multi_margin_loss(
@@ -188,7 +189,7 @@ def multi_margin_loss(
         )
     classes = input.shape[-1]
     right = target.unsqueeze(-1)
-    losses = (float(margin) - input.gather(-1, right) + input).relu()
+    losses = (real("margin", margin) - input.gather(-1, right) + input).relu()
     if p == 2:
         losses = losses.square()
     numbers = Tensor(_core.import_array(np.arange(classes))).to(input.device)
@@ -241,5 +242,5 @@ def cosine_embedding_loss(
             f"{input1.shape} with {target.shape}"
         )
     cosine = _cosine(input1, input2)
-    losses = (1.0 - cosine).where(target == 1, (cosine - float(margin)).relu())
+    losses = (1.0 - cosine).where(target == 1, (cosine - real("margin", margin)).relu())
     return reduced(losses, reduction)

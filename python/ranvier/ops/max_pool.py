@@ -21,7 +21,7 @@ import numpy as np
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.ops._windows import Sizes, per_axis
-from ranvier.tensor import Tensor, tensor
+from ranvier.tensor import Tensor, check_tensors, tensor
 
 Array = _core.Array
 
@@ -309,6 +309,7 @@ def _unpool(op: str, axes: int, y: Tensor, switches: Switches) -> Tensor:
             f"[{op}] expected switches of max_pool{axes}d, got those of "
             f"max_pool{len(switches.window.kernel)}d"
         )
+    check_tensors(y)
     if y.shape != switches.shape:
         raise ValueError(
             f"[{op}] expected y of the pooled shape {switches.shape}, got {y.shape} - switches fit "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 
+from ranvier.ops._arguments import real
 from ranvier.ops._pad import check_sides, padded
 from ranvier.tensor import Tensor, attach
 
@@ -50,6 +51,8 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     if not isinstance(x, Tensor):
         raise TypeError(f"[pad] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
     try:
+        if isinstance(pad, set | dict | frozenset):
+            raise TypeError  # they have no order
         flat = [operator.index(p) for p in pad]
     except TypeError:
         raise TypeError(f"[pad] expected pad as whole numbers, got {pad!r}") from None
@@ -61,4 +64,4 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     last = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)]
     sides = (*[(0, 0)] * (x.ndim - len(last)), *reversed(last))
     check_sides("pad", x.shape, sides, mode)
-    return padded(x, sides, mode, float(value))
+    return padded(x, sides, mode, real("value", value))

@@ -8,8 +8,7 @@ convolutional neural network", CVPR 2016.
 
 from __future__ import annotations
 
-import operator
-
+from ranvier.ops._arguments import whole
 from ranvier.tensor import Tensor
 
 
@@ -18,7 +17,7 @@ def _factor(op: str, x: Tensor, factor: int) -> int:
         raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
     if x.ndim != 4:
         raise ValueError(f"[{op}] expected x of shape (N, C, H, W), got {x.shape}")
-    r = operator.index(factor)
+    r = whole("a factor", factor)
     if r < 1:
         raise ValueError(f"[{op}] expected a factor of at least 1, got {r}")
     return r

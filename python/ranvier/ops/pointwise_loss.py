@@ -13,6 +13,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import real
 from ranvier.ops._loss import (
     check_floating,
     check_reduction,
@@ -142,9 +143,10 @@ def smooth_l1_loss(
 
     Source: Girshick, "Fast R-CNN", ICCV (2015), equation 3.
     """
+    beta = real("beta", beta)
     if not beta >= 0:
         raise ValueError(f"[smooth_l1_loss] expected beta of at least 0, got {beta}")
-    return _loss("smooth_l1_loss", input, target, reduction, _SMOOTH, float(beta), 1.0)
+    return _loss("smooth_l1_loss", input, target, reduction, _SMOOTH, beta, 1.0)
 
 
 def huber_loss(
@@ -167,9 +169,10 @@ def huber_loss(
 
     Source: Huber, "Robust estimation of a location parameter", Annals of Statistics 53 (1964).
     """
+    delta = real("delta", delta)
     if not delta > 0:
         raise ValueError(f"[huber_loss] expected delta above 0, got {delta}")
-    return _loss("huber_loss", input, target, reduction, _SMOOTH, float(delta), float(delta))
+    return _loss("huber_loss", input, target, reduction, _SMOOTH, delta, delta)
 
 
 def binary_cross_entropy(
@@ -329,12 +332,13 @@ def weighted_mse_loss(input: Tensor, target: Tensor, ratio: float = 0.05) -> Ten
     check_tensors(op, input=input, target=target)
     check_same_shape(op, input, target)
     check_floating(op, input=input, target=target)
+    ratio = real("ratio", ratio)
     if not 0.0 <= ratio <= 1.0:
         raise ValueError(f"[{op}] expected a ratio from 0 to 1, got {ratio}")
     positive = target.detach()
     negative = 1.0 - positive
-    sensitivity = positive * (float(ratio) / _count(positive))
-    specificity = negative * ((1.0 - float(ratio)) / _count(negative))
+    sensitivity = positive * (ratio / _count(positive))
+    specificity = negative * ((1.0 - ratio) / _count(negative))
     squares = _loss(op, input, positive, "none", _SQUARED, b=1.0)
     return (squares * (sensitivity + specificity)).sum()
 

@@ -6,7 +6,6 @@ sum over the copies.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import axis_of, sizes, whole
 from ranvier.tensor import Tensor, attach, check_tensors, from_host, shape_of
 
 Array = _core.Array
@@ -22,11 +22,7 @@ Array = _core.Array
 def _axes(op: str, dims: Any, n: int) -> list[int]:
     """Axes from 0 up, each once."""
     given = dims if isinstance(dims, (tuple, list)) else (dims,)
-    axes = [operator.index(d) for d in given]
-    for d in axes:
-        if not -n <= d < n:
-            raise IndexError(f"[{_core.op_name()}] expected an axis from {-n} to {n - 1}, got {d}")
-    axes = [d % n for d in axes]
+    axes = [axis_of(d, n) for d in given]
     if len(set(axes)) != len(axes):
         raise ValueError(f"[{_core.op_name()}] expected each axis once, got {dims}")
     return axes
@@ -86,7 +82,8 @@ def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         ValueError: not two different axes.
     """
     check_tensors(x)
-    a, b = _axes("rot90", tuple(dims), x.ndim)
+    a, b = _axes("rot90", sizes("dims", dims), x.ndim)
+    k = whole("k", k)
     if k % 4 == 0:
         return x
     if k % 4 == 2:
@@ -149,7 +146,7 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: Any = None) -> Tensor:
         raise ValueError(
             f"[roll] expected as many shifts as axes, got {len(given)} and {len(axes)}"
         )
-    return _Roll.apply(x, shifts=[operator.index(s) for s in given], axes=axes)
+    return _Roll.apply(x, shifts=[whole("shifts", s) for s in given], axes=axes)
 
 
 @attach("repeat")
@@ -225,7 +222,7 @@ def repeat_interleave(x: Tensor, repeats: int | Tensor, dim: int | None = None) 
             )
         places = np.repeat(np.arange(x.shape[axis]), counts)
         return x[(*[slice(None)] * axis, Tensor(from_host(places)))]
-    count = operator.index(repeats)
+    count = whole("repeats", repeats)
     if count < 0:
         raise ValueError(f"[repeat_interleave] expected a number from 0 up, got {count}")
     wide = x.unsqueeze(axis + 1)
@@ -272,7 +269,7 @@ def diff(x: Tensor, n: int = 1, dim: int = -1) -> Tensor:
     """
     check_tensors(x)
     (axis,) = _axes("diff", dim, x.ndim)
-    if n < 0:
+    if whole("n", n) < 0:
         raise ValueError(f"[diff] expected n from 0 up, got {n}")
     lead = [slice(None)] * axis
     for _ in range(n):

@@ -140,6 +140,10 @@ def _spread(
     if isinstance(dim, bool):  # torch.std(x, False), which would read as axis 0
         raise TypeError(f"[{_core.op_name()}] expected an axis, got {dim} - write unbiased={dim}")
     if unbiased is not None:
+        if not isinstance(unbiased, bool):
+            raise TypeError(
+                f"[{_core.op_name()}] expected unbiased as a truth value, got {unbiased!r}"
+            )
         correction = int(unbiased)
     return {"dim": dim, "keepdim": bool(keepdim), "correction": correction}
 

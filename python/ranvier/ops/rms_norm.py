@@ -10,6 +10,7 @@ from typing import Any
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.dtypes import float64
+from ranvier.ops._arguments import real, sizes
 from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
@@ -55,7 +56,7 @@ def rms_norm(
         [[0.20000000298023224, 1.399999976158142]]
     """
     check_tensors(x)
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = sizes("normalized_shape", normalized_shape)
     if eps is None:
         eps = 2.0**-52 if x.dtype == float64 else 2.0**-23
-    return _RMSNorm.apply(x, weight, shape=shape, eps=float(eps))
+    return _RMSNorm.apply(x, weight, shape=shape, eps=real("eps", eps))

@@ -7,13 +7,14 @@ IndexError names an axis that is not there, a ValueError sizes that do not fit.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.dtypes import Device, DType, as_device, as_dtype
-from ranvier.tensor import Tensor, attach, shape_of
+from ranvier.ops._arguments import axis_of
+from ranvier.ops._arguments import sizes as sizes_of
+from ranvier.tensor import Tensor, attach, check_tensors, shape_of
 
 Array = _core.Array
 
@@ -100,13 +101,6 @@ def _moved(x: Array, device: int) -> Array:
     return _core.to_device(x, device)
 
 
-def _axis(op: str, dim: Any, n: int) -> int:
-    axis = operator.index(dim)
-    if not -n <= axis < n:
-        raise IndexError(f"[{op}] expected an axis from {-n} to {n - 1}, got {axis}")
-    return axis % n
-
-
 # ---- Shapes ----
 
 
@@ -148,9 +142,10 @@ def view(x: Tensor, *shape: Any) -> Tensor:
 @attach("flatten")
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Joins the axes from `start_dim` to `end_dim` into one."""
+    check_tensors(x)
     if x.ndim == 0:
         return reshape(x, 1)
-    start, end = _axis("flatten", start_dim, x.ndim), _axis("flatten", end_dim, x.ndim)
+    start, end = axis_of(start_dim, x.ndim), axis_of(end_dim, x.ndim)
     if start > end:
         raise ValueError(
             f"[flatten] expected start_dim before end_dim, got {start_dim} and {end_dim}"
@@ -164,7 +159,9 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @attach("unflatten")
 def unflatten(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
     """Cuts the axis `dim` into several of the given sizes, of which one may be -1."""
-    axis = _axis("unflatten", dim, x.ndim)
+    check_tensors(x)
+    axis = axis_of(dim, x.ndim)
+    sizes = sizes_of("sizes", sizes)
     known, hole = 1, sizes.count(-1)
     for s in sizes:
         known *= s if s != -1 else 1
@@ -184,8 +181,9 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
 @attach("transpose", "swapaxes")
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two axes exchanged."""
+    check_tensors(x)
     n = max(x.ndim, 1)
-    a, b = _axis("transpose", dim0, n), _axis("transpose", dim1, n)
+    a, b = axis_of(dim0, n), axis_of(dim1, n)
     axes = list(range(x.ndim))
     if axes:
         axes[a], axes[b] = b, a
@@ -200,8 +198,9 @@ def movedim(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[i
         IndexError: no such axis.
         ValueError: an axis or a place twice, or not one place for each axis.
     """
+    check_tensors(x)
     given = [d if isinstance(d, (tuple, list)) else (d,) for d in (source, destination)]
-    moved, places = ([_axis("movedim", d, x.ndim) for d in dims] for dims in given)
+    moved, places = ([axis_of(d, x.ndim) for d in dims] for dims in given)
     if len(moved) != len(places) or len({*moved}) != len(moved) or len({*places}) != len(moved):
         raise ValueError(
             f"[movedim] expected one place for each axis, all different, got {source} to "
@@ -230,6 +229,7 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     Raises:
         ValueError: the shape does not broadcast to this one.
     """
+    check_tensors(x)
     sizes = list(shape_of("expand", shape))
     offset = len(sizes) - x.ndim
     for i, s in enumerate(sizes):
@@ -241,6 +241,7 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
 @attach("broadcast_to")
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A view of x in the shape that it broadcasts to."""
+    check_tensors(x)
     return _Expand.apply(x, shape=shape_of("broadcast_to", (shape,)))
 
 
@@ -253,15 +254,17 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
 @attach("squeeze")
 def squeeze(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Drops axes of size 1: all of them, or those of `dim` (one or several) that have size 1."""
+    check_tensors(x)
     dims = range(x.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
-    gone = {_axis("squeeze", d, max(x.ndim, 1)) for d in dims}
+    gone = {axis_of(d, max(x.ndim, 1)) for d in dims}
     return reshape(x, tuple(s for i, s in enumerate(x.shape) if i not in gone or s != 1))
 
 
 @attach("unsqueeze")
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """A view with a new axis of size 1 at `dim`."""
-    axis = _axis("unsqueeze", dim, x.ndim + 1)
+    check_tensors(x)
+    axis = axis_of(dim, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
@@ -271,18 +274,21 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 @attach("contiguous")
 def contiguous(x: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
+    check_tensors(x)
     return x if x.data.is_contiguous else _Copy.apply(x, contiguous=True)
 
 
 @attach("clone")
 def clone(x: Tensor) -> Tensor:
     """A copy in memory of its own, laid out as x; gradients flow through."""
+    check_tensors(x)
     return _Copy.apply(x, contiguous=False)
 
 
 @attach("channels_last")
 def channels_last(x: Tensor) -> Tensor:
     """The same values with axis 1 fastest in memory; itself where it already is."""
+    check_tensors(x)
     return x if x.data.is_channels_last else _ChannelsLast.apply(x)
 
 
@@ -307,6 +313,7 @@ def to(x: Tensor, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
         >>> rv.tensor([1, 2]).to(rv.float32).dtype
         ranvier.float32
     """
+    check_tensors(x)
     code, place = x.data.dtype, x.data.device
     if dtype is not None:
         code = as_dtype(dtype).code

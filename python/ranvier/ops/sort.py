@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import axis_of, whole
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -69,14 +70,14 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
         ([1, 2, 3], [1, 2, 0])
     """
     check_tensors(x)
-    return Ordered(*_Sort.apply(x, k=-1, dim=dim, descending=bool(descending)))
+    return Ordered(*_Sort.apply(x, k=-1, dim=whole("dim", dim), descending=bool(descending)))
 
 
 @attach("argsort")
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The positions that sort x along an axis, int64: `sort(x, ...).indices`."""
     check_tensors(x)
-    return Tensor(_core.sort(x.data, -1, dim, bool(descending))[1])
+    return Tensor(_core.sort(x.data, -1, whole("dim", dim), bool(descending))[1])
 
 
 @attach("topk")
@@ -100,9 +101,9 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
         [1, 2]
     """
     check_tensors(x)
-    if k < 0:
+    if whole("k", k) < 0:
         raise ValueError(f"[topk] expected k from 0 up, got {k}")
-    return Ordered(*_Sort.apply(x, k=k, dim=dim, descending=bool(largest)))
+    return Ordered(*_Sort.apply(x, k=k, dim=whole("dim", dim), descending=bool(largest)))
 
 
 def _dropped(y: Ordered, dim: int, keepdim: bool) -> Ordered:
@@ -122,7 +123,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered
     """
     check_tensors(x)
     n = max(x.ndim, 1)
-    if -n <= dim < n and not 1 <= k <= (x.shape[dim] if x.ndim else 1):
+    if -n <= whole("dim", dim) < n and not 1 <= whole("k", k) <= (x.shape[dim] if x.ndim else 1):
         raise ValueError(f"[kthvalue] expected k from 1 to the size of axis {dim}, got {k}")
     order = _Sort.apply(x, k=k, dim=dim, descending=False, alone=True)
     return _chosen(order, 0, dim, keepdim)
@@ -161,7 +162,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     if dim is None:
         return median(x.flatten(), 0)[0]
     n = max(x.ndim, 1)
-    if -n <= dim < n and x.ndim and not x.shape[dim]:
+    if -n <= whole("dim", dim) < n and x.ndim and not x.shape[dim]:
         raise ValueError(f"[median] expected at least one element, got shape {x.shape}")
     middle = (x.shape[dim] - 1) // 2 if x.ndim and -n <= dim < n else 0
     place: Any = _core.sort(x.data, middle + 1, dim, False, True)[1]
@@ -209,9 +210,7 @@ def unique(
     if dim is None:
         rows = x.detach().reshape(-1, 1)
     else:
-        n = max(x.ndim, 1)
-        if not -n <= dim < n:
-            raise IndexError(f"[unique] expected an axis from {-n} to {n - 1}, got {dim}")
+        axis_of(dim, max(x.ndim, 1))
         moved = x.detach().movedim(dim, 0)
         rows = moved.reshape(moved.shape[0], prod(moved.shape[1:]))
     places = _order(rows)

@@ -17,7 +17,8 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach
+from ranvier.ops._arguments import real
+from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
 
@@ -62,19 +63,21 @@ _FUNCTIONS: dict[str, _Key] = {
 def _function(name: str, parameter: float) -> _Key:
     """A function's key for another parameter: what its line in unary.simd.cpp calls a."""
     code, saves_x, _ = _FUNCTIONS[name]
-    return code, saves_x, float(parameter)
+    return code, saves_x, real("parameter", parameter)
 
 
 def _shaped(name: str, a: float, b: float, c: float, d: float) -> _Key:
     """The same for a function of up to four parameters."""
     code, saves_x, _ = _FUNCTIONS[name]
-    return code, saves_x, (float(a), float(b), float(c), float(d))
+    a, b, c, d = [real("parameter", p) for p in (a, b, c, d)]
+    return code, saves_x, (a, b, c, d)
 
 
 def _positive(op: str, name: str, value: float) -> float:
-    if not value > 0:
+    number = real(name, value)
+    if not number > 0:
         raise ValueError(f"[{op}] expected {name} above 0, got {value}")
-    return float(value)
+    return number
 
 
 @attach("abs", "__abs__")
@@ -253,7 +256,7 @@ def half_tanh(x: Tensor, beta: float = 1.0) -> Tensor:
         >>> rv.functional.half_tanh(rv.tensor([-100.0, 0.0, 100.0])).tolist()
         [0.0, 0.5, 1.0]
     """
-    return _Unary.apply2(x, _function("sigmoid", 2.0 * beta))
+    return _Unary.apply2(x, _function("sigmoid", 2.0 * real("beta", beta)))
 
 
 def hardsigmoid(
@@ -289,7 +292,7 @@ def hardtanh(
 
     Source: Collobert, "Large scale machine learning", PhD thesis (2004).
     """
-    if not min_val < max_val:
+    if not real("min_val", min_val) < real("max_val", max_val):
         raise ValueError(f"[hardtanh] expected min_val below max_val, got {min_val} and {max_val}")
     return _Unary.apply2(x, _shaped("hardtanh", 1.0, 0.0, min_val, max_val))
 
@@ -311,6 +314,7 @@ def heaviside(x: Tensor) -> Tensor:
 
 def identity(x: Tensor) -> Tensor:
     """x itself: the activation of a linear neuron; derivative 1."""
+    check_tensors(x)
     return x
 
 
