@@ -16,24 +16,42 @@ function(ranvier_device_library name)
   install(TARGETS ${name} LIBRARY DESTINATION ranvier)
 endfunction()
 
-if(RANVIER_EMULATION)
-  ranvier_device_library(emulation cuda/core/emulation.cpp cuda/core/emulated_device.cpp
-                         cuda/core/emulated_hopper.cpp
-                         ${device_kernels} ${hopper_kernels})
+set(emulation_sources cuda/core/emulation.cpp cuda/core/emulated_device.cpp
+    cuda/core/emulated_hopper.cpp)
+# -O2: sizes and compile time matter here, speed little. Kernels are full of CUDA's own idioms.
+set(emulation_options -O2 -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-unknown-pragmas)
+if(RANVIER_WERROR)
+  list(APPEND emulation_options -Werror)
+endif()
+if(RANVIER_EMULATION OR RANVIER_EMULATION_TRAFFIC)
   set_source_files_properties(${device_kernels} ${hopper_kernels} PROPERTIES LANGUAGE CXX)
   set_source_files_properties(${device_kernels} ${hopper_kernels} PROPERTIES COMPILE_OPTIONS "-xc++")
-  # -O2: sizes and compile time matter here, speed little. Kernels are full of CUDA's own idioms.
-  target_compile_options(emulation PRIVATE -O2 -ffp-contract=off -fno-math-errno -Wall -Wextra
-                         -Wno-unknown-pragmas)
-  if(RANVIER_WERROR)
-    target_compile_options(emulation PRIVATE -Werror)
-  endif()
+endif()
+
+if(RANVIER_EMULATION)
+  ranvier_device_library(emulation ${emulation_sources} ${device_kernels} ${hopper_kernels})
+  target_compile_options(emulation PRIVATE ${emulation_options})
+endif()
+
+# The emulation with a call for each load, store and basic block: see cuda/core/traffic.cpp. The
+# sanitizers' own libraries stay away.
+if(RANVIER_EMULATION_TRAFFIC)
+  add_library(traffic_kernels OBJECT ${device_kernels} ${hopper_kernels})
+  target_include_directories(traffic_kernels PRIVATE csrc "${CMAKE_CURRENT_SOURCE_DIR}")
+  # Of -O2 only what inlines, and blocks as the source has them: the rest makes copies of code, or
+  # puts before what comes after, and lanes that took different ways do not meet again.
+  target_compile_options(traffic_kernels PRIVATE ${emulation_options} -O1 -finline-small-functions
+                         -fno-reorder-blocks -g1 -fsanitize=thread -fsanitize-coverage=trace-pc)
+  ranvier_device_library(traffic ${emulation_sources} cuda/core/traffic.cpp
+                         $<TARGET_OBJECTS:traffic_kernels>)
+  target_compile_options(traffic PRIVATE ${emulation_options})
+  target_link_options(traffic PRIVATE -Wl,--no-undefined)
 endif()
 
 if(NOT RANVIER_CUDA STREQUAL "OFF")
   include(CheckLanguage)
   check_language(CUDA)
-  if(CMAKE_CUDA_COMPILER AND RANVIER_EMULATION)
+  if(CMAKE_CUDA_COMPILER AND (RANVIER_EMULATION OR RANVIER_EMULATION_TRAFFIC))
     message(FATAL_ERROR "RANVIER_CUDA and RANVIER_EMULATION read one source in two languages: "
                         "build them in two folders.")
   elseif(CMAKE_CUDA_COMPILER)

@@ -39,7 +39,8 @@ void wait_groups(int newest);
 }  // namespace emulation
 
 template <class T, int64_t N>
-void cp_async(const emulation::Shared<T, N>& tile, int64_t i, const T* from, bool inside) {
+__forceinline__ void cp_async(const emulation::Shared<T, N>& tile, int64_t i, const T* from,
+                              bool inside) {
   static_assert(16 % sizeof(T) == 0);
   if (i * static_cast<int64_t>(sizeof(T)) % 16 != 0)
     emulation::stop("an asynchronous copy to element %lld, which is not aligned to 16 bytes",

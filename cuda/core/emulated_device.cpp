@@ -18,6 +18,7 @@
 #include "core/check.h"
 #include "cuda/core/backend.h"
 #include "cuda/core/failure.h"
+#include "cuda/core/traffic.h"
 
 namespace ranvier::emulation {
 namespace {
@@ -46,6 +47,12 @@ int64_t pages_of(int64_t bytes) {
 }
 
 }  // namespace
+
+bool is_device_memory(const void* address) {
+  static const Heap& h = heap();
+  return h.base && static_cast<uint64_t>(static_cast<const char*>(address) - h.base - kSpan) <
+                       static_cast<uint64_t>(kSpan);
+}
 
 std::string about_address(const void* address) {
   Heap& h = heap();
@@ -364,9 +371,13 @@ void option(const std::string& name, const std::string& value) {
     g_failures_left =
         colon == std::string::npos ? 0 : strtoll(value.c_str() + colon + 1, nullptr, 10);
     g_fails_always = always;
+  } else if (name == "traffic") {
+    RV_CHECK(g_watcher, "emulation", Value, "expected the library that counts traffic - build it ",
+             "with -DRANVIER_EMULATION_TRAFFIC=ON and set RANVIER_EMULATE=traffic");
+    g_watcher->write_to(value);
   } else {
-    fail("emulation", ErrorKind::Value, "expected the option order, copies, tf32 or fail, got '",
-         name, "'");
+    fail("emulation", ErrorKind::Value,
+         "expected the option order, copies, tf32, fail or traffic, got '", name, "'");
   }
 }
 

@@ -1,6 +1,7 @@
 // The host twins of cuda/core/hopper.h.
 #include "cuda/core/emulated_hopper.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "core/check.h"
 #include "cuda/core/emulated_device.h"
 #include "cuda/core/hopper.h"
+#include "cuda/core/traffic.h"
 
 namespace ranvier::emulation {
 namespace {
@@ -131,7 +133,7 @@ float factor_at(const Issued& p, uint64_t descriptor, int row, int k) {
   const auto group = static_cast<int64_t>(descriptor >> 32 & 0x3fff) << 4;
   const auto pattern = descriptor >> 62 == 1 ? Swizzle::Bytes128 : Swizzle::None;
   const int64_t byte = swizzled(start + row / 8 * group + row % 8 * 128 + k * item, pattern);
-  note_read(*p.segment, byte / 4);
+  check_read(*p.segment, byte / 4);
   const Trace& t = p.segment->traces[byte / 4];
   if (!is_shown(t))
     stop(
@@ -227,6 +229,18 @@ void set_out(const Bulk& b) {
   if (!wrong.empty()) stop("%s", wrong.c_str());
 }
 
+// The global side; without conflicts in shared memory, and not read by the lanes of the warp.
+void tell_watcher(const Bulk& b, const void* place) {
+  for (const Bulk::Row& row : b.rows) {
+    const int item = item_of(b.factor);
+    const int64_t first = std::max<int64_t>(row.first, 0),
+                  last = std::min<int64_t>(row.last, 128 / item);
+    if (first < last)
+      g_watcher->touch(g_thread, place, row.from + first * item,
+                       static_cast<int>(last - first) * item, Access::GlobalRead);
+  }
+}
+
 }  // namespace
 
 void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, int x, int y) {
@@ -239,6 +253,7 @@ void bulk_copy(const Segment& s, int64_t to, const MatrixMap& map, int64_t at, i
     b.rows.push_back(
         {static_cast<const char*>(map.data) + (row * map.row_stride + x) * item, -x, last});
   }
+  if (g_watcher) tell_watcher(b, __builtin_return_address(0));
   set_out(b);
 }
 
@@ -270,6 +285,7 @@ void bulk_copy_pixels(const Segment& s, int64_t to, const PixelMap& map, int64_t
     h = map.lower_h;
     ++n;
   }
+  if (g_watcher) tell_watcher(b, __builtin_return_address(0));
   set_out(b);
 }
 

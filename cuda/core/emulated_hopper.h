@@ -21,6 +21,7 @@ int thread();  // that runs, of its block
 int cluster_size();
 uint32_t barriers_passed();  // by the block
 void park(const Until& until, Site site);
+void check_read(const Segment& s, int64_t i);
 bool is_shown(const Trace& t);           // whether its writer called fence_proxy since
 void complain(const std::string& what);  // as `stop`, and returns
 std::string text_of(Site site);

@@ -22,6 +22,7 @@
 #include "cuda/core/async.h"
 #include "cuda/core/emulated_device.h"
 #include "cuda/core/emulated_hopper.h"
+#include "cuda/core/traffic.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -59,6 +60,8 @@ rv_emulation_switch:
 namespace ranvier::emulation {
 
 Schedule g_schedule;
+Watcher* g_watcher = nullptr;
+int g_thread = -1;
 
 namespace {
 
@@ -212,6 +215,11 @@ void leave(Machine& m) {  // the running fiber gives way to the scheduler
   switch_to(f.context, m.scheduler);
 }
 
+void settle_block(Machine& m, const Block& b) {
+  if (!g_watcher) return;
+  for (int i = 0; i < m.threads; i += warpSize) g_watcher->settle(b.rank * kMostThreads + i);
+}
+
 // A thread ended, or arrived at a barrier: is the barrier complete?
 void settle_barrier(Machine& m) {
   Block& b = *m.block;
@@ -226,6 +234,7 @@ void settle_barrier(Machine& m) {
   for (Fiber& f : b.fibers) f.state = State::Ready;
   b.arrived = 0;
   ++b.epoch;
+  settle_block(m, b);
 }
 
 template <class F>
@@ -247,6 +256,7 @@ void settle_cluster(Machine& m) {
   m.met = 0;
   ++m.cluster_epoch;
   for (Block& b : m.blocks) ++b.epoch;
+  for (int r = 0; r < m.cluster; ++r) settle_block(m, m.blocks[static_cast<size_t>(r)]);
 }
 
 void entry() {
@@ -288,8 +298,9 @@ void resume(Machine& m, Block& b, int i) {
   m.current = i;
   threadIdx = f.index;
   blockIdx = b.index;
+  g_thread = who(m);
   switch_to(m.scheduler, f.context);
-  m.current = -1;
+  m.current = g_thread = -1;
   if (f.state == State::Done && f.stack) {
     give_back(m, f);
     m.stacks.push_back(f.stack);
@@ -317,6 +328,7 @@ void start_block(Machine& m, Block& b, int rank, uint3 index) {
   b.arena_used = 0;
   b.segments.clear();
   b.large_array = nullptr;
+  if (g_watcher) g_watcher->begin_block(rank);
   b.fibers.assign(static_cast<size_t>(m.threads), Fiber{});
   b.warps.assign(static_cast<size_t>(m.threads / warpSize), Warp{});
   for (int i = 0; i < m.threads; ++i) {
@@ -360,6 +372,7 @@ void run_cluster(Machine& m, uint3 first) {
     if (!moved) return report(m, stuck(m));
     reorder(m, order);
   }
+  for (int r = 0; r < m.cluster; ++r) settle_block(m, m.blocks[static_cast<size_t>(r)]);
 }
 
 // ---- Faults -------------------------------------------------------------------------------------
@@ -495,6 +508,7 @@ const Exchange& gather(uint32_t mask, const void* mine, int bytes, Site site) {
   ++e->readers;
   f.exchange = e;
   if (complete) {
+    if (g_watcher && mask == 0xffffffffu) g_watcher->settle(who(m));
     for (int l = 0; l < warpSize; ++l)
       if (mask >> l & 1) fibers[static_cast<size_t>(first + l)].state = State::Ready;
   } else {
@@ -541,7 +555,7 @@ static Trace& trace(const Segment& s, int64_t i, const char* what) {
   return s.traces[i];
 }
 
-void note_read(const Segment& s, int64_t i) {
+void check_read(const Segment& s, int64_t i) {
   Machine& m = machine();
   Trace& t = trace(s, i, "a read");
   if (t.writer == -1)
@@ -552,22 +566,24 @@ void note_read(const Segment& s, int64_t i) {
          static_cast<long long>(i), name_of(s.site).c_str(), thread_text(m, t.writer).c_str());
   const Block& b = *m.block;
   const int me = who(m), warp = me / warpSize;
+  const uint32_t warp_epoch = b.warps[static_cast<size_t>(m.current / warpSize)].epoch;
+  const bool same = t.reader >= 0 ? t.reader / warpSize == warp : t.reader == -2 - 2 * warp;
   if (t.read_cluster != m.cluster_epoch || t.reader == -1)
     t.reader_rank = b.rank;
   else if (t.reader_rank != b.rank)
     t.reader_rank = -1;  // several
-  if (t.read_cluster != m.cluster_epoch || t.read_block != b.epoch || t.reader == -1) {
+  if (t.read_cluster != m.cluster_epoch || t.read_block != b.epoch || t.reader == -1 ||
+      (same && t.read_warp != warp_epoch)) {  // what its warp read before a barrier is over
     t.reader = me;
   } else if (t.reader != me) {
-    const bool same = t.reader >= 0 ? t.reader / warpSize == warp : t.reader == -2 - 2 * warp;
     t.reader = same ? -2 - 2 * warp : -3;  // several: of this warp (even codes), of several warps
   }
   t.read_cluster = m.cluster_epoch;
   t.read_block = b.epoch;
-  t.read_warp = b.warps[static_cast<size_t>(m.current / warpSize)].epoch;
+  t.read_warp = warp_epoch;
 }
 
-void note_write(const Segment& s, int64_t i) {
+static void check_write(const Segment& s, int64_t i) {
   Machine& m = machine();
   Trace& t = trace(s, i, "a write");
   if (t.writer != -1 && unordered(m, t.writer, t.write_cluster, t.write_block, t.write_warp))
@@ -595,6 +611,22 @@ void note_write(const Segment& s, int64_t i) {
   t.shown = running().shown;
 }
 
+static void tell(const void* place, const Segment& s, int64_t i, int64_t count, Access access) {
+  if (g_watcher)
+    g_watcher->touch(g_thread, place, s.data + i * s.item, static_cast<int>(count * s.item),
+                     access);
+}
+
+void note_read(const Segment& s, int64_t i) {
+  check_read(s, i);
+  tell(__builtin_return_address(0), s, i, 1, Access::SharedRead);
+}
+
+void note_write(const Segment& s, int64_t i, int64_t count) {
+  for (int64_t k = i; k < i + count; ++k) check_write(s, k);
+  tell(__builtin_return_address(0), s, i, count, Access::SharedWrite);
+}
+
 void show_stores() { ++running().shown; }
 
 bool is_shown(const Trace& t) {
@@ -605,7 +637,7 @@ bool is_shown(const Trace& t) {
 // ---- Asynchronous copies ------------------------------------------------------------------------
 
 static void land(const Pending& p) {
-  for (int64_t i = 0; i < p.count; ++i) note_write(*p.segment, p.at + i);
+  for (int64_t i = 0; i < p.count; ++i) check_write(*p.segment, p.at + i);
   char* to = p.segment->data + p.at * p.segment->item;
   const auto bytes = static_cast<size_t>(p.count * p.segment->item);
   if (p.from)
@@ -616,11 +648,15 @@ static void land(const Pending& p) {
 
 void copy_later(const Segment& s, int64_t i, const void* from, int64_t count) {
   trace(s, i + count - 1, "a copy");
+  const void* place = __builtin_return_address(0);
+  tell(place, s, i, count, Access::SharedWrite);
+  if (g_watcher && from)
+    g_watcher->touch(g_thread, place, from, static_cast<int>(count * s.item), Access::GlobalRead);
   const Pending p{&s, i, count, from};
   if (!g_schedule.late_copies) return land(p);
   // Until it lands nobody may read what was there, nor anything else.
   for (int64_t k = i; k < i + count; ++k) {
-    note_write(s, k);
+    check_write(s, k);
     s.traces[k].writer = -1;
   }
   memset(s.data + i * s.item, 0xff, static_cast<size_t>(count * s.item));
@@ -693,6 +729,7 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
   m.random.seed(g_schedule.seed);
   blockDim = block;
   gridDim = grid;
+  if (g_watcher) g_watcher->begin(kernel, *static_cast<void**>(context), grid, block);
   const auto together = static_cast<unsigned>(cluster);
   const unsigned across = grid.x / together;
   const std::vector<int64_t> order = sequence(m, blocks / cluster);
@@ -708,7 +745,8 @@ void run(const char* kernel, dim3 grid, dim3 block, void (*body)(void*), void* c
       }
     }
   }
-  m.current = -1;
+  m.current = g_thread = -1;
+  if (g_watcher) g_watcher->end(m.error.empty());
   if (!m.error.empty()) {
     each_fiber(m, [&](Fiber& f) {  // abandoned where they stand
       if (f.stack) m.stacks.push_back(f.stack);

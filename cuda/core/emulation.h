@@ -15,7 +15,8 @@
 //   * a copy that is read before it is waited for (cuda/core/async.h, option "copies");
 //   * a number that changes from step to step and was written into a graph as a constant.
 //
-// It cannot show memory ordering across blocks, timing, registers or bank conflicts.
+// It cannot show memory ordering across blocks, timing or registers. The same kernels compiled with
+// hooks count sectors of memory and bank conflicts (traffic.cpp).
 #pragma once
 
 #include <math.h>
@@ -105,7 +106,7 @@ struct Segment {
 };
 Segment& segment(int64_t count, int64_t item, Site site);
 void note_read(const Segment& s, int64_t i);
-void note_write(const Segment& s, int64_t i);
+void note_write(const Segment& s, int64_t i, int64_t count = 1);  // as one store
 
 template <class T, int64_t N>
 class Shared;

@@ -18,7 +18,8 @@
 //
 // (`whole` and `address` for tensor_gemm.h, they and the last two for hopper_tiles.h),
 //
-// and the result goes to `out.store(batch, i, j, value)`. One block computes a tile of BM x BN in
+// and the result goes to `out.store(batch, i, j, value)`, or two neighbours of a row to
+// `out.store_two(batch, i, j, a, b)` where it has that. One block computes a tile of BM x BN in
 // steps of BK, each thread TM x TN of it in registers; the next step's elements travel while this
 // one is multiplied. Where tiles are few and the depth is long, it is cut into pieces that other
 // blocks sum; a second kernel adds them in order. All by the shape alone: the same bits on any run.
@@ -28,6 +29,7 @@
 
 #include "cuda/core/half.h"
 #include "cuda/core/launch.h"
+#include "cuda/core/words.h"
 
 namespace ranvier::gemm {
 
@@ -289,9 +291,42 @@ struct RowMajor {
   const T* bias;
   int64_t bias_stride;
   bool relu;
-  __device__ void store(int64_t batch, int64_t i, int64_t j, Wide<T> value) const {
+  __device__ T finished(int64_t j, Wide<T> value) const {
     if (bias) value += widen(bias[j * bias_stride]);
-    data[(batch * m + i) * n + j] = narrow<T>(relu && value < Wide<T>(0) ? Wide<T>(0) : value);
+    return narrow<T>(relu && value < Wide<T>(0) ? Wide<T>(0) : value);
+  }
+  __device__ void store(int64_t batch, int64_t i, int64_t j, Wide<T> value) const {
+    data[(batch * m + i) * n + j] = finished(j, value);
+  }
+  __device__ void store_two(int64_t batch, int64_t i, int64_t j, Wide<T> a, Wide<T> b) const {
+    put_two(data + (batch * m + i) * n + j, finished(j, a), finished(j + 1, b));
+  }
+};
+
+// What a lane of a tensor core's fragment has of a row: columns j and j + 1 of n, j even. Stored
+// one by one they would fill half a sector at a time.
+template <class Out>
+__device__ void store_pair(const Out& out, int64_t batch, int64_t i, int64_t j, int64_t n, float a,
+                           float b) {
+  if (j >= n) return;
+  if constexpr (requires { out.store_two(batch, i, j, a, b); }) {
+    if (j + 1 < n) return out.store_two(batch, i, j, a, b);
+    out.store(batch, i, j, a);
+  } else {
+    out.store(batch, i, j, a);
+    if (j + 1 < n) out.store(batch, i, j + 1, b);
+  }
+}
+
+// The same of a part of the sum, (layers, m, n).
+struct Parts {
+  float* data;
+  int64_t m, n;
+  __device__ void store(int64_t layer, int64_t i, int64_t j, float value) const {
+    data[(layer * m + i) * n + j] = value;
+  }
+  __device__ void store_two(int64_t layer, int64_t i, int64_t j, float a, float b) const {
+    put_two(data + (layer * m + i) * n + j, a, b);
   }
 };
 

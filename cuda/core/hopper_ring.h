@@ -104,9 +104,9 @@ __global__ void __launch_bounds__(kRingThreads, 1)
     const int i = t % tiles_m * kRingRows + (group - 1) * 64 + warp * 16 + lane / 4;
     const int j = t / tiles_m * kColumns + lane % 4 * 2;
 #pragma unroll
-    for (int e = 0; e < kColumns / 2; ++e) {
-      const int row = i + e % 4 / 2 * 8, column = j + e / 4 * 8 + e % 2;
-      if (row < m && column < n) out.store(0, row, column, d[e]);
+    for (int e = 0; e < kColumns / 2; e += 2) {
+      const int row = i + e % 4 / 2 * 8;
+      if (row < m) gemm::store_pair(out, 0, row, j + e / 4 * 8, n, d[e], d[e + 1]);
     }
   }
 }

@@ -180,13 +180,14 @@ __global__ void __launch_bounds__(kGatherThreads, 1)
   const int lane = thread % 32;
   const int64_t i = i0 + group * 64 + thread / 32 % 4 * 16 + lane / 4, j = j0 + lane % 4 * 2;
 #pragma unroll
-  for (int e = 0; e < 64; ++e) {
-    const int64_t row = i + e % 4 / 2 * 8, column = j + e / 4 * 8 + e % 2;
-    if (row >= size.m || column >= size.n) continue;
+  for (int e = 0; e < 64; e += 2) {
+    const int64_t row = i + e % 4 / 2 * 8, column = j + e / 4 * 8;
+    if (row >= size.m) continue;
     if (size.pieces > 1)
-      partial[((batch * size.pieces + piece) * size.m + row) * size.n + column] = d[e];
+      gemm::store_pair(gemm::Parts{partial, size.m, size.n}, batch * size.pieces + piece, row,
+                       column, size.n, d[e], d[e + 1]);
     else
-      out.store(batch, row, column, d[e]);
+      gemm::store_pair(out, batch, row, column, size.n, d[e], d[e + 1]);
   }
 }
 

@@ -1,6 +1,7 @@
 // y = f(x, ...), element by element, of arrays of one type: 16 bytes of each at once where all are
 // one run of memory (or repeat one number), which keeps as many bytes on their way as the memory
-// wants; else as in elementwise.h.
+// wants; by tiles of shared memory where an input runs along another axis than y (a transposition:
+// read along y, each lane would take a sector of its own); else as in elementwise.h.
 //
 //   struct Product {
 //     __device__ float operator()(const float (&v)[2]) const { return v[0] * v[1]; }
@@ -9,6 +10,8 @@
 //
 // Of a function of much code (kLong) there is one copy in the kernel.
 #pragma once
+
+#include <initializer_list>
 
 #include "cuda/core/elementwise.h"
 #include "cuda/core/words.h"
@@ -86,31 +89,163 @@ struct MapOne {
   }
 };
 
+// ---- Inputs that run along another axis ----
+
+constexpr int kTileElements = 1024, kTileRoom = 1536;  // with padding
+
+// Axis a is where y runs, axis b where an input does.
+template <int K>
+struct Turn {
+  Layout<K + 1> rest;  // of the other axes
+  int64_t size_a, size_b, step_a[K + 1], step_b[K + 1];
+  int tile_a, tile_b, pitch;  // between neighbours of a in the tile
+  bool turned[K];
+  int64_t tiles() const { return across() * down() * rest.count; }
+  __host__ __device__ int64_t across() const { return (size_a + tile_a - 1) / tile_a; }
+  __host__ __device__ int64_t down() const { return (size_b + tile_b - 1) / tile_b; }
+};
+
+// Whether some input is read in pieces shorter than a sector, and how to read it along its own
+// axis.
+template <int K>
+bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
+  const auto magnitude = [](int64_t x) { return x < 0 ? -x : x; };
+  const int a = l.ndim - 1;
+  int b = -1;
+  for (int k = 1; k <= K && b < 0; ++k) {
+    if (magnitude(l.stride[k][a]) < 2 || magnitude(l.stride[k][a]) * item < 8) continue;
+    for (int i = 0; i < a; ++i)
+      if (l.stride[k][i] != 0 && magnitude(l.stride[k][i]) < magnitude(l.stride[k][b < 0 ? a : b]))
+        b = i;
+  }
+  // A warp along y meets all of a short axis a, and reads runs of b that are long enough.
+  if (b < 0 || (l.shape[a] <= 32 && 32 / l.shape[a] * item >= 64)) return false;
+  if (l.shape[a] * l.shape[b] < 128) return false;  // too little for a block
+  t.rest.count = 1;
+  for (int i = 0; i < a; ++i) {
+    if (i == b) continue;
+    t.rest.shape[t.rest.ndim] = l.shape[i];
+    t.rest.count *= l.shape[i];
+    for (int k = 0; k <= K; ++k) t.rest.stride[k][t.rest.ndim] = l.stride[k][i];
+    ++t.rest.ndim;
+  }
+  if (t.rest.ndim == 0) t.rest.ndim = 1, t.rest.shape[0] = 1;
+  t.rest.small = l.small;
+  t.size_a = l.shape[a], t.size_b = l.shape[b];
+  for (int k = 0; k <= K; ++k) {
+    t.step_a[k] = l.stride[k][a], t.step_b[k] = l.stride[k][b];
+    if (k > 0)
+      t.turned[k - 1] = t.step_b[k] != 0 && magnitude(t.step_b[k]) < magnitude(t.step_a[k]);
+  }
+  // Squares of 32; where an axis is shorter, all of it, and more of the other by whole warps.
+  const auto more = [](int64_t size, int64_t other) {
+    const int64_t most = kTileElements / other / 32 * 32;
+    return static_cast<int>(size < most ? size : most);
+  };
+  t.tile_a = t.size_a < 32 ? static_cast<int>(t.size_a) : 32;
+  t.tile_b = t.size_b < 32 ? static_cast<int>(t.size_b) : 32;
+  if (t.size_a < 32) t.tile_b = more(t.size_b, t.size_a);
+  if (t.size_b < 32) t.tile_a = more(t.size_a, t.size_b);
+  // A warp stores to y 32 neighbours of a, or all of a and some of b: in different banks.
+  t.pitch = t.tile_b | 1;
+  if (t.size_a < 32 && t.size_b >= 32) t.pitch = t.tile_b + (32 + t.tile_a - 1) / t.tile_a;
+  return true;
+}
+
+template <class T, int K, class F>
+__global__ void __launch_bounds__(kEachThreads)
+    turned_kernel(Turn<K> t, T* y, Inputs<T, K> in, F f) {
+  RV_SHARED(T, tile, K * kTileRoom);
+  const int64_t across = t.across(), down = t.down(), tiles = across * down * t.rest.count;
+  const int pitch = t.pitch, elements = t.tile_a * t.tile_b;
+  for (int64_t i = blockIdx.x; i < tiles; i += gridDim.x) {
+    const int64_t a0 = i % across * t.tile_a, b0 = i / across % down * t.tile_b;
+    int64_t at[K + 1];
+    t.rest.locate(i / across / down, at);
+    for (int e = static_cast<int>(threadIdx.x); e < elements; e += kEachThreads) {
+      const int b = e % t.tile_b, a = e / t.tile_b;
+      if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;
+#pragma unroll
+      for (int k = 0; k < K; ++k)
+        if (t.turned[k])
+          tile[k * kTileRoom + a * pitch + b] =
+              in.data[k][at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]];
+    }
+    __syncthreads();
+    for (int e = static_cast<int>(threadIdx.x); e < elements; e += kEachThreads) {
+      const int a = e % t.tile_a, b = e / t.tile_a;
+      if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;
+      T v[K];
+#pragma unroll
+      for (int k = 0; k < K; ++k) {
+        if (t.turned[k])
+          v[k] = tile[k * kTileRoom + a * pitch + b];
+        else
+          v[k] = in.data[k][at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]];
+      }
+      y[at[0] + (a0 + a) * t.step_a[0] + (b0 + b) * t.step_b[0]] = f(v);
+    }
+    __syncthreads();
+  }
+}
+
+// Of any arrays: y first in the layout, which is sorted as y lies in memory.
 template <class T, int K, bool kLong = false, class F>
-void mapped(const Context& context, const ArrayRef& y, const ArrayRef* const (&x)[K], const F& f) {
-  const ArrayRef* refs[K + 1] = {&y};
-  Inputs<T, K> in{};
-  for (int k = 0; k < K; ++k) refs[k + 1] = x[k], in.data[k] = device_data<T>(*x[k]);
-  const Layout<K + 1> layout = merged_layout<K + 1>(refs, true);
+void mapped_over(const Context& context, const Layout<K + 1>& layout, T* y, const T* const (&x)[K],
+                 const F& f) {
   if (layout.count == 0) return;
-  T* to = device_data<T>(y);
   const auto run = [&](const T* data, int64_t step) {
     return step == 1 && reinterpret_cast<uintptr_t>(data) % 16 == 0;
   };
-  bool whole = layout.ndim == 1 && run(to, layout.stride[0][0]);
+  const auto blocks_of = [](int64_t count) {
+    return static_cast<unsigned>(count < kEachBlocks ? count : kEachBlocks);
+  };
+  Inputs<T, K> in{};
+  bool whole = layout.ndim == 1 && run(y, layout.stride[0][0]);
   for (int k = 0; k < K; ++k) {
+    in.data[k] = x[k];
     in.repeats[k] = layout.stride[k + 1][0] == 0;
     whole = whole && (in.repeats[k] || run(in.data[k], layout.stride[k + 1][0]));
   }
-  if (!whole) {
-    const int64_t blocks = divide_up(layout.count, kEachThreads);
-    launch(context, static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks),
-           kEachThreads, each_kernel<K + 1, MapOne<T, K, F>>, layout, MapOne<T, K, F>{to, in, f});
-    return;
+  Turn<K> turn{};
+  if (whole)
+    launch(context, blocks_of(divide_up(layout.count, kEachThreads * (16 / int64_t{sizeof(T)}))),
+           kEachThreads, mapped_kernel<T, K, kLong, F>, layout.count, y, in, f);
+  else if (turn_of<K>(layout, sizeof(T), turn))
+    launch(context, blocks_of(turn.tiles()), kEachThreads, turned_kernel<T, K, F>, turn, y, in, f);
+  else
+    launch(context, blocks_of(divide_up(layout.count, kEachThreads)), kEachThreads,
+           each_kernel<K + 1, MapOne<T, K, F>>, layout, MapOne<T, K, F>{y, in, f});
+}
+
+template <class T, int K, bool kLong = false, class F>
+void mapped(const Context& context, const ArrayRef& y, const ArrayRef* const (&x)[K], const F& f) {
+  const ArrayRef* refs[K + 1] = {&y};
+  const T* data[K];
+  for (int k = 0; k < K; ++k) refs[k + 1] = x[k], data[k] = device_data<T>(*x[k]);
+  mapped_over<T, K, kLong>(context, merged_layout<K + 1>(refs, true), device_data<T>(y), data, f);
+}
+
+// y = x.
+template <class T>
+struct Same {
+  __device__ T operator()(const T (&v)[1]) const { return v[0]; }
+};
+
+// A dense copy of some numbers with a shape and steps of their own, the last axis fastest.
+template <class T>
+void pack(const Context& context, std::initializer_list<int64_t> shape,
+          std::initializer_list<int64_t> steps, T* to, const T* from) {
+  ArrayRef y{}, x{};
+  y.ndim = x.ndim = static_cast<int>(shape.size());
+  int64_t dense = 1;
+  for (int i = y.ndim - 1; i >= 0; --i) {
+    y.shape[i] = x.shape[i] = shape.begin()[i];
+    y.strides[i] = dense;
+    x.strides[i] = steps.begin()[i];
+    dense *= y.shape[i];
   }
-  const int64_t blocks = divide_up(layout.count, kEachThreads * (16 / int64_t{sizeof(T)}));
-  launch(context, static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks), kEachThreads,
-         mapped_kernel<T, K, kLong, F>, layout.count, to, in, f);
+  mapped_over<T, 1>(context, merged_layout<2>({&y, &x}, true), to, {from}, Same<T>());
 }
 
 }  // namespace ranvier

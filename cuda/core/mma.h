@@ -143,8 +143,8 @@ inline void mma_float16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&
 }
 
 template <int64_t N>
-void ldmatrix(uint32_t (&r)[4], const emulation::Shared<uint32_t, N>& tile, int i,
-              emulation::Site site = emulation::Site::here()) {
+__forceinline__ void ldmatrix(uint32_t (&r)[4], const emulation::Shared<uint32_t, N>& tile, int i,
+                              emulation::Site site = emulation::Site::here()) {
   if (i % 4 != 0) emulation::stop("ldmatrix reads a row at word %d, which is not aligned", i);
   const emulation::Exchange& e = emulation::gather(0xffffffffu, &i, sizeof i, site);
   const int g = emulation::lane() / 4, t = emulation::lane() % 4;
@@ -152,9 +152,11 @@ void ldmatrix(uint32_t (&r)[4], const emulation::Shared<uint32_t, N>& tile, int 
     r[block] = tile[emulation::lane_value<int>(e, 8 * block + g) + t];
 }
 template <int64_t N>
-void store_words(const emulation::Shared<uint32_t, N>& tile, int i, const uint32_t (&w)[4]) {
+__forceinline__ void store_words(const emulation::Shared<uint32_t, N>& tile, int i,
+                                 const uint32_t (&w)[4]) {
   if (i % 4 != 0) emulation::stop("a store of 4 words at word %d, which is not aligned", i);
-  for (int k = 0; k < 4; ++k) tile[i + k] = w[k];
+  emulation::note_write(tile.segment(), i, 4);
+  memcpy(tile.segment().data + i * int64_t{4}, w, 16);
 }
 
 #endif

@@ -95,8 +95,10 @@ struct Bringer {
       : operand(o), whole(Format::kAsIs && o.whole) {
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      // Neighbouring threads take neighbours in memory.
-      const int l = o.depth_fast ? thread / 4 + e * (L / 2) : thread % L;
+      // Neighbouring threads take neighbours in memory: four of them a line. Eight, which go into
+      // shared memory at once, take two lines that are four apart: together all banks.
+      const int row = thread / 32 * 8 + thread / 4 % 2 * 4 + thread / 8 % 4;
+      const int l = o.depth_fast ? row + e * (L / 2) : thread % L;
       const int word = o.depth_fast ? thread % 4 * kChunk : thread / L * 2 * kChunk + e * kChunk;
       line[e] = o.line(batch, first + l);
       at[e] = l * kRow + word;
@@ -235,17 +237,17 @@ __global__ void __launch_bounds__(32 * (BM / WM) * (BN / WN), 1)
 #pragma unroll
   for (int m = 0; m < kTilesM; ++m)
 #pragma unroll
-    for (int r = 0; r < 4; ++r) {
+    for (int r = 0; r < 4; r += 2) {
       const int64_t i = i0 + warp_i + m * 16 + lane / 4 + r / 2 * 8;
       if (i >= size.m) continue;
 #pragma unroll
       for (int n = 0; n < kTilesN; ++n) {
-        const int64_t j = j0 + warp_j + n * 8 + lane % 4 * 2 + r % 2;
-        if (j >= size.n) continue;
+        const int64_t j = j0 + warp_j + n * 8 + lane % 4 * 2;
         if (size.pieces > 1)
-          partial[((batch * size.pieces + piece) * size.m + i) * size.n + j] = sum[m][n][r];
+          store_pair(Parts{partial, size.m, size.n}, batch * size.pieces + piece, i, j, size.n,
+                     sum[m][n][r], sum[m][n][r + 1]);
         else
-          out.store(batch, i, j, sum[m][n][r]);
+          store_pair(out, batch, i, j, size.n, sum[m][n][r], sum[m][n][r + 1]);
       }
     }
 }

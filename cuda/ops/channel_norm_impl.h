@@ -1,5 +1,6 @@
 // The kernels of csrc/ops/channel_norm_impl.h: batch, instance and group norm. Sums over positions
-// are float64, in blocks of 32 channels x 8 rows whose parts are added in order.
+// are float64, in blocks of 32 channels x 8 rows (fewer channels, more rows: a warp reads one run)
+// whose parts are added in order.
 #pragma once
 
 #include "cuda/core/elementwise.h"
@@ -40,26 +41,35 @@ struct Statistics {
 };
 
 // Two sums over the rows of every (sample, channel): partial[sample][chunk][2][C].
-constexpr int kColumns = 32, kRowLanes = kReduceThreads / kColumns;
+constexpr int kColumns = 32;
+struct Lattice {
+  int columns, rows;  // rows: a power of two
+};
+inline Lattice lattice_of(int64_t channels) {
+  Lattice l{channels < 1 ? 1 : channels < kColumns ? static_cast<int>(channels) : kColumns, 1};
+  while (2 * l.rows * l.columns <= kReduceThreads) l.rows *= 2;
+  return l;
+}
 struct Two {
   double a, b;
 };
 
 template <class Term>
 __global__ void __launch_bounds__(kReduceThreads)
-    sums_kernel(ChannelNormGeometry g, int64_t chunk_rows, int64_t first_sample, Term term,
-                double* partial) {
+    sums_kernel(ChannelNormGeometry g, Lattice lattice, int64_t chunk_rows, int64_t first_sample,
+                Term term, double* partial) {
   RV_SHARED(double, part_a, kReduceThreads);
   RV_SHARED(double, part_b, kReduceThreads);
-  const int lane = static_cast<int>(threadIdx.x) % kColumns;
-  const int row_lane = static_cast<int>(threadIdx.x) / kColumns;
-  const int64_t c = int64_t{blockIdx.x} * kColumns + lane, sample = first_sample + blockIdx.z;
+  const int lane = static_cast<int>(threadIdx.x) % lattice.columns;
+  const int row_lane = static_cast<int>(threadIdx.x) / lattice.columns;
+  const int64_t c = int64_t{blockIdx.x} * lattice.columns + lane,
+                sample = first_sample + blockIdx.z;
   const int64_t first = int64_t{blockIdx.y} * chunk_rows;
   const int64_t last = first + chunk_rows < g.rows ? first + chunk_rows : g.rows;
   Two sum{0, 0};
-  if (c < g.channels) {
+  if (c < g.channels && row_lane < lattice.rows) {
     const auto here = term.channel(sample, c, g);
-    for (int64_t r = first + row_lane; r < last; r += kRowLanes) {
+    for (int64_t r = first + row_lane; r < last; r += lattice.rows) {
       const Two t = term.at(here, (sample * g.rows + r) * g.channels + c);
       sum.a += t.a;
       sum.b += t.b;
@@ -67,10 +77,10 @@ __global__ void __launch_bounds__(kReduceThreads)
   }
   part_a[threadIdx.x] = sum.a;
   part_b[threadIdx.x] = sum.b;
-  for (int half = kRowLanes / 2; half > 0; half /= 2) {
+  for (int half = lattice.rows / 2; half > 0; half /= 2) {
     __syncthreads();
     if (row_lane >= half) continue;
-    const int other = static_cast<int>(threadIdx.x) + half * kColumns;
+    const int other = static_cast<int>(threadIdx.x) + half * lattice.columns;
     part_a[threadIdx.x] = sum.a = sum.a + static_cast<double>(part_a[other]);
     part_b[threadIdx.x] = sum.b = sum.b + static_cast<double>(part_b[other]);
   }
@@ -115,7 +125,8 @@ void channel_sums(const Context& c, const ChannelNormGeometry& g, const Cut& k, 
     const dim3 grid(static_cast<unsigned>(divide_up(g.channels, kColumns)),
                     static_cast<unsigned>(k.chunks),
                     static_cast<unsigned>(left < kMostBlocksDeep ? left : kMostBlocksDeep));
-    launch(c, grid, kReduceThreads, sums_kernel<Term>, g, k.rows, first, term, partial);
+    launch(c, grid, kReduceThreads, sums_kernel<Term>, g, lattice_of(g.channels), k.rows, first,
+           term, partial);
   }
   if (k.chunks > 1)
     launch(c, blocks_of(g.samples * 2 * g.channels), kReduceThreads, chunks_kernel, g, k.chunks,

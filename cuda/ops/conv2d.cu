@@ -44,6 +44,22 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// Filters of few channels with the outputs fastest, as neighbouring threads read them.
+template <class T>
+struct ThinFilters {
+  ThinFilters(const Context& context, const ArrayRef& weight, const Conv2dShape& s)
+      : at{1, s.R * s.S * s.K, s.S * s.K, s.K},
+        packed(context, element_count(weight) * static_cast<int64_t>(sizeof(T))),
+        data(packed.template as<T>()) {
+    const Weights w = strides_of(weight);
+    pack<T>(context, {s.C / s.groups, s.R, s.S, s.K}, {w.c, w.r, w.s, w.k}, data,
+            device_data<T>(weight));
+  }
+  Weights at;
+  Scratch packed;
+  T* data;
+};
+
 template <class T>
 void forward(const Conv2dArgs& a, const Context& context) {
   const Conv2dShape& s = a.shape;
@@ -52,9 +68,9 @@ void forward(const Conv2dArgs& a, const Context& context) {
   const T* bias = optional<T>(a.bias);
   const int64_t bias_stride = bias ? a.bias.strides[0] : 0;
   if (thin(s)) {
-    launch(context, blocks_for(s.N * s.P * s.Q * s.K), kThreads, thin_kernel<T>, s, w,
-           device_data<T>(a.x), device_data<T>(a.weight), bias, bias_stride, a.relu,
-           device_data<T>(a.y));
+    const ThinFilters<T> thin_filters(context, a.weight, s);
+    launch(context, blocks_for(s.N * s.P * s.Q * s.K), kThreads, thin_kernel<T>, s, thin_filters.at,
+           device_data<T>(a.x), thin_filters.data, bias, bias_stride, a.relu, device_data<T>(a.y));
     return;
   }
   const T* x = device_data<T>(a.x);
@@ -150,8 +166,10 @@ void data_gradient(const Conv2dDataArgs& a, const Context& context) {
   const T* bias = optional<T>(a.bias);
   const int64_t bias_stride = bias ? a.bias.strides[0] : 0;
   if (thin(s)) {
-    launch(context, blocks_for(s.N * s.H * s.W * s.C), kThreads, thin_data_kernel<T>, s, w,
-           device_data<T>(a.dy), device_data<T>(a.weight), bias, bias_stride, device_data<T>(a.dx));
+    const ThinFilters<T> thin_filters(context, a.weight, s);
+    launch(context, blocks_for(s.N * s.H * s.W * s.C), kThreads, thin_data_kernel<T>, s,
+           thin_filters.at, device_data<T>(a.dy), thin_filters.data, bias, bias_stride,
+           device_data<T>(a.dx));
     return;
   }
   for (int64_t kh = 0; kh < s.stride_h; ++kh) {

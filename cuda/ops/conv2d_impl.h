@@ -59,13 +59,22 @@ struct Pixels {
   const T* bias;
   int64_t bias_stride;
   bool relu;
-  __device__ void store(int64_t group, int64_t i, int64_t k, Wide<T> value) const {
-    const int64_t c = group * channels + k;
-    if (bias) value += widen(bias[c * bias_stride]);
-    if (relu) value = value < Wide<T>(0) ? Wide<T>(0) : value;
+  __device__ T* place(int64_t i, int64_t c) const {
     int64_t j, r;
     const int64_t n = rows.split(cols.split(i, &j), &r);
-    data[n * image + r * row + j * pixel + c] = narrow<T>(value);
+    return data + n * image + r * row + j * pixel + c;
+  }
+  __device__ T finished(int64_t c, Wide<T> value) const {
+    if (bias) value += widen(bias[c * bias_stride]);
+    return narrow<T>(relu && value < Wide<T>(0) ? Wide<T>(0) : value);
+  }
+  __device__ void store(int64_t group, int64_t i, int64_t k, Wide<T> value) const {
+    const int64_t c = group * channels + k;
+    *place(i, c) = finished(c, value);
+  }
+  __device__ void store_two(int64_t group, int64_t i, int64_t k, Wide<T> a, Wide<T> b) const {
+    const int64_t c = group * channels + k;
+    put_two(place(i, c), finished(c, a), finished(c + 1, b));
   }
 };
 

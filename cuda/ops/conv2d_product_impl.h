@@ -2,6 +2,7 @@
 // conv2d.cu for float32, in conv2d_other.cu for the other types.
 #pragma once
 
+#include "cuda/core/mapped.h"
 #include "cuda/core/tensor_gemm.h"
 #include "cuda/ops/conv2d_impl.h"
 
@@ -12,19 +13,6 @@ using gemm::kThreads;
 inline unsigned blocks_for(int64_t count) {
   const int64_t blocks = divide_up(count, kThreads);
   return static_cast<unsigned>(blocks < 132 * 16 ? blocks : 132 * 16);
-}
-
-// Filters as a product wants them: the depth of each line in one piece. They are small beside the
-// images, and read by every tile.
-template <class T>
-__global__ void __launch_bounds__(kThreads) pack_filters_kernel(Filters<T> f, T* to) {
-  const int64_t depth = f.taps * f.channels, count = f.groups * f.lines * depth;
-  const int64_t step = int64_t{gridDim.x} * kThreads;
-  for (int64_t e = int64_t{blockIdx.x} * kThreads + threadIdx.x; e < count; e += step) {
-    const int64_t c = e % f.channels, tap = e / f.channels % f.taps, line = e / depth % f.lines;
-    to[e] = f.data[e / depth / f.lines * f.group_stride + line * f.line_stride +
-                   c * f.channel_stride + tap / f.S * f.tap_h + tap % f.S * f.tap_w];
-  }
 }
 
 // A product with filters on the right.
@@ -38,9 +26,11 @@ void filter_product(const Context& context, Precision precision, int64_t lines,
   }
   const int64_t depth = f.depth(), count = f.groups * f.lines * depth;
   const Scratch packed(context, count * static_cast<int64_t>(sizeof(T)));
-  if (count > 0)
-    launch(context, blocks_for(count), kThreads, pack_filters_kernel<T>, f,
-           packed.template as<T>());
+  // The depth of each line in one piece. Filters are small beside the images, and read by every
+  // tile.
+  pack<T>(context, {f.groups, f.lines, f.taps / f.S, f.S, f.channels},
+          {f.group_stride, f.line_stride, f.tap_h, f.tap_w, f.channel_stride},
+          packed.template as<T>(), f.data);
   gemm::Matrix<T> right{};
   right.data = packed.template as<T>();
   right.lines = f.lines;

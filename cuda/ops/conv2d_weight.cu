@@ -8,21 +8,63 @@ namespace {
 
 using namespace convolution;
 
-// One weight per block.
+// Few channels a group: neighbouring lanes have neighbouring outputs k and one column (tap and
+// channel), 8 rows of them share the pixels of a piece. partial[piece][column][k].
+constexpr int kThinOutputs = 32, kThinRows = kReduceThreads / kThinOutputs;
 template <class T>
 __global__ void __launch_bounds__(kReduceThreads)
-    thin_weight_kernel(ShiftedPixels<T> x, gemm::Matrix<T> dy, FilterGradient<T> out,
-                       Conv2dShape s) {
+    thin_weight_kernel(ShiftedPixels<T> x, gemm::Matrix<T> dy, Conv2dShape s, int64_t share,
+                       Wide<T>* partial) {
   RV_SHARED(Wide<T>, part, kReduceThreads);
-  const int64_t C = s.C / s.groups, columns = C * s.R * s.S, k = blockIdx.x / columns;
-  const int64_t j = blockIdx.x % columns, K = s.K / s.groups;
-  const auto right = x.line(k / K, j);
-  const auto left = dy.line(k / K, k % K);
+  const int thread = static_cast<int>(threadIdx.x), row = thread / kThinOutputs;
+  const int64_t outputs = divide_up(s.K, kThinOutputs), K = s.K / s.groups;
+  const int64_t k = blockIdx.x % outputs * kThinOutputs + thread % kThinOutputs;
+  const int64_t j = blockIdx.x / outputs, first = blockIdx.y * share;
+  const int64_t pixels = s.N * s.P * s.Q, last = first + share < pixels ? first + share : pixels;
   Wide<T> sum = 0;
-  for (int64_t d = threadIdx.x; d < s.N * s.P * s.Q; d += kReduceThreads)
-    sum = gemm::fused(widen(dy.load(left, d)), widen(x.load(right, d)), sum);
-  sum = join_group(sum, kReduceThreads, part, Add());
-  if (threadIdx.x == 0) out.store(k / K, k % K, j, sum);
+  if (k < s.K) {
+    const auto right = x.line(k / K, j);
+    const auto left = dy.line(k / K, k % K);
+    for (int64_t d = first + row; d < last; d += kThinRows)
+      sum = gemm::fused(widen(dy.load(left, d)), widen(x.load(right, d)), sum);
+  }
+  part[thread] = sum;
+  for (int half = kThinRows / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (row < half)
+      part[thread] = sum = sum + static_cast<Wide<T>>(part[thread + half * kThinOutputs]);
+  }
+  if (row == 0 && k < s.K) partial[(blockIdx.y * (s.C / s.groups * s.R * s.S) + j) * s.K + k] = sum;
+}
+template <class T>
+__global__ void __launch_bounds__(kReduceThreads)
+    thin_merge_kernel(const Wide<T>* partial, int64_t pieces, FilterGradient<T> out,
+                      Conv2dShape s) {
+  const int64_t weights = s.C / s.groups * s.R * s.S * s.K, K = s.K / s.groups;
+  const int64_t e = int64_t{blockIdx.x} * kReduceThreads + threadIdx.x;
+  if (e >= weights) return;
+  Wide<T> sum = partial[e];
+  for (int64_t p = 1; p < pieces; ++p) sum += partial[p * weights + e];
+  out.store(e % s.K / K, e % s.K % K, e / s.K, sum);
+}
+template <class T>
+void thin_weight(const Context& context, const ShiftedPixels<T>& x, const gemm::Matrix<T>& dy,
+                 const FilterGradient<T>& out, const Conv2dShape& s) {
+  const int64_t columns = s.C / s.groups * s.R * s.S, pixels = s.N * s.P * s.Q;
+  const int64_t blocks = divide_up(s.K, kThinOutputs) * columns;
+  if (blocks == 0) return;
+  // Enough blocks to fill a large GPU, no piece below 512 pixels.
+  int64_t pieces = divide_up(528, blocks);
+  const int64_t most = pixels < 512 ? 1 : pixels / 512;
+  pieces = pieces < most ? pieces : most;
+  const int64_t share = divide_up(pixels, pieces);
+  pieces = share > 0 ? divide_up(pixels, share) : 1;
+  const Scratch partial(context, pieces * columns * s.K * static_cast<int64_t>(sizeof(Wide<T>)));
+  launch(context, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pieces)),
+         kReduceThreads, thin_weight_kernel<T>, x, dy, s, share, partial.template as<Wide<T>>());
+  launch(context, static_cast<unsigned>(divide_up(columns * s.K, kReduceThreads)), kReduceThreads,
+         thin_merge_kernel<T>, static_cast<const Wide<T>*>(partial.template as<Wide<T>>()), pieces,
+         out, s);
 }
 
 template <class T>
@@ -56,13 +98,7 @@ void weight_gradient(const Conv2dWeightArgs& a, const Context& context) {
                                false,
                                gemm::aligned(device_data<T>(a.x), {C, s.C})};
   const FilterGradient<T> out{device_data<T>(a.dweight), strides_of(a.dweight), C, K, s.S};
-  if (thin(s)) {
-    const int64_t weights = s.K * C * s.R * s.S;
-    if (weights > 0)
-      launch(context, static_cast<unsigned>(weights), kReduceThreads, thin_weight_kernel<T>, right,
-             left, out, s);
-    return;
-  }
+  if (thin(s)) return thin_weight<T>(context, right, left, out, s);
   if constexpr (sizeof(T) <= 4) {
     if (left.turned && right.turned && hopper::takes_gathered<T>(context, a.precision)) {
       hopper_gradient(context, {s.groups, K, C * s.R * s.S, pixels, 1, 0}, left, right, out);

@@ -91,11 +91,6 @@ void convert_to(const CopyArgs& a, const Context& c) {
   }
 }
 
-template <class T>
-struct Same {
-  __device__ T operator()(const T (&v)[1]) const { return v[0]; }
-};
-
 // Same dtype: bytes move.
 template <class T>
 void move(const CopyArgs& a, const Context& c) {

@@ -1,6 +1,7 @@
 #include "ops/dropout.h"
 
 #include "cuda/core/random.h"
+#include "cuda/core/words.h"
 
 namespace ranvier {
 namespace {
@@ -19,9 +20,24 @@ __global__ void __launch_bounds__(kEachThreads)
   // A word stays when its upper 24 bits are at least p 2^24.
   const double least = ceil(*p * 0x1p24);
   const uint32_t threshold = least > 0 ? static_cast<uint32_t>(least) : 0;
+  const bool dense = layout.ndim == 1 && layout.stride[0][0] == 1 && layout.stride[1][0] == 1 &&
+                     layout.stride[2][0] == 1;
   for (int64_t b = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; 4 * b < layout.count;
        b += step) {
     const RandomWords words = random_words(seed, static_cast<uint64_t>(b), offset);
+    if (dense) {
+      T v[4];
+      uint8_t stay[4];
+      get_four(x, 4 * b, layout.count, v);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        stay[i] = (words.w[i] >> 8) >= threshold;
+        v[i] = stay[i] ? v[i] * scale : T(0);
+      }
+      put_four(mask, 4 * b, layout.count, stay);
+      put_four(y, 4 * b, layout.count, v);
+      continue;
+    }
     for (int i = 0; i < 4 && 4 * b + i < layout.count; ++i) {
       int64_t at[3];
       layout.locate(4 * b + i, at);

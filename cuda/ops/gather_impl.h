@@ -62,15 +62,18 @@ inline ArrayRef without_front(const ArrayRef& r, int axes) {
   return rest;
 }
 
+// Neighbouring threads take neighbours of y: of its other axes, or (`turned`) of the index arrays.
 template <class T>
 __global__ void __launch_bounds__(kEachThreads)
-    gather_kernel_device(Places places, Layout<1> front, Layout<2> rest, const T* x, T* y) {
+    gather_kernel_device(Places places, Layout<1> front, Layout<2> rest, bool turned, const T* x,
+                         T* y) {
   const int64_t step = int64_t{gridDim.x} * kEachThreads, count = places.count * rest.count;
   for (int64_t e = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; e < count; e += step) {
+    const int64_t place = turned ? e % places.count : e / rest.count;
     int64_t to[1], at[2];
-    front.locate(e / rest.count, to);
-    rest.locate(e % rest.count, at);
-    const int64_t from = places.in_x(e / rest.count);
+    front.locate(place, to);
+    rest.locate(turned ? e / places.count : e % rest.count, at);
+    const int64_t from = places.in_x(place);
     y[to[0] + at[1]] = from == kNowhere ? T{} : x[from + at[0]];
   }
 }
@@ -83,8 +86,11 @@ void gather_as(const GatherArgs& a, const Context& c) {
   const Layout<2> rest = merged_layout<2>({&x, &y}, false);
   const int64_t blocks = divide_up(places.count * rest.count, kEachThreads);
   if (blocks == 0) return;
+  const Layout<1> lead = front_of(a.y, front);
+  const int64_t along = lead.stride[0][lead.ndim - 1], apart = rest.stride[1][rest.ndim - 1];
+  const bool turned = along > 0 && along < apart && places.count > 1;
   launch(c, static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks), kEachThreads,
-         gather_kernel_device<T>, places, front_of(a.y, front), rest, device_data<T>(a.x),
+         gather_kernel_device<T>, places, lead, rest, turned, device_data<T>(a.x),
          device_data<T>(a.y));
 }
 inline void gather_on_device(const GatherArgs& a, const Context& c) {

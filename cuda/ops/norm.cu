@@ -5,29 +5,56 @@
 namespace ranvier {
 namespace {
 
-// A thread per distance. Sums are float64, so squares neither overflow nor vanish.
+// A block has 32 x 32 distances of one batch, a thread four of a column; 32 numbers of each point
+// come at a time by way of shared memory. Sums are float64, so squares neither overflow nor vanish.
+constexpr int kPoints = 32, kPointThreads = 256, kPointPitch = kPoints + 1;
+constexpr int kPointRows = kPointThreads / kPoints;
 template <class T>
-struct Distance {
-  const T *a, *b;
-  T* y;
-  int64_t rows, columns, size;
-  __device__ void operator()(int64_t e) const {
-    const int64_t j = e % columns, row = e / columns, batch = row / rows;
-    const T *x = a + row * size, *z = b + (batch * columns + j) * size;
-    double sum = 0;
-    for (int64_t k = 0; k < size; ++k) {
-      const double d = static_cast<double>(x[k]) - static_cast<double>(z[k]);
-      sum = fma(d, d, sum);
+__global__ void __launch_bounds__(kPointThreads)
+    distance_kernel(const T* a, const T* b, T* y, int64_t rows, int64_t columns, int64_t size) {
+  RV_SHARED(T, left, kPoints * kPointPitch);
+  RV_SHARED(T, right, kPoints * kPointPitch);
+  const int64_t across = divide_up(columns, kPoints), down = divide_up(rows, kPoints);
+  const int64_t block = blockIdx.x, batch = block / across / down;
+  const int64_t i0 = block / across % down * kPoints, j0 = block % across * kPoints;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kPoints;
+  const int row = thread / kPoints;
+  double sum[kPoints / kPointRows] = {};
+  for (int64_t k0 = 0; k0 < size; k0 += kPoints) {
+#pragma unroll
+    for (int q = 0; q < kPoints; q += kPointRows) {
+      const int r = row + q, to = r * kPointPitch + lane;
+      const bool inside = k0 + lane < size;
+      left[to] = inside && i0 + r < rows ? a[(batch * rows + i0 + r) * size + k0 + lane] : T(0);
+      right[to] =
+          inside && j0 + r < columns ? b[(batch * columns + j0 + r) * size + k0 + lane] : T(0);
     }
-    y[e] = static_cast<T>(sqrt(sum));
+    __syncthreads();
+    for (int k = 0; k < kPoints && k0 + k < size; ++k) {
+      const auto z = static_cast<double>(static_cast<T>(right[lane * kPointPitch + k]));
+#pragma unroll
+      for (int q = 0; q < kPoints / kPointRows; ++q) {
+        const T x = left[(row + q * kPointRows) * kPointPitch + k];
+        const double d = static_cast<double>(x) - z;
+        sum[q] = fma(d, d, sum[q]);
+      }
+    }
+    __syncthreads();
   }
-};
+#pragma unroll
+  for (int q = 0; q < kPoints / kPointRows; ++q) {
+    const int64_t i = i0 + row + q * kPointRows, j = j0 + lane;
+    if (i < rows && j < columns) y[(batch * rows + i) * columns + j] = static_cast<T>(sqrt(sum[q]));
+  }
+}
 
 template <class T>
 void distances(const CdistArgs& a, const Context& c) {
-  each_index(c, element_count(a.y),
-             Distance<T>{device_data<T>(a.a), device_data<T>(a.b), device_data<T>(a.y),
-                         a.y.shape[1], a.y.shape[2], a.a.shape[2]});
+  if (element_count(a.y) == 0) return;
+  const int64_t rows = a.y.shape[1], columns = a.y.shape[2];
+  const int64_t blocks = a.y.shape[0] * divide_up(rows, kPoints) * divide_up(columns, kPoints);
+  launch(c, static_cast<unsigned>(blocks), kPointThreads, distance_kernel<T>, device_data<T>(a.a),
+         device_data<T>(a.b), device_data<T>(a.y), rows, columns, a.a.shape[2]);
 }
 void cdist(const CdistArgs& a, const Context& c) {
   a.y.dtype == DType::Float64 ? distances<double>(a, c) : distances<float>(a, c);

@@ -1,6 +1,7 @@
 #include "ops/random.h"
 
 #include "cuda/core/random.h"
+#include "cuda/core/words.h"
 #include "cuda/ops/sort_impl.h"
 
 namespace ranvier {
@@ -44,8 +45,7 @@ __global__ void __launch_bounds__(kEachThreads)
         for (int i = 0; i < 4; ++i) four[i] = static_cast<T>(uniform24(words.w[i]));
       }
     }
-    for (int i = 0; i < 4; ++i)
-      if (4 * b + i < n) y[4 * b + i] = four[i];
+    put_four(y, 4 * b, n, four);
   }
 }
 

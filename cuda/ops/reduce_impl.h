@@ -74,6 +74,7 @@ struct Problem {
   DType y_type;
   double divisor;
   int group;              // threads of one output
+  int width;              // of a strip; 0: none
   int64_t pieces, share;  // of the reduced range
   void* partial;          // (pieces, outputs) where there are several
 };
@@ -109,6 +110,50 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_kernel(Problem p) {
   }
   acc = join_group(acc, group, part, [](A a, A b) { return Op::merge(a, b); });
   if (output >= p.kept.count || member != 0) return;
+  if (p.pieces > 1)
+    static_cast<A*>(p.partial)[piece * p.kept.count + output] = acc;
+  else
+    finish(p.y, at[1], p.y_type, acc, p.divisor);
+}
+
+// Where fewer than 32 outputs are neighbours in memory, and the reduced numbers lie further apart:
+// a strip of all of them belongs to `group` rows of threads, so that a warp reads one run.
+template <class Op>
+__global__ void __launch_bounds__(kReduceThreads) strip_kernel(Problem p) {
+  using A = typename Op::A;
+  RV_SHARED(A, part, kReduceThreads);
+  const int thread = static_cast<int>(threadIdx.x), group = p.group, width = p.width;
+  const int strips = kReduceThreads / (width * group), row = thread / width % group;
+  const int strip = thread / width / group;
+  const int64_t output = (int64_t{blockIdx.x} * strips + strip) * width + thread % width;
+  const bool mine = strip < strips && output < p.kept.count;
+  const int64_t piece = blockIdx.y;
+  A acc = Op::first();
+  int64_t at[3] = {};
+  if (mine) {
+    p.kept.locate(output, at);
+    const auto* x = static_cast<const typename Op::T*>(p.x) + at[0];
+    const double center = p.center ? p.center[at[2]] : 0.0;
+    const int64_t begin = piece * p.share;
+    const int64_t end = begin + p.share < p.reduced.count ? begin + p.share : p.reduced.count;
+    for (int64_t i = begin + row; i < end; i += group) {
+      int64_t from[1];
+      p.reduced.locate(i, from);
+      if constexpr (kTwoFactors<Op>) {
+        const auto* factor = static_cast<const typename Op::T*>(p.factor) + at[0];
+        acc = Op::step(acc, x[from[0]], static_cast<double>(factor[from[0]]), i);
+      } else {
+        acc = Op::step(acc, x[from[0]], center, i);
+      }
+    }
+  }
+  part[thread] = acc;
+  for (int half = group / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (mine && row < half)
+      part[thread] = acc = Op::merge(acc, static_cast<A>(part[thread + half * width]));
+  }
+  if (!mine || row != 0) return;
   if (p.pieces > 1)
     static_cast<A*>(p.partial)[piece * p.kept.count + output] = acc;
   else
@@ -191,7 +236,13 @@ void run(const ReduceArgs& args, const Context& c) {
   const int64_t down = magnitude(p.reduced.stride[0][p.reduced.ndim - 1]);
   const bool columns = p.kept.shape[p.kept.ndim - 1] >= 32 && across < down;
   p.group = columns || count <= 4 ? 1 : count <= 1024 ? 32 : kReduceThreads;
-  const int64_t blocks = divide_up(outputs * p.group, kReduceThreads);
+  int64_t blocks = divide_up(outputs * p.group, kReduceThreads);
+  const int64_t neighbours = p.kept.shape[p.kept.ndim - 1];
+  if (p.group > 1 && neighbours > 1 && neighbours < 32 && across != 0 && across < down) {
+    p.width = static_cast<int>(neighbours);
+    for (p.group = 1; 2 * p.group * p.width <= kReduceThreads && p.group < count;) p.group *= 2;
+    blocks = divide_up(outputs / p.width, kReduceThreads / (p.width * p.group));
+  }
   // Enough blocks to fill a large GPU, each thread with at least 16 elements.
   constexpr int64_t kBlocks = 512, kMostPieces = 1024;
   int64_t pieces = divide_up(kBlocks, blocks), most = count / (16 * p.group);
@@ -202,7 +253,7 @@ void run(const ReduceArgs& args, const Context& c) {
   const Scratch partial(c, p.pieces > 1 ? p.pieces * outputs * sizeof(typename Op::A) : 0);
   p.partial = partial.as<char>();
   launch(c, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(p.pieces)), kReduceThreads,
-         reduce_kernel<Op>, p);
+         p.width > 0 ? strip_kernel<Op> : reduce_kernel<Op>, p);
   if (p.pieces > 1)
     launch(c, static_cast<unsigned>(divide_up(outputs, kReduceThreads)), kReduceThreads,
            merge_kernel<Op>, p);

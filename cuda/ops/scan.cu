@@ -25,9 +25,52 @@ struct Scan {
     }
   }
 };
+// The same walk where the numbers of a lane are neighbours: a warp brings 32 of each of its 32
+// lanes by way of shared memory, so that it reads and writes runs. The bits are those of the other
+// kernel.
+constexpr int kScanThreads = 128, kScanPitch = 33;
+template <class T, class Sum>
+__global__ void __launch_bounds__(kScanThreads) scan_rows_kernel(Scan<T, Sum> s) {
+  RV_SHARED(T, tile, kScanThreads * kScanPitch);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
+  const int mine = thread * kScanPitch, all = (thread - lane) * kScanPitch;
+  const int64_t own = int64_t{blockIdx.x} * kScanThreads + thread, first = own - lane;
+  const int64_t count = s.lanes.starts.count;
+  int64_t at[2] = {};
+  if (own < count) s.lanes.starts.locate(own, at);
+  Sum running = s.product ? Sum(1) : Sum(0);
+  for (int64_t k0 = 0; k0 < s.n; k0 += 32) {
+    const int64_t k = k0 + lane, i = s.reverse ? s.n - 1 - k : k;
+    for (int row = 0; row < 32; ++row) {
+      const int64_t start = __shfl_sync(0xffffffffu, at[1], row);
+      if (first + row < count && k < s.n) tile[all + row * kScanPitch + lane] = s.from[start + i];
+    }
+    __syncwarp();
+    for (int e = 0; own < count && e < 32 && k0 + e < s.n; ++e) {
+      const Sum x = static_cast<Sum>(static_cast<T>(tile[mine + e]));
+      running = s.product ? running * x : running + x;
+      tile[mine + e] = static_cast<T>(running);
+    }
+    __syncwarp();
+    for (int row = 0; row < 32; ++row) {
+      const int64_t start = __shfl_sync(0xffffffffu, at[0], row);
+      if (first + row < count && k < s.n) s.to[start + i] = tile[all + row * kScanPitch + lane];
+    }
+    __syncwarp();
+  }
+}
+
 template <class T, class Sum>
 void run(const ScanArgs& a, const Context& c) {
   const Lanes<2> lanes = lanes_of<2>({&a.y, &a.x});
+  if (lanes.step[0] == 1 && lanes.step[1] == 1 && lane_length(a.x) >= 8) {
+    if (lanes.starts.count == 0) return;
+    launch(c, static_cast<unsigned>(divide_up(lanes.starts.count, kScanThreads)), kScanThreads,
+           scan_rows_kernel<T, Sum>,
+           Scan<T, Sum>{lanes, lane_length(a.x), a.product, a.reverse, device_data<T>(a.y),
+                        device_data<T>(a.x)});
+    return;
+  }
   each_index(c, lanes.starts.count,
              Scan<T, Sum>{lanes, lane_length(a.x), a.product, a.reverse, device_data<T>(a.y),
                           device_data<T>(a.x)});

@@ -2,7 +2,8 @@
 
 The kernels for GPUs are a library of their own beside the package, opened when a device "cuda" is
 first asked for. Under ``RANVIER_EMULATE=1`` the same kernels run on the host instead, compiled from
-the same sources and watched for mistakes: slow, for tests without a GPU.
+the same sources and watched for mistakes: slow, for tests without a GPU. With
+``RANVIER_EMULATE=traffic`` they count memory traffic (bench/traffic.py).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def is_emulated() -> bool:
 
 def library_path() -> Path:
     """Where the library is, or would be."""
-    name = "_emulation.so" if is_emulated() else "_cuda.so"
+    emulated = "_traffic.so" if os.environ.get("RANVIER_EMULATE") == "traffic" else "_emulation.so"
+    name = emulated if is_emulated() else "_cuda.so"
     return Path(_core.__file__).with_name(name)
 
 
@@ -53,7 +55,8 @@ def _open() -> bool:
         try:
             if not path.exists():
                 _problem = (
-                    "this build has no emulation: build it with -DRANVIER_EMULATION=ON"
+                    f"this build has no {path.name}: build it with -DRANVIER_EMULATION=ON, or "
+                    "-DRANVIER_EMULATION_TRAFFIC=ON for that which counts traffic"
                     if is_emulated()
                     else f"this build has no CUDA kernels: install it with them, {_README}"
                 )

@@ -72,6 +72,17 @@ __global__ void overwritten(float* y) {  // the second write comes without a bar
   part[i] = 2.0f;
 }
 
+__global__ void own_after_neighbour(float* y) {  // sound: the neighbour's read is behind a barrier
+  RV_SHARED(float, part, 64);
+  const int i = static_cast<int>(threadIdx.x);
+  part[i] = static_cast<float>(i);
+  __syncwarp();
+  const float there = part[i ^ 1];
+  __syncwarp();
+  part[i] += there;
+  y[i] = static_cast<float>(part[i]) - static_cast<float>(i);
+}
+
 __global__ void within_warp(float* y, bool sync) {
   RV_SHARED(float, part, 64);
   const int i = static_cast<int>(threadIdx.x);
@@ -468,6 +479,7 @@ std::string run(const std::string& name) {
   if (name == "beyond shared") launch(kHere, 1, 64, beyond_shared, to);
   if (name == "unset shared") launch(kHere, 1, 64, unset_shared, to);
   if (name == "overwritten") launch(kHere, 1, 64, overwritten, to);
+  if (name == "warp, own after neighbour") launch(kHere, 1, 64, own_after_neighbour, to);
   if (name == "warp") launch(kHere, 1, 64, within_warp, to, true);
   if (name == "removed warp barrier") launch(kHere, 1, 64, within_warp, to, false);
   if (name == "inside global") launch(kHere, 1, 64, beyond_global, from, to, 0);

@@ -22,6 +22,7 @@ SOURCES = [
 RIGHT = [
     "tree",
     "warp",
+    "warp, own after neighbour",
     "inside global",
     "shuffles",
     "product tf32",
