@@ -124,3 +124,8 @@ def test_flip_by_name():
     x = rv.arange(6).reshape(2, 3)
     assert rv.flip(x, dims=(0, 1)).tolist() == rv.flip(x, 0, 1).tolist() == x.flip([0, 1]).tolist()
     assert rv.flip(x, dims=[1]).tolist() == [[2, 1, 0], [5, 4, 3]]
+
+
+def test_more_differences_than_elements():
+    assert rv.diff(rv.arange(3), n=2**62).shape == (0,)
+    assert rv.diff(rv.arange(3), n=3).shape == rv.diff(rv.zeros(0), n=1).shape == (0,)

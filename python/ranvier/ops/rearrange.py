@@ -272,6 +272,6 @@ def diff(x: Tensor, n: int = 1, dim: int = -1) -> Tensor:
     if whole("n", n) < 0:
         raise ValueError(f"[diff] expected n from 0 up, got {n}")
     lead = [slice(None)] * axis
-    for _ in range(n):
+    for _ in range(min(n, x.shape[axis])):  # then there is nothing left
         x = x[(*lead, slice(1, None))] - x[(*lead, slice(None, -1))]
     return x
