@@ -113,6 +113,7 @@ class Verdict:
     holds: bool
     share: float  # measured over wanted, the way that 1 and more is good
     ceiling: str = ""  # what the machine allowed in the same run, where that is known
+    plain: str = ""  # the ratio over PyTorch as it comes: eager, in its own layout
 
 
 def _row_verdicts(book: Book) -> list[Verdict]:
@@ -124,9 +125,10 @@ def _row_verdicts(book: Book) -> list[Verdict]:
             wanted, holds = f"{must.must:g} ({must.stretch:g})", ratio >= must.must
             rows = [by_name[name] for name in must.rows]
             ceiling = ratio * _share_of_bandwidth(rows, book.machine)
+            plain = replace(must, against="default").ratio(by_name)
             out.append(
                 Verdict(must.what, wanted, f"{ratio:.2f}", holds, ratio / must.must,
-                        f"{ceiling:.1f}" if ceiling else "")
+                        f"{ceiling:.1f}" if ceiling else "", f"{plain:.2f}" if plain else "")
             )  # fmt: skip
     return out
 

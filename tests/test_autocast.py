@@ -313,3 +313,19 @@ def test_fit_trains_in_mixed_precision(captured):
     assert {out.dtype for out in seen} == {rv.bfloat16}
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.8
+
+
+def test_pytorchs_ways_to_ask():
+    for context in (
+        rv.autocast("cuda", dtype=rv.float16),
+        rv.autocast(device_type="cpu", dtype=rv.float16),
+        rv.autocast(rv.float16, True),
+    ):
+        with context:
+            assert rv.autocast_dtype() is rv.float16
+    with rv.autocast("cpu"):
+        assert rv.autocast_dtype() is rv.bfloat16
+    with rv.autocast(rv.float16, False):
+        assert rv.autocast_dtype() is None
+    with pytest.raises(TypeError, match=r"expected rv\.bfloat16 or rv\.float16, got 'tpu'"):
+        rv.autocast("tpu").__enter__()

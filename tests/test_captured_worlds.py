@@ -103,7 +103,7 @@ VIEWS = [
     lambda x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2),
     lambda x: F.relu(x.reshape(x.shape[0], -1)).reshape(*x.shape),
     lambda x: F.concat([x[:, 1:], x[:, :1] * 2.0], dim=1),
-    lambda x: F.maximum(x, x.max(dim=2, keepdim=True) * 0.5),
+    lambda x: F.maximum(x, x.amax(dim=2, keepdim=True) * 0.5),
     lambda x: F.interpolate(x, scale_factor=2, mode="bilinear") if x.shape[2] < 7 else x,
     lambda x: unpooled(x) if x.shape[2] % 2 == x.shape[3] % 2 == 0 else x,
     written,

@@ -12,8 +12,8 @@ import ranvier as rv
 import ranvier.ops
 
 CORE = [
-    "autocast", "autograd", "capture", "creation", "cuda", "dtypes", "models", "precision",
-    "random", "summary", "tensor",
+    "autocast", "autograd", "capture", "creation", "cuda", "custom", "dtypes", "models", "names",
+    "precision", "random", "summary", "tensor",
 ]  # fmt: skip
 MODULES = [f"ranvier.{name}" for name in CORE] + [
     f"{package.__name__}.{module.name}"
@@ -43,5 +43,17 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatc
         for block in blocks:
             exec(compile(block, page, "exec"), names)
         assert names["history"]["accuracy"][-1] > 0.9
+    finally:
+        rv.set_rng_state(state)
+
+
+def test_the_script_for_pytorch_users_runs(tmp_path, monkeypatch):
+    text = (Path(__file__).parent.parent / "docs/from-pytorch.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    state, names = rv.get_rng_state(), {}
+    try:
+        exec(compile(block, "docs/from-pytorch.md", "exec"), names)
+        assert names["accuracy"] > 0.9
     finally:
         rv.set_rng_state(state)

@@ -25,6 +25,7 @@ LEVELS = {
     "nn": 4,
     "optim": 4,
     "data": 4,
+    "names": 4,
     "io": 4,
     "summary": 5,
     "neurons": 5,

@@ -182,7 +182,9 @@ def recorded(case: Case, arrays: list[Any], everywhere: bool) -> tuple[tuple[Any
     except BaseException:
         recorder.abandon()
         raise
-    return results, recorder.finish().names()
+    program = recorder.finish()
+    program.run()
+    return results, program.names()
 
 
 @pytest.mark.parametrize("name", sorted(functions()))

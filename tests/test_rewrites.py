@@ -349,6 +349,97 @@ def test_recording_holds_no_more_than_an_eager_step():
         assert grown <= 5 * x.data.nbytes, f"call {call}"  # 60 results, three alive at a time
 
 
+@pytest.mark.replays
+def test_the_arena_is_made_of_what_the_eager_call_left():
+    from ranvier import _core
+
+    def step(x):
+        for _ in range(8):
+            x = F.tanh(x @ x) * 0.5
+        return x.sum()
+
+    x = images(24, (512, 512))
+    captured = rv.capture(step)
+    _core.empty_cache()
+    captured(x)
+    in_use, idle, _ = _core.memory_stats()
+    for _ in range(2):
+        captured(x)
+        assert _core.memory_stats()[0] <= in_use + idle + 2 * x.data.nbytes  # the copy of x
+    assert 2 * x.data.nbytes <= captured.program.arena_bytes <= idle
+
+
+@pytest.mark.replays
+def test_a_small_arena_takes_no_large_block():
+    from ranvier import _core
+
+    large = rv.empty(1 << 22)
+    del large
+    step = rv.capture(lambda x: (x * 2.0).exp().sum())
+    before = _core.memory_stats()[0]
+    for _ in range(3):
+        step(images(25, (256, 256)))
+    assert _core.memory_stats()[0] - before < 1 << 22
+
+
+@pytest.mark.replays
+def test_a_recording_runs_once_and_at_its_end():
+    total = rv.zeros(3)
+    seen = []
+
+    @rv.capture
+    def step(x):
+        nonlocal total
+        total += x
+        made = rv.empty(2, 2)  # no kernel ever writes it
+        if rv.is_capturing():
+            seen.append((made, total.detach() * 1.0))
+        return total * 2.0
+
+    for i in range(1, 4):
+        assert step(rv.ones(3)).tolist() == [2.0 * i] * 3
+    made, sums = seen[0]
+    assert (made + 1.0).shape == (2, 2), "memory comes at the first use"
+    assert made.numpy().shape == (2, 2)
+    assert sums.tolist() == [3.0] * 3, "it is a result of the recording, which was replayed"
+
+
+def test_an_index_that_is_too_large_ends_the_recording():
+    table = rv.tensor([[1.0], [2.0]], requires_grad=True)
+
+    @rv.capture
+    def step(i):
+        (F.embedding(i, table) * 3.0).sum().backward()
+
+    step(rv.tensor([0]))
+    before = table.grad
+    with pytest.raises(IndexError, match=r"\[embedding\] expected indices from 0 to 1.* got 2"):
+        step(rv.tensor([2]))
+    assert table.grad is before
+    assert not rv.is_capturing()
+    step(rv.tensor([1]))
+    assert table.grad.tolist() == [[3.0], [3.0]]
+
+
+def test_what_outlives_a_failed_recording_is_that_of_the_step():
+    state, kept = rv.ones(3), []
+
+    @rv.capture
+    def step(x):
+        nonlocal state
+        state += x
+        kept.append(state * 2.0)
+        state *= 5.0
+        if len(kept) == 2:
+            raise KeyError("mine")
+
+    step(rv.ones(3))
+    with pytest.raises(KeyError, match="mine"):
+        step(rv.ones(3))
+    assert kept[1].tolist() == [22.0] * 3
+    assert state.tolist() == [10.0] * 3
+
+
 def test_results_outlive_the_recording():
     step = rv.capture(lambda x: (x * 2.0, (x * 3.0).sum()))
     x = images(22)

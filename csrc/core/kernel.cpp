@@ -68,26 +68,45 @@ KernelBase::KernelBase(const char* name, int arrays, int spans, int bytes,
 
 KernelBase* KernelBase::first() { return g_first; }
 
-void KernelBase::call(const void* args) const {
-  if (Recorder* r = Recorder::current()) r->record(*this, args);
-  run_kernel(*this, args);
-}
+namespace {
 
-void run_kernel(const KernelBase& k, const void* args) {
+// One of the arrays, to tell the device by; nullptr for none. Raises where a kernel cannot run.
+const ArrayRef* check_place(const KernelBase& k, const void* args) {
   const ArrayRef* a = nullptr;
   const ArrayRef* other = nullptr;  // elsewhere: nobody could read both
   each_array(k, args, [&](const ArrayRef& r) {
+    if (__builtin_expect(!r.storage->data, 0) && !Recorder::current())
+      furnish(static_cast<Storage*>(r.storage));
     if (!a)
       a = &r;
     else if (r.device != a->device || r.device_index != a->device_index)
       other = &r;
   });
-  if (!a) return;
   if (__builtin_expect(other != nullptr, 0) && !is_transfer(k)) {
     const Device here{a->device, a->device_index}, there{other->device, other->device_index};
     fail(k.name, ErrorKind::Type, "expected tensors on one device, got ", to_string(here), " and ",
          to_string(there), " - move one with .to(device)");
   }
+  if (a && a->device == DeviceKind::Cuda)
+    RV_CHECK(k.cuda, k.name, Runtime, "this build has no CUDA kernel");
+  return a;
+}
+
+}  // namespace
+
+// A step that is recorded runs when all of it is known, and not at all if that cannot be.
+void KernelBase::call(const void* args) const {
+  if (Recorder* r = Recorder::current()) {
+    check_place(*this, args);
+    r->record(*this, args);
+  } else {
+    run_kernel(*this, args);
+  }
+}
+
+void run_kernel(const KernelBase& k, const void* args) {
+  const ArrayRef* a = check_place(k, args);
+  if (!a) return;
   switch (a->device) {
     case DeviceKind::Meta:
       return;
@@ -98,7 +117,6 @@ void run_kernel(const KernelBase& k, const void* args) {
       return;
     }
     case DeviceKind::Cuda: {
-      RV_CHECK(k.cuda, k.name, Runtime, "this build has no CUDA kernel");
       int code = k.cuda(args, nullptr);
       if (code != kDeviceOk) check_device(code, k.name, describe(k, args));
     }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "core/args.h"
 
@@ -24,9 +25,6 @@ struct Storage : StorageRef {
   uint64_t version = 0;  // the global mutation count at this buffer's last in-place change
   void (*release)(Storage*) = nullptr;  // set for memory that somebody else owns
   void* owner = nullptr;
-  // A recorded step keeps this header, not what is in the block: the block goes back to the cache
-  // when nobody else holds the storage.
-  bool vacate = false;
 };
 
 // Owning pointer to a Storage.
@@ -43,10 +41,7 @@ class StoragePtr {
     return *this;
   }
   ~StoragePtr() {
-    if (!s_) return;
-    const int32_t held = s_->refs.fetch_sub(1, std::memory_order_acq_rel);
-    if (held == 1) destroy(s_);
-    if (held == 2 && s_->vacate) give_block_back(s_);
+    if (s_ && s_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(s_);
   }
   static StoragePtr share(Storage* s) {
     s->refs.fetch_add(1, std::memory_order_relaxed);
@@ -56,8 +51,6 @@ class StoragePtr {
   Storage* operator->() const { return s_; }
   explicit operator bool() const { return s_ != nullptr; }
 
-  static void give_block_back(Storage* s);  // the storage stays, without a block
-
  private:
   static void destroy(Storage* s);
   Storage* s_ = nullptr;
@@ -66,15 +59,29 @@ class StoragePtr {
 // A block of at least `bytes`, aligned to 64 bytes, from the cache when one fits. Not zeroed.
 StoragePtr allocate(int64_t bytes, Device device);
 
-// The largest block of the host that lies idle in the cache, if it has at least `bytes`: whole, and
-// empty otherwise.
-StoragePtr take_largest_idle(int64_t bytes);
+// While one lives, what its thread allocates gets no block: a step is recorded, and where its
+// results lie is decided when all of them are known.
+class Reserving {
+ public:
+  Reserving();
+  ~Reserving();
+  Reserving(const Reserving&) = delete;
+};
+
+// Gives a storage its block, if it has none; a kernel that uses it does so at the latest.
+void furnish(Storage* storage);
+
+// The blocks of a device that lie idle in the cache and have at least `bytes`, largest first. Those
+// that the caller keeps count for the peak from the next allocation on.
+std::vector<StoragePtr> take_idle(int64_t bytes, Device device);
 
 // A Storage over memory that somebody else owns; `release(storage)` runs when the last user goes.
 StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*));
 
-// Gives a storage's own block back and lets it point to `data`, which somebody else keeps alive.
+// Gives a storage's own block back and lets it point to `data`, which somebody else keeps alive;
+// and lets one that was moved be without a block again.
 void move_storage(Storage* storage, void* data);
+void leave_place(Storage* storage);
 
 // Counts one in-place change and stamps it on the storage; returns the new global count.
 uint64_t bump_version(Storage* storage);

@@ -36,7 +36,9 @@ std::string op_name() {
   while (frame) {
     const auto globals = nb::steal(PyFrame_GetGlobals(frame));
     const auto code = nb::steal(reinterpret_cast<PyObject*>(PyFrame_GetCode(frame)));
-    const auto module = nb::cast<std::string>(nb::str(globals["__name__"]));
+    // Code that `exec` runs over a dict of its own has no name.
+    PyObject* const known = PyDict_GetItemString(globals.ptr(), "__name__");
+    const auto module = known ? nb::cast<std::string>(nb::str(nb::handle(known))) : std::string();
     const auto function = nb::cast<std::string>(nb::str(code.attr("co_qualname")));
     const bool of_ops = module.starts_with("ranvier.ops.");
     if (of_ops && module[12] != '_' && function[0] != '_' &&
@@ -385,6 +387,7 @@ NB_MODULE(_core, m) {
         [](const Dims& a, const Dims& b) { return broadcast_shapes("broadcast", a, b); });
 
   nb::class_<Program>(m, "Program", "The kernel calls of one captured step.")
+      .def("run", &Program::run, RV_NOGIL)
       .def("replay", &Program::replay, RV_NOGIL)
       .def("__len__", &Program::size)
       .def("text", &Program::text)
@@ -417,7 +420,7 @@ NB_MODULE(_core, m) {
           "touches", [](const Recorder& r, const Array& a) { return r.touches(a.storage().get()); },
           "Whether a recorded call read or wrote the array's buffer.")
       .def("finish", &Recorder::finish)
-      .def("abandon", &Recorder::abandon);
+      .def("abandon", &Recorder::abandon, RV_NOGIL);
   m.def("mode", [] { return t_mode; }, "Bit 0: gradients are recorded; bit 1: NaN are looked for.");
   m.def("set_mode", [](int mode) { t_mode = mode; });
   m.def(

@@ -23,6 +23,30 @@ std::string describe(const ArrayRef& r) {
               static_cast<Storage*>(r.storage)->id);
 }
 
+// Copies between the host and a storage of any device.
+constexpr int64_t kShare = int64_t{1} << 20;  // what one thread copies at a time
+
+void copy_host(char* to, const char* from, int64_t bytes) {
+  parallel_for((bytes + kShare - 1) / kShare, [&](int64_t i) {
+    const int64_t start = i * kShare;
+    std::memcpy(to + start, from + start, static_cast<size_t>(std::min(kShare, bytes - start)));
+  });
+}
+
+void bytes_to_host(const Storage& s, char* to) {
+  if (s.device.kind == DeviceKind::Cuda)
+    copy_bytes(to, Device{}, s.data, s.device, s.bytes);
+  else
+    copy_host(to, static_cast<const char*>(s.data), s.bytes);
+}
+
+void bytes_from_host(Storage& s, const char* from) {
+  if (s.device.kind == DeviceKind::Cuda)
+    copy_bytes(s.data, s.device, from, Device{}, s.bytes);
+  else
+    copy_host(static_cast<char*>(s.data), from, s.bytes);
+}
+
 // Bytes of the elements that an array has of its own: broadcast ones are counted once.
 int64_t touched(const ArrayRef& r) {
   int64_t n = item_size(r.dtype);
@@ -32,19 +56,12 @@ int64_t touched(const ArrayRef& r) {
 }
 }  // namespace
 
-// What somebody else still holds keeps its block.
-Program::~Program() {
-  for (const StoragePtr& s : storages_) s->vacate = false;
-}
-
 void Program::prepare() {
   if (prepared_) return;
   if (!rewritten_) rewrites_ = Rewriter(*this).run();
   rewritten_ = true;
   plan();  // if there is no memory for it, the next replay tries again
   prepared_ = true;
-  // What has no place in the arena is written by every replay from now on, whoever else lets go.
-  for (const StoragePtr& s : storages_) s->vacate = false;
 }
 
 namespace {
@@ -82,7 +99,7 @@ void run_tile(const Chain& chain, int64_t tile) {
   }
 }
 
-void run(const Call& c) {
+void run_call(const Call& c) {
   if (c.chain)
     parallel_for(c.chain->tiles, [&](int64_t tile) { run_tile(*c.chain, tile); });
   else
@@ -106,10 +123,20 @@ void print(std::string& s, const Call& c, const char* indent) {
 
 }  // namespace
 
+// Without rewrites: what the step returns may hold its graph, and with that temporaries that nobody
+// misses any more at the first replay. The arena stays for that one, whose pages are there then.
+void Program::run() {
+  plan();
+  poison_arenas();
+  for (const Call& c : calls_) run_call(c);
+  for (const StoragePtr& s : storages_) leave_place(s.get());
+  planned_bytes_ = arena_bytes_ = 0;
+}
+
 void Program::replay() {
   prepare();
   poison_arenas();
-  graphs_.replay(calls_, run);
+  graphs_.replay(calls_, run_call);
   for (const StoragePtr& s : changed_) bump_version(s.get());
 }
 
@@ -132,12 +159,12 @@ std::vector<int64_t> Program::profile(int repeats) {
         const auto at = static_cast<int64_t>(2 * i);
         const DeviceLibrary& library = device_library("profile");
         check_device(library.stamp(where[i].index, at), "profile");
-        run(calls_[i]);
+        run_call(calls_[i]);
         check_device(library.stamp(where[i].index, at + 1), "profile");
         continue;
       }
       auto start = std::chrono::steady_clock::now();
-      run(calls_[i]);
+      run_call(calls_[i]);
       auto taken = std::chrono::steady_clock::now() - start;
       best[i] = std::min<int64_t>(
           best[i], std::chrono::duration_cast<std::chrono::nanoseconds>(taken).count());
@@ -191,7 +218,7 @@ std::vector<std::vector<char>> Program::snapshot() const {
   std::vector<std::vector<char>> saved;
   for (const StoragePtr& s : changed_) {
     saved.emplace_back(static_cast<size_t>(s->bytes));
-    bytes_to_host(*s.get(), 0, saved.back().data(), s->bytes);
+    if (s->bytes > 0) bytes_to_host(*s.get(), saved.back().data());
   }
   return saved;
 }
@@ -201,7 +228,7 @@ void Program::restore(const std::vector<std::vector<char>>& saved) const {
            changed_.size(), " buffers, got ", saved.size());
   for (size_t i = 0; i < saved.size(); ++i) {
     Storage& s = *changed_[i].get();
-    bytes_from_host(s, 0, saved[i].data(), s.bytes);
+    if (s.bytes > 0) bytes_from_host(s, saved[i].data());
     bump_version(&s);
   }
 }
@@ -213,6 +240,7 @@ Recorder::Recorder(bool keep_bits)
   RV_CHECK(!t_recorder, "capture", Capture,
            "expected no other capture in this thread - captured steps cannot contain each other");
   program_->keeps_bits_ = keep_bits || matmul_precision() == Precision::Exact;
+  reserving_.emplace();
   t_recorder = this;
 }
 
@@ -232,16 +260,10 @@ void Recorder::note(const ArrayRef& ref) {
   if (!ref.storage) return;
   auto* s = static_cast<Storage*>(ref.storage);
   auto [it, fresh] = seen_.try_emplace(s, false);
-  if (fresh) {
-    program_->storages_.push_back(StoragePtr::share(s));
-    // A temporary, written before it is read: only its place in the step matters from now on.
-    s->vacate = ref.access == Access::Out && s->id >= first_id_ && !s->release &&
-                s->device.kind != DeviceKind::Meta;
-  }
+  if (fresh) program_->storages_.push_back(StoragePtr::share(s));
   if (ref.access != Access::In && s->id < first_id_ && !it->second) {
     it->second = true;
     program_->changed_.push_back(StoragePtr::share(s));
-    before_.keep(program_->changed_.back());
   }
 }
 
@@ -261,14 +283,26 @@ void Recorder::record(const KernelBase& k, const void* args) {
 
 std::shared_ptr<Program> Recorder::finish() {
   if (t_recorder == this) t_recorder = nullptr;
-  before_.forget();
+  reserving_.reset();
   return std::move(program_);
 }
 
 void Recorder::abandon() {
-  if (t_recorder == this) t_recorder = nullptr;
-  before_.undo();
-  program_.reset();
+  const std::shared_ptr<Program> program = finish();
+  if (!program) return;
+  bool held = false;
+  for (const StoragePtr& s : program->storages_)
+    held |= s->id >= first_id_ && !Program::owns(s.get());
+  if (!held) return;
+  try {
+    const auto before = program->snapshot();
+    try {
+      program->run();
+    } catch (const std::exception&) {  // whatever ended the recording is the error to be told
+    }
+    program->restore(before);
+  } catch (const std::exception&) {  // no memory for the snapshot: nothing has been run
+  }
 }
 
 void check_host_read(const char* what, const char* cure) {

@@ -1,10 +1,11 @@
-// Captured steps. A Recorder notes every kernel call of one eager run as {kernel, struct, buffers};
-// the Program that it leaves behind replays them in one call, without Python. Before its first
-// replay the program is rewritten (csrc/rewrites) and its temporaries get places in one arena.
+// Captured steps. A Recorder notes every kernel call of a step as {kernel, struct, buffers} instead
+// of running it; the Program that it leaves behind runs them in one call, without Python. Before
+// its first replay the program is rewritten (csrc/rewrites). Temporaries get places in an arena.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -12,7 +13,6 @@
 #include "core/graph.h"
 #include "core/kernel.h"
 #include "core/memory.h"
-#include "core/undo.h"
 
 namespace ranvier {
 
@@ -45,9 +45,10 @@ class Program {
  public:
   Program() = default;
   Program(const Program&) = delete;
-  ~Program();
 
-  // Runs every recorded call in order and stamps the buffers that existed before and were changed.
+  // Runs the calls as they were recorded: the step's first run, since nothing has happened so far.
+  void run();
+  // Runs every call in order and stamps the buffers that existed before and were changed.
   // The first replay rewrites the calls and plans the memory.
   void replay();
   // Nanoseconds that each call took, best of `repeats` replays; runs the step that often.
@@ -85,7 +86,7 @@ class Program {
   std::vector<std::pair<std::string, int>> rewrites_;
   bool keeps_bits_ = false;  // no rewrite may add in another order
   bool rewritten_ = false, prepared_ = false;
-  std::vector<StoragePtr> arenas_;  // one for each device that has temporaries
+  std::vector<StoragePtr> arenas_;  // blocks that the temporaries share
   int64_t arena_bytes_ = 0, planned_bytes_ = 0;
   Graphs graphs_;
 };
@@ -101,8 +102,10 @@ class Recorder {
 
   void record(const KernelBase& kernel, const void* args);
   bool touches(Storage* s) const { return seen_.count(s) > 0; }
-  std::shared_ptr<Program> finish();  // ends the recording
-  void abandon();                     // ends it and undoes every change to older buffers
+  std::shared_ptr<Program> finish();  // ends the recording, of which nothing has been run
+  // Ends it without a program. Older buffers stay as they are; if somebody still holds a result of
+  // the step, such as the traceback of an error, it gets its values.
+  void abandon();
 
  private:
   char* keep(const void* data, int64_t bytes);
@@ -110,7 +113,7 @@ class Recorder {
 
   std::shared_ptr<Program> program_;
   std::unordered_map<Storage*, bool> seen_;
-  UndoLog before_;  // what the changed buffers held
+  std::optional<Reserving> reserving_;
   uint64_t first_id_;
 };
 

@@ -84,6 +84,13 @@ struct alignas(64) Range {
 // One job at a time. A worker announces itself in `active`, then looks whether a job is open; the
 // owner closes the job, then waits until `active` is zero. Both sides are sequentially consistent,
 // so either the worker sees the job closed or the owner sees the worker.
+//
+// Two threads on one processor (`taskset -c 0`) pay the worker's wait with each job: a gradient of
+// 23 us takes 150, and 40 with one thread. A host that lets two virtual processors take turns on
+// one would explain the 98 us that were measured at times. Waiting 5 us only, after 8 waits in
+// vain, made 65 of the 150; beside other processes a captured MLP then took 3.3 times as long in
+// two runs of three, and as long as before in the third: not understood, so the wait stayed as it
+// is.
 class Pool {
  public:
   explicit Pool(int n) : ranges_(static_cast<size_t>(n)) {

@@ -3,6 +3,7 @@
 #include "core/bind.h"
 #include "core/device.h"
 #include "core/kernel.h"
+#include "core/program.h"
 
 namespace ranvier {
 
@@ -24,9 +25,9 @@ void check_type(const char* name, BinaryOp op, DType t) {
 }
 
 // A negative power of an integer is no integer. Exponents are read here once, so that a wrong one
-// raises; a replayed step cannot raise, and its kernel answers with the fraction cut to 0.
+// raises; a captured step cannot raise, and its kernel answers with the fraction cut to 0.
 void check_exponents(const Array& b) {
-  if (b.is_meta() || b.dtype() == DType::UInt8) return;
+  if (b.is_meta() || b.dtype() == DType::UInt8 || Recorder::current()) return;
   Array flat = to_host(b.cast(DType::Int64).contiguous());
   const int64_t* e = flat.data<int64_t>();
   for (int64_t i = 0, n = flat.size(); i < n; ++i)

@@ -13,10 +13,10 @@ RV_KERNEL(cross_entropy, CrossEntropyArgs);
 
 namespace {
 
-// Class indices are read here once, so that a wrong one raises. A replayed step cannot raise: the
+// Class indices are read here once, so that a wrong one raises. A captured step cannot raise: the
 // kernel answers a wrong class with NaN. On a GPU the kernel itself tells, when it is waited for.
 void check_classes(const char* op, const Array& target, int64_t classes, int64_t ignore_index) {
-  if (target.device().kind != DeviceKind::Cpu) return;
+  if (target.device().kind != DeviceKind::Cpu || Recorder::current()) return;
   Array flat = target.contiguous();
   const int64_t* t = flat.data<int64_t>();
   uint64_t outside = 0;  // its highest bit: whether any class is below 0 or above the last

@@ -1,5 +1,7 @@
 #include "ops/max_pool.h"
 
+#include "ops/max_pool_square_impl.h"
+#include "ops/pool_far_impl.h"
 #include "ops/pool_loops_impl.h"
 
 namespace ranvier::RV_ISA {
@@ -77,43 +79,6 @@ struct Chosen {
     return wide == Int(static_cast<typename Lane<T>::Int>(tap));
   }
 };
-
-// Bytes of an array from which on it is not expected in the cache when it is wanted next.
-constexpr int64_t kFar = 1 << 23;
-
-// Stores of whole lines of the cache that do not leave them there. Other threads see them after
-// stores_past_done().
-template <class T>
-RV_INLINE void store_past(Vec<T> v, T* to) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) {
-    _mm512_stream_ps(to, (__m512)v.v);
-  } else {
-    _mm512_stream_pd(to, (__m512d)v.v);
-  }
-#else
-  v.store(to);
-#endif
-}
-template <class T>
-RV_INLINE void put(Vec<T> v, T* to, All, bool past) {
-  past ? store_past(v, to) : v.store(to);
-}
-template <class T>
-RV_INLINE void put(Vec<T> v, T* to, int64_t lanes, bool) {
-  v.store(to, lanes);
-}
-RV_INLINE void stores_past_done() {
-#if defined(__AVX512F__)
-  _mm_sfence();
-#endif
-}
-// Whether all vectors of pixels of c numbers are whole lines.
-template <class T>
-RV_INLINE bool aligned(const T* y, int64_t c) {
-  return reinterpret_cast<uintptr_t>(y) % 64 == 0 &&
-         c % (64 / static_cast<int64_t>(sizeof(T))) == 0;
-}
 
 template <class S, class T, class Lanes>
 RV_INLINE void store_switches(typename Vec<T>::Int position, S* to, Lanes lanes) {
@@ -410,7 +375,17 @@ void pool(const MaxPoolArgs& args) {
     if (far) {
       ahead = {x + ((h.kernel - 1) * h.dilation + 1) * row, h.stride, row, w.stride, g.c, past};
     }
-    if (args.switches.storage) {
+    bool pooled = false;
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4 && sizeof(S) == 1) {
+      uint8_t* switches = args.switches.storage ? data<uint8_t>(args.switches) + to : nullptr;
+      const SquareRun whole{x, y, switches, run, row, g.c, far, past};
+      pooled = switches ? square<true>(whole, g, count) : square<false>(whole, g, count);
+    }
+#endif
+    if (pooled) {
+      // nothing is left to do
+    } else if (args.switches.storage) {
       pool_run<true>(taps, count, run, ahead, x, y, data<S>(args.switches) + to);
     } else {
       pool_run<false, T, uint8_t>(taps, count, run, ahead, x, y, nullptr);

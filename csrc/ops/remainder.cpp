@@ -3,6 +3,7 @@
 #include "core/bind.h"
 #include "core/device.h"
 #include "core/kernel.h"
+#include "core/program.h"
 
 namespace ranvier {
 
@@ -12,8 +13,9 @@ namespace {
 
 constexpr const char* kNames[] = {"floor_divide", "remainder", "trunc_divide", "fmod"};
 
+// Where they can be read: not on "meta", and not in a captured step.
 void check_divisors(const char* op, const Array& b) {
-  if (b.is_meta()) return;
+  if (b.is_meta() || Recorder::current()) return;
   const Array flat = to_host(b.cast(DType::Int64).contiguous());
   const int64_t* v = flat.data<int64_t>();
   for (int64_t i = 0, n = flat.size(); i < n; ++i)

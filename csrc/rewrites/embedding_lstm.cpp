@@ -17,7 +17,7 @@ bool fills_zero(Rewriter& r, int i, const ArrayRef& to) {
   const auto* fill = r.match<CopyArgs>(i, "copy");
   if (!fill || fill->dst.storage != to.storage || !same_layout(fill->dst, to)) return false;
   const ArrayRef& from = fill->src;
-  if (!r.temporary(from)) return false;
+  if (!r.temporary(from) || !from.storage->data) return false;
   for (int a = 0; a < from.ndim; ++a)
     if (from.shape[a] != 1 && from.strides[a] != 0) return false;
   for (int k : r.uses(from))

@@ -15,7 +15,7 @@ except ImportError as _error:  # RANVIER_CPU asks for what is not there, or a br
 
     _exit_command(_error)
     raise
-from ranvier import cuda, functional, models, nn, optim
+from ranvier import cuda, functional, models, names, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
 from ranvier.autocast import autocast, autocast_dtype
 from ranvier.autograd import (
@@ -81,8 +81,8 @@ _LAZY = {
     "data": ("ranvier.data", None),
     "io": ("ranvier.io", None),
     "train": ("ranvier.train", None),
-    "load": ("ranvier.io", "load_file"),
-    "save": ("ranvier.io", "save_file"),
+    "load": ("ranvier.io", "load"),
+    "save": ("ranvier.io", "save"),
 }
 
 
@@ -102,12 +102,18 @@ def __getattr__(name: str) -> _Any:
         value = getattr(module, attribute) if attribute else module
     elif not name.startswith("_") and hasattr(functional, name):  # rv.matmul, rv.cat ...
         value = getattr(functional, name)
+    elif name in names.ALIASES:
+        value = getattr(functional, names.ALIASES[name])
+    elif name in names.VALUES:
+        value = names.VALUES[name]
     else:
-        raise AttributeError(f"module 'ranvier' has no attribute {name!r}")
+        from ranvier.cures import missing as _missing
+
+        raise _missing("ranvier", name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     ops = [name for name in vars(functional) if not name.startswith("_")]
-    return sorted({*globals(), *_LAZY, *ops, "__version__"})
+    return sorted({*globals(), *_LAZY, *ops, *names.ALIASES, *names.VALUES, "__version__"})

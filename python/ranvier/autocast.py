@@ -36,7 +36,9 @@ _HALVES = (bfloat16.code, float16.code)
 
 
 @contextmanager
-def autocast(dtype: DType = bfloat16, enabled: bool = True) -> Iterator[None]:
+def autocast(
+    *given: Any, dtype: DType = bfloat16, enabled: bool = True, device_type: Any = None
+) -> Iterator[None]:
     """Runs the ops inside in mixed precision: a context manager and a decorator.
 
     Thread-local. Put the forward pass and the loss inside, `backward` and the optimizer outside (it
@@ -48,8 +50,11 @@ def autocast(dtype: DType = bfloat16, enabled: bool = True) -> Iterator[None]:
     bfloat16 has the range of float32 and needs none of that.
 
     Args:
+        *given: a dtype and `enabled`, without their names.
         dtype: rv.bfloat16 or rv.float16.
         enabled: False switches it off inside, for parts that need float32.
+        device_type: "cpu" or "cuda", as PyTorch wants it, also without its name; makes no
+            difference.
 
     Raises:
         TypeError: another dtype.
@@ -66,9 +71,14 @@ def autocast(dtype: DType = bfloat16, enabled: bool = True) -> Iterator[None]:
         >>> w.grad.dtype.name
         'float32'
     """
+    for value in (*given, *(() if device_type is None else (device_type,))):
+        if isinstance(value, bool):
+            enabled = value
+        elif not (isinstance(value, str) and value in ("cpu", "cuda")):
+            dtype = value
     bit = next((b for b, lower in _LOWER.items() if lower == dtype), 0)
     if not bit:
-        raise TypeError(f"[autocast] expected rv.bfloat16 or rv.float16, got {dtype}")
+        raise TypeError(f"[autocast] expected rv.bfloat16 or rv.float16, got {dtype!r}")
     before = _core.mode()
     _core.set_mode(before & ~AUTOCAST_BITS | (bit if enabled else 0))
     try:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ranvier import _core, guards
 from ranvier.tensor import Tensor, clock, not_a_tensor
@@ -89,6 +89,9 @@ class Function:
       single output always has its gradient). Returns one Array per positional argument, None where
       there is no gradient; a lone value for a single argument. `self.needs[i]` tells whether
       argument i wants one. A gradient has the shape of its argument (see `unbroadcast`).
+
+    or, on tensors and in PyTorch's form, static methods ``forward(ctx, *args)`` and
+    ``backward(ctx, *grads)``, see `ranvier.custom`.
     """
 
     # Subclasses have a __dict__; these defaults cost nothing until they are replaced.
@@ -105,10 +108,35 @@ class Function:
     autocast: Any = None
     halves = False  # forward and backward take half precision as it is
 
+    def __init_subclass__(cls) -> None:
+        static = [
+            name
+            for name in ("forward", "backward")
+            if isinstance(vars(cls).get(name), staticmethod)
+        ]
+        if static:
+            from ranvier.custom import static_to_methods
+
+            static_to_methods(cls, static)
+
     def save(self, *arrays: Any) -> None:
         """Keeps arrays for backward, where they appear as `self.saved`."""
         self.saved = arrays
         self.epoch = clock.now
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """`save` of tensors, in the static form."""
+        self.save(*[t.data if isinstance(t, Tensor) else t for t in tensors])
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What `save_for_backward` kept, in the static form."""
+        return tuple([Tensor(a) if isinstance(a, Array) else a for a in self.saved or ()])
+
+    @property
+    def needs_input_grad(self) -> tuple[bool, ...]:
+        """Which arguments want a gradient, in the static form."""
+        return self.needs
 
     def forward(self, *args: Any, **options: Any) -> Any:
         """Computes the operation on Arrays."""
@@ -220,6 +248,12 @@ def _named(error: Exception, args: Sequence[Any]) -> Exception:
     binding = "incompatible function arguments" in str(error)
     if not binding and "has no attribute" not in str(error):
         return error
+    if any(isinstance(a, Tensor) and a.data.__class__ is not Array for a in args):
+        return TypeError(
+            f"[{_core.op_name() or 'autograd'}] expected x.data to be an array of the core, got "
+            "another object that was assigned to it - write x.copy_(values) inside "
+            "`with rv.no_grad():`"
+        )
     fitting = Tensor | _core.Array | tuple | None
     wrong = [a for a in args if not isinstance(a, fitting)]
     if not wrong and len(args) < 3:  # longer lists have optional tensors
@@ -422,3 +456,11 @@ def retain_grad(tensor: Tensor) -> None:
     if function.watch is None:
         function.watch = []
     function.watch.append((weakref.ref(tensor), index))
+
+
+if not TYPE_CHECKING:  # mypy shall go on refusing names that are not there
+
+    def __getattr__(name: str) -> Any:
+        from ranvier.cures import missing
+
+        raise missing(__name__, name)

@@ -1,9 +1,9 @@
 """Captured steps: a Python function whose kernel calls are recorded once and replayed after.
 
 For one signature (shapes, dtypes, devices, training flags, other hashable arguments), call 1 runs
-eagerly, call 2 runs eagerly while every kernel call is recorded, and from call 3 on the recording
-is replayed in one compiled call without the interpreter. When something that the recording depends
-on was replaced (see `ranvier.guards`), the count starts again.
+eagerly. In call 2 every kernel call is recorded, and all are run when the function returns; from
+call 3 on they are replayed in one compiled call without the interpreter. When something that the
+recording depends on was replaced (see `ranvier.guards`), the count starts again.
 """
 
 from __future__ import annotations
@@ -384,9 +384,7 @@ class CapturedStep:
                 guards = watch.guards(recorder)
             except BaseException as error:
                 recorder.abandon()
-                for tensor, grad, _ in watch.leaves():
-                    before = strong(found[id(tensor)][1]) if id(tensor) in found else grad
-                    tensor.grad = None if before is ABSENT else before
+                _restore_gradients(watch, found)
                 if isinstance(error, CaptureError):
                     raise CaptureError(_with_line(error)) from None
                 raise
@@ -400,7 +398,13 @@ class CapturedStep:
             leaf = Leaf(tensor, entry, same and (matters or reads), reads)
             if leaf.expects or leaf.changes:
                 leaves.append(leaf)
-        recording = _Recording(recorder.finish(), inputs, outputs, guards, leaves)
+        program = recorder.finish()
+        try:
+            program.run()
+        except BaseException:  # such as of an index that is too large
+            _restore_gradients(watch, found)
+            raise
+        recording = _Recording(program, inputs, outputs, guards, leaves)
         recording.bound = bound
         recording.written = [
             i for i, (t, v) in enumerate(zip(inputs, versions, strict=True)) if t.data.version != v
@@ -471,6 +475,13 @@ def _not_lazy(result: Any) -> Any:
                 f"{type(value).__name__} - return a list"
             )
     return result
+
+
+def _restore_gradients(watch: Watch, found: dict[int, tuple[Tensor, Any]]) -> None:
+    """Gives the leaves of a step that failed the gradients that they had before."""
+    for tensor, grad, _ in watch.leaves():
+        before = strong(found[id(tensor)][1]) if id(tensor) in found else grad
+        tensor.grad = None if before is ABSENT else before
 
 
 def _copy(tensor: Tensor) -> Tensor:

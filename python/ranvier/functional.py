@@ -3,6 +3,9 @@
 One import line per room; nothing else lives here. Each is also there as `ranvier.NAME`.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from ranvier.ops import index as _index
 from ranvier.ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -144,7 +147,21 @@ from ranvier.ops.rearrange import (
     rot90,
     tile,
 )
-from ranvier.ops.reduce import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from ranvier.ops.reduce import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
 from ranvier.ops.remainder import floor_divide, fmod, remainder, trunc_divide
 from ranvier.ops.rms_norm import rms_norm
 from ranvier.ops.rnn import rnn, rnn_cell
@@ -226,3 +243,10 @@ from ranvier.ops.unary import (
     tanh,
 )
 from ranvier.ops.where import masked_fill, where
+
+if not _TYPE_CHECKING:  # mypy shall go on refusing names that are not there
+
+    def __getattr__(name: str) -> _Any:
+        from ranvier.cures import missing
+
+        raise missing(__name__, name)

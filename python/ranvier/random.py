@@ -9,6 +9,7 @@ Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -125,16 +126,36 @@ def randn(
     return _tensor(_core.random_normal(sizes, t.code, *on(device)), requires_grad)
 
 
-def randint(low: int, high: int | None = None, shape: Any = (), device: Any = None) -> Tensor:
-    """Random whole numbers from [low, high), int64; `randint(n, shape=...)` counts from 0.
+def randint(low: int, high: Any = None, shape: Any = None, device: Any = None, *, size: Any = None,
+            dtype: Any = None) -> Tensor:  # fmt: skip
+    """Random whole numbers from [low, high), int64; `randint(n, shape)` counts from 0.
+
+    Args:
+        low: the least, or with `high` left out the end.
+        high: the end, which does not come.
+        shape: sizes, a scalar unless given.
+        device: where the tensor lives.
+        size: another name of the shape.
+        dtype: int64 unless given.
 
     Raises:
         ValueError: low is not below high, or they are more than 2^32 apart.
+        TypeError: ends that are no whole numbers.
     """
+    if isinstance(high, tuple | list):  # randint(n, shape)
+        shape, high = high, None
     if high is None:
         low, high = 0, low
-    sizes = shape_of("randint", (shape,))
-    return Tensor(_core.random_whole(low, high, sizes, *on(device)))
+    given = size if shape is None else shape
+    sizes = shape_of("randint", (() if given is None else given,))
+    try:
+        ends = operator.index(low), operator.index(high)
+    except TypeError:
+        raise TypeError(
+            f"[randint] expected whole numbers as ends, got {low!r} and {high!r}"
+        ) from None
+    drawn = Tensor(_core.random_whole(*ends, sizes, *on(device)))
+    return drawn if dtype is None else drawn.to(as_dtype(dtype))
 
 
 def randperm(n: int, device: Any = None) -> Tensor:
@@ -145,7 +166,8 @@ def randperm(n: int, device: Any = None) -> Tensor:
 def _array(op: str, x: Any) -> Any:
     """The array of a tensor; a NumPy array has a `data` too, but another one."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
+        cure = "leave .data out" if isinstance(x, _core.Array) else "wrap it in rv.tensor"
+        raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - {cure}")
     return x.data
 
 

@@ -31,6 +31,21 @@ class Clock:
 clock = Clock()
 
 
+class Count(int):
+    """A number of elements; called, the sizes of the axes: `x.size` is NumPy's, `x.size(0)` too."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """All sizes, or that of one axis."""
+        if dim is None:
+            return self.shape
+        n = len(self.shape)
+        if not -n <= operator.index(dim) < n:
+            raise IndexError(f"[size] expected an axis from {-n} to {n - 1}, got {dim}")
+        return self.shape[dim]
+
+
 class Tensor:
     """A multi-dimensional array of one dtype on one device, with automatic differentiation.
 
@@ -98,9 +113,11 @@ class Tensor:
         return self.data.ndim
 
     @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.data.size
+    def size(self) -> Count:
+        """Number of elements, as in NumPy; `x.size()` and `x.size(dim)` are PyTorch's."""
+        count = Count(self.data.size)
+        count.shape = self.data.shape
+        return count
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -440,7 +457,8 @@ def attach(*names: str) -> Callable[[F], F]:
 def not_a_tensor(x: Any) -> TypeError:
     """The error of the op that the user called, about an argument that must be a tensor."""
     name, kind = _core.op_name() or "tensor", "None" if x is None else type(x).__name__
-    return TypeError(f"[{name}] expected a tensor, got {kind} - wrap it in rv.tensor")
+    cure = "leave .data out" if isinstance(x, Array) else "wrap it in rv.tensor"
+    return TypeError(f"[{name}] expected a tensor, got {kind} - {cure}")
 
 
 def check_tensors(*arguments: Any) -> None:

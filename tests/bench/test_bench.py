@@ -254,6 +254,7 @@ def test_a_book_finds_what_is_slow_and_missed() -> None:
     assert verdicts["tanh: 64x16x28x28"].ceiling == "50.0"
     assert verdicts["relu: 64x16x28x28"].ceiling == "", "the row does not tell its bytes"
     assert verdicts["step of MLP, batch 64, against eager"].measured == "4.00"
+    assert verdicts["relu: 64x16x28x28"].plain == "0.80"
     assert not verdicts["rows below 0.9 of 3"].holds
 
 

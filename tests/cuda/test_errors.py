@@ -159,7 +159,8 @@ def test_a_captured_step_that_fails(failing, what, replays):
         assert step(x).tolist()[0] == 5998.0
     before = in_use()
     failing(f"always {what}")
-    if replays == 5 and what != "launch":  # a graph has memory of its own
+    has_arena = replays == 2 and what == "allocate"  # since the recording
+    if has_arena or (replays == 5 and what != "launch"):  # a graph has memory of its own
         assert step(x).tolist()[0] == 5998.0
     else:
         kind = RuntimeError if what == "launch" else MemoryError

@@ -372,3 +372,52 @@ def test_a_batch_outlives_its_loop():
     tensors = [x for x, _ in DataLoader(toy(40), 10)]
     gc.collect()
     assert [float(x.numpy()[0, 0, 0, 0]) for x in tensors] == [0, 40, 80, 120]
+
+
+class Samples(Dataset):
+    """Whatever a function makes of a number."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return self.make(index)
+
+
+def test_samples_may_be_tensors():
+    x, y = next(iter(DataLoader(Samples(lambda i: (rv.ones(3) * i, i % 2)), 4)))
+    assert (x.shape, x.dtype, y.dtype) == ((4, 3), rv.float32, rv.int64)
+    assert x[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_list_of_samples_is_a_dataset():
+    batches = list(DataLoader([(np.full(2, i), i) for i in range(5)], 2, last="keep"))
+    assert [y.tolist() for _, y in batches] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "text"),
+    [
+        (lambda i: np.ones(2), TypeError, r"pairs \(x, y\), got ndarray - return a pair"),
+        (lambda i: (1, 2, 3), TypeError, r"pairs \(x, y\), got tuple of 3"),
+        (lambda i: {"x": 1, "y": 2}, TypeError, r"pairs \(x, y\), got dict"),
+        (lambda i: (np.ones(i + 1), 0), ValueError, r"one shape in a batch, got \(1,\) and \(2,\)"),
+    ],
+)
+def test_samples_that_make_no_batch(make, kind, text):
+    with pytest.raises(kind, match=r"\[Dataset\] expected samples .*" + text):
+        list(DataLoader(Samples(make), 4))
+
+
+def test_options_of_another_loader():
+    assert len(loader(10, 4, drop_last=True)) == 2
+    for name, cure in (("num_workers", "threads="), ("collate_fn", "batch"), ("sampler", "subset")):
+        with pytest.raises(TypeError, match=rf"\[DataLoader\] expected no .*'{name}' - .*{cure}"):
+            loader(10, 4, **{name: 2})
+    with pytest.raises(TypeError, match=r"\[DataLoader\] expected no argument 'nonsense'$"):
+        loader(10, 4, nonsense=1)
+    with pytest.raises(TypeError, match=r"batch_size as a whole number, got 2\.5"):
+        loader(10, 2.5)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ranvier as rv
 from ranvier.io import save_file
 from ranvier.io.state import load_state, save_state
 
@@ -78,3 +79,34 @@ def test_state_is_readable_json(tmp_path: Path) -> None:
     header = read_header(tmp_path / "s")
     assert json.loads(header.metadata["state"])["step"] == 3
     assert list(header.entries) == ["model/conv1.weight"]
+
+
+def test_save_takes_both_kinds(tmp_path: Path) -> None:
+    model = rv.nn.Linear(2, 1)
+    optimizer = rv.optim.Adam(model.parameters(), lr=0.25)
+    model(rv.ones(1, 2)).sum().backward()
+    optimizer.step()
+    plain, nested = tmp_path / "plain", tmp_path / "nested"
+    rv.save(model, plain)
+    assert sorted(rv.load(plain)) == sorted(rv.io.load_file(plain)) == ["bias", "weight"]
+    rv.save({"epoch": 3, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, nested)
+    again = rv.nn.Linear(2, 1)
+    other = rv.optim.Adam(again.parameters())
+    checkpoint = rv.load(nested, map_location="cpu", weights_only=True)
+    again.load_state_dict(checkpoint["model"])
+    other.load_state_dict(checkpoint["optimizer"])
+    assert (checkpoint["epoch"], other.lr) == (3, 0.25)
+    assert again.weight.tolist() == model.weight.tolist()
+    assert rv.load(nested, map_location="meta")["model"]["weight"].device == "meta"
+    rv.save([1, {"w": rv.ones(1)}], nested)
+    assert rv.load(nested)[0] == 1
+    with pytest.raises(TypeError, match="give a single tensor a name"):
+        rv.save(rv.ones(1), plain)
+
+
+@pytest.mark.parametrize("first", [b"PK\x03\x04", b"\x80\x02\x8a\x0a"])
+def test_files_of_torch_are_named(tmp_path: Path, first: bytes) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(first + b"\0" * 100)
+    with pytest.raises(ValueError, match=r"a file of torch\.save, a pickle.*safetensors"):
+        rv.load(path)

@@ -153,16 +153,22 @@ def test_ties_go_to_the_first_and_nan_wins():
     assert switches.positions.item() == 4, "padding never wins, not even over minus infinity"
 
 
-@pytest.mark.parametrize("channels", [1, 3, 6, 8, 16, 40])
+@pytest.mark.parametrize("channels", [1, 3, 6, 8, 16, 32, 40, 64])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_numbers_that_are_hard_to_compare(channels, dtype):
-    """NaN, infinities of both signs, whose sum is NaN, and zeros of both signs."""
+def test_numbers_that_are_hard_to_compare(channels, kernel, stride, padding, dtype):
+    """NaN, infinities of both signs, whose sum is NaN, zeros of both signs, products beyond all."""
     rng = np.random.default_rng(channels)
-    few = np.array([0.0, -0.0, 1.0, np.inf, -np.inf, np.nan], dtype)
-    for chances in ([0.5, 0.5, 0, 0, 0, 0], [0, 0, 0.1, 0.3, 0.6, 0], [0.3, 0.3, 0.3, 0, 0, 0.1]):
+    few = np.array([0.0, -0.0, 1.0, np.inf, -np.inf, np.nan, 3e38, -3e38], dtype)
+    for chances in (
+        [0.5, 0.5, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0.1, 0.3, 0.6, 0, 0, 0],
+        [0.3, 0.3, 0.3, 0, 0, 0.1, 0, 0],
+        [0, 0, 0.2, 0, 0, 0, 0.4, 0.4],
+    ):
         x = rng.choice(few, (2, channels, 9, 41), p=chances)
-        y, switches = F.max_pool2d(rv.tensor(x), 3, 2, 1, return_switches=True)
-        value, position = ref.max_pool(x, 3, stride=2, padding=1)
+        y, switches = F.max_pool2d(rv.tensor(x), kernel, stride, padding, return_switches=True)
+        value, position = ref.max_pool(x, kernel, stride=stride, padding=padding)
         np.testing.assert_array_equal(host(y), value)
         np.testing.assert_array_equal(host(switches.positions), position)
         real = ~np.isnan(value)

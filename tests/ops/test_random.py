@@ -289,3 +289,11 @@ def test_a_replayed_step_draws_fresh_numbers():
     for a, b in captured:
         np.testing.assert_array_equal(host(rv.randn(7)), a)
         np.testing.assert_array_equal(host(rv.rand(3)), b)
+
+
+def test_the_forms_of_randint():
+    assert rv.randint(7, (2, 3)).shape == rv.randint(0, 7, size=(2, 3)).shape == (2, 3)
+    assert rv.randint(7, shape=5).amax().item() < 7
+    assert rv.randint(0, 7, (2,), dtype=rv.int32).dtype is rv.int32
+    with pytest.raises(TypeError, match=r"\[randint\] expected whole numbers as ends, got 0 and 1"):
+        rv.randint(1.5)

@@ -118,3 +118,9 @@ def test_meshgrid_is_numpys(indexing, n):
     x = rv.tensor(vectors[0], requires_grad=True)
     F.meshgrid([x, rv.ones(4, dtype="float64")])[0].sum().backward()
     assert x.grad.tolist() == [4.0, 4.0]
+
+
+def test_flip_by_name():
+    x = rv.arange(6).reshape(2, 3)
+    assert rv.flip(x, dims=(0, 1)).tolist() == rv.flip(x, 0, 1).tolist() == x.flip([0, 1]).tolist()
+    assert rv.flip(x, dims=[1]).tolist() == [[2, 1, 0], [5, 4, 3]]

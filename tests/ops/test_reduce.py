@@ -53,8 +53,11 @@ class TestReduce(OpTests):
         case("mean", normal(N, 4, 5), dim=(1, 2), keepdim=True),
         case("var", normal(N, 9), dim=1, keepdim=True),
         case("var", normal(N, 9), dim=1, correction=0),
-        *(case(name, distinct(3, 4, 5), dim=dim) for name in ("max", "min") for dim in DIMS),
-        *(case(name, distinct(N, 9), dim=1, keepdim=True) for name in ("max", "min")),
+        *(case(name, distinct(3, 4, 5), dim=dim) for name in ("amax", "amin") for dim in DIMS),
+        *(case(name, distinct(3, 4)) for name in ("max", "min")),
+        *(case(name, distinct(N, 5, 4), dim=1) for name in ("max", "min")),
+        *(case(name, distinct(N, 9), dim=1, keepdim=True)
+          for name in ("max", "min", "amax", "amin")),
         *(case(f"arg{name}", distinct(3, 4, 5), dim=dim)
           for name in ("max", "min") for dim in (None, 0, 1, -1)),
         *(case("prod", x, dim=1) for x in (nonzero(N, 5), nonzero(900, 40))),
@@ -63,13 +66,13 @@ class TestReduce(OpTests):
         case("std", normal(N, 5), dim=1),
         *(case(name, booleans(3, 4, 5), dim=dim) for name in ("any", "all") for dim in DIMS),
         *(case(name, integers(-9, 9, 3, 4, 5), dim=dim)
-          for name in ("sum", "max", "min", "argmax") for dim in (None, 0, -1)),
+          for name in ("sum", "amax", "amin", "argmax") for dim in (None, 0, -1)),
         case("sum", booleans(N, 9), dim=1),
         # large enough to be split among threads, along either axis and both
         *(case("sum", normal(513, 1031), dim=dim) for dim in (None, 0, 1)),
         *(case(name, normal(67, 2053), dim=1) for name in ("mean", "var")),
         *(case(name, distinct(67, 2053), dim=dim)
-          for name in ("max", "argmin") for dim in (None, 0, 1)),
+          for name in ("amax", "argmin") for dim in (None, 0, 1)),
     ]  # fmt: skip
     errors = [
         Raises(IndexError, r"\[sum\] expected .*-2.*1.*got 2", F.sum, normal(2, 3),
@@ -77,7 +80,13 @@ class TestReduce(OpTests):
         Raises(ValueError, r"\[sum\] expected .*(twice|once)", F.sum, normal(2, 3),
                options={"dim": (0, -2)}),
         *(Raises(ValueError, rf"\[{name}\] expected at least one", getattr(F, name), normal(2, 0),
-                 options={"dim": 1}) for name in ("max", "min", "argmax", "argmin")),
+                 options={"dim": 1})
+          for name in ("max", "min", "amax", "amin", "argmax", "argmin")),
+        Raises(TypeError, r"\[max\] expected one axis, got \(0, 1\) - amax", F.max, normal(2, 3),
+               options={"dim": (0, 1)}),
+        *(Raises(TypeError, rf"\[{name}\] expected an axis, got False - write unbiased=False",
+                 getattr(F, name), normal(2, 3), options={"dim": False})
+          for name in ("var", "std")),
         Raises(TypeError, r"\[mean\] expected .*float", F.mean, integers(0, 9, 3)),
     ]  # fmt: skip
 
@@ -87,20 +96,35 @@ def test_any_axes(shape, data):
     axes = st.sets(st.integers(0, len(shape) - 1), min_size=1).map(sorted).map(tuple)
     dim, keepdim = data.draw(st.none() | axes), data.draw(st.booleans())
     check(case("sum", normal(*shape), dim=dim, keepdim=keepdim))
-    check(case("max", distinct(*shape), dim=dim, keepdim=keepdim))
+    check(case("amax", distinct(*shape), dim=dim, keepdim=keepdim))
 
 
 @pytest.mark.parametrize("name", ["max", "min"])
 @pytest.mark.parametrize("keepdim", [False, True])
 def test_extremes_with_their_positions(name, keepdim):
+    """As in PyTorch, for `_, predicted = scores.max(1)`: of two rows it once took the second."""
     x = rv.tensor(np.random.default_rng(0).normal(size=(3, 4, 5)), requires_grad=True)
-    values, places = getattr(F, name)(x, 1, keepdim, return_indices=True)
+    values, places = found = getattr(F, name)(x, 1, keepdim)
+    assert found.values is values
+    assert found.indices is places
     np.testing.assert_array_equal(host(places), host(getattr(F, f"arg{name}")(x, 1, keepdim)))
-    np.testing.assert_array_equal(host(values), host(getattr(F, name)(x, 1, keepdim)))
+    np.testing.assert_array_equal(host(values), host(getattr(F, f"a{name}")(x, 1, keepdim)))
     values.sum().backward()
     assert x.grad.sum().item() == 15.0
-    with pytest.raises(TypeError, match="expected one axis"):
-        getattr(F, name)(x, (0, 1), return_indices=True)
+
+
+def test_extremes_of_two_tensors():
+    a, b = rv.tensor([1.0, 5.0]), rv.tensor([2.0, 3.0])
+    assert rv.max(a, b).tolist() == [2.0, 5.0]
+    assert rv.min(a, b).tolist() == [1.0, 3.0]
+
+
+def test_the_older_names_of_the_correction():
+    x = rv.tensor([1.0, 2.0, 6.0])
+    assert x.var(unbiased=False).item() == x.var(correction=0).item() != x.var(unbiased=True).item()
+    assert x.std(0, unbiased=True).item() == x.std(0).item()
+    with pytest.raises(TypeError, match="positional"):  # PyTorch's third one is not keepdim
+        F.std(x, 0, False)
 
 
 def test_ties_go_to_the_first():
@@ -123,7 +147,7 @@ def test_ties_go_by_the_logical_index_in_any_layout():
 def test_nan_wins():
     x = rv.tensor([[1.0, np.nan, 5.0, np.nan], [np.nan, 2.0, 9.0, 1.0]])
     for name in ("max", "min"):
-        assert np.isnan(host(getattr(F, name)(x, dim=1))).all()
+        assert np.isnan(host(getattr(F, f"a{name}")(x, dim=1))).all()
         assert host(getattr(F, f"arg{name}")(x, dim=1)).tolist() == [1, 0]
         assert np.isnan(getattr(F, name)(x).item())
     for name in ("sum", "mean", "var"):
@@ -156,7 +180,7 @@ def test_no_elements():
     assert host(F.sum(empty)).item() == 0.0
     assert np.isnan(host(F.mean(empty, dim=0))).all()
     assert host(F.sum(empty, dim=1)).shape == (0,)
-    assert host(F.max(empty, dim=1)).shape == (0,)
+    assert host(F.amax(empty, dim=1)).shape == (0,)
 
 
 def test_the_mean_of_many_equal_numbers_is_exact():

@@ -215,3 +215,19 @@ def test_errors():
         Plain([a]).groups[0]["momentum"]
     with pytest.raises(TypeError, match="one device"):
         Plain([a, rv.empty(1, device="meta", requires_grad=True)])
+
+
+def test_a_closure_computes_the_gradients():
+    w = rv.tensor([1.0], requires_grad=True)
+    optimizer = rv.optim.SGD([w], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    with rv.no_grad():
+        assert optimizer.step(closure).item() == 1.0
+    assert w.item() == 0.5
+    assert optimizer.step() is None

@@ -13,6 +13,7 @@ import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import transforms
 from .catalog import cifar10, cifar100, fashion_mnist, mnist
@@ -119,3 +120,11 @@ def _load_named(
     count = min(5_000, len(train) // 10)
     parts = train_validation_test_split(train, validation=count, test=0, seed=seed)
     return Splits(parts.train, parts.validation, test)
+
+
+if not TYPE_CHECKING:  # mypy shall go on refusing names that are not there
+
+    def __getattr__(name: str) -> Any:
+        from ranvier.cures import missing
+
+        raise missing(__name__, name)

@@ -11,6 +11,33 @@ from numpy.typing import ArrayLike, NDArray
 from .counter import SampleRandom
 
 
+def stacked(samples: Sequence[Any]) -> tuple[NDArray, NDArray]:
+    """Samples (x, y), each kind along a new first axis.
+
+    Raises:
+        TypeError: samples that are not pairs.
+        ValueError: samples of different shapes.
+    """
+    for sample in samples:
+        if not isinstance(sample, tuple | list) or len(sample) != 2:
+            size = f" of {len(sample)}" if isinstance(sample, tuple | list) else ""
+            raise TypeError(
+                f"[Dataset] expected samples as pairs (x, y), got {type(sample).__name__}{size} - "
+                "return a pair from __getitem__, or define batch"
+            )
+    parts = []
+    for values in zip(*samples, strict=True):
+        arrays = [np.asarray(value) for value in values]
+        shapes = sorted({a.shape for a in arrays})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"[Dataset] expected samples of one shape in a batch, got {shapes[0]} and "
+                f"{shapes[1]} - pad or crop them, or define batch"
+            )
+        parts.append(np.stack(arrays))
+    return parts[0], parts[1]
+
+
 class Dataset:
     """Samples (x, y) by index.
 
@@ -29,8 +56,7 @@ class Dataset:
 
     def batch(self, indices: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
         """The samples at `indices`, stacked along a new first axis; arrays of their own."""
-        pairs = [self[int(i)] for i in indices]
-        return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])
+        return stacked([self[int(i)] for i in indices])
 
     def subset(self, indices: ArrayLike) -> Dataset:
         """The samples at `indices` (integers or a boolean mask), in that order."""

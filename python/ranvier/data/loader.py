@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .counter import SampleRandom, hash64, permutation
-from .dataset import Dataset
+from .dataset import Dataset, stacked
 from .transforms import Transform
 
 logger = logging.getLogger("ranvier")
@@ -25,6 +25,19 @@ def to_tensor(array: NDArray) -> Any:
     from ranvier import from_numpy
 
     return from_numpy(np.require(array, requirements=("C", "W")))  # a copy only if it must
+
+
+_CURES = {
+    "batch_sampler": "shuffle=, seed= and last= order the batches",
+    "collate_fn": "define batch(indices) in the Dataset",
+    "generator": "write seed=",
+    "num_workers": "threads fetch ahead, without worker processes: write threads=, or leave it out",
+    "persistent_workers": "leave it out",
+    "pin_memory": "leave it out",
+    "prefetch_factor": "write prefetch=",
+    "sampler": "take data.subset(indices), or shuffle= and seed=",
+    "worker_init_fn": "transforms draw from seed=; leave it out",
+}
 
 
 class DataLoader:
@@ -51,9 +64,11 @@ class DataLoader:
         prefetch: how many batches may lie ready; at least 1.
         threads: background threads; 0 fetches in the caller's thread when asked.
         output: "tensor" yields tensors, "numpy" arrays.
+        drop_last: True is `last="drop"`, under PyTorch's name.
 
     Raises:
         ValueError: a setting is out of range, or `last="drop"` leaves no batch at all.
+        TypeError: an option of PyTorch's loader that is not there; the text says what is.
 
     Example:
         >>> from ranvier.data import digits
@@ -77,7 +92,16 @@ class DataLoader:
         prefetch: int = 2,
         threads: int = 1,
         output: str = "tensor",
+        drop_last: bool = False,
+        **others: Any,
     ) -> None:
+        for name in others:
+            cure = _CURES.get(name, "")
+            raise TypeError(f"[DataLoader] expected no argument {name!r}{cure and ' - '}{cure}")
+        for name, value in (("batch_size", batch_size), ("prefetch", prefetch)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"[DataLoader] expected {name} as a whole number, got {value!r}")
+        last = "drop" if drop_last else last
         if batch_size < 1:
             raise ValueError(f"[DataLoader] expected batch_size >= 1, got {batch_size}")
         if last not in ("auto", "keep", "drop"):
@@ -252,7 +276,10 @@ class _Epoch:
     def make(self, number: int) -> tuple[NDArray, NDArray]:
         """Fetch and transform one batch; depends on its number only."""
         indices = self.order[self.edges[number] : self.edges[number + 1]]
-        x, y = self.dataset.batch(indices)
+        if hasattr(self.dataset, "batch"):
+            x, y = self.dataset.batch(indices)
+        else:  # a list of samples, or another object of one's own
+            x, y = stacked([self.dataset[int(i)] for i in indices])
         if self.transform is not None:
             x = self.transform(x, SampleRandom(self.key, self.epoch, indices))
             if len(x) != len(indices):

@@ -280,6 +280,12 @@ def _read_header(file: Any) -> Header:
     if size < 8:
         raise _Bad(f"only {size} bytes, shorter than the 8 of the header's length")
     length = int.from_bytes(file.read(8), "little")
+    first = length.to_bytes(8, "little")
+    if first.startswith((b"PK\x03\x04", b"\x80\x02")):  # the first bytes of what torch.save writes
+        raise _Bad(
+            "it looks like a file of torch.save, a pickle, which is never opened here; load it "
+            "with PyTorch and write it again with safetensors.torch.save_file"
+        )
     if length > MAX_HEADER:
         raise _Bad(f"the header claims {length:,} bytes, more than the limit of {MAX_HEADER:,}")
     if length > size - 8:

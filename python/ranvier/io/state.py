@@ -9,13 +9,75 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .safetensors import load_arrays, load_file, read_header, save_file
+from .safetensors import _is_tensor, load_arrays, load_file, read_header, save_file
 
 _KEY = "state"
+
+
+def save(
+    what: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a module, a dictionary of tensors, or a nested state such as a checkpoint.
+
+    Tensors and arrays by name become a plain safetensors file, which any of its readers opens
+    (`save_file`); with anything else among them, or with an optimizer's state, it is a file of
+    `save_state`. `load` reads both.
+
+    Args:
+        what: an object with `state_dict`, or dictionaries, lists, numbers, texts and tensors.
+        path: the file to write; the folder must exist.
+        metadata: texts for the header of a plain file.
+
+    Raises:
+        TypeError: something that cannot be stored; the text names its place.
+
+    Example:
+        >>> import tempfile
+        >>> import ranvier as rv
+        >>> path = tempfile.mkdtemp() + "/checkpoint"
+        >>> model = rv.nn.Linear(2, 1)
+        >>> rv.save({"epoch": 3, "model": model.state_dict()}, path)
+        >>> checkpoint = rv.load(path)
+        >>> checkpoint["epoch"], model.load_state_dict(checkpoint["model"]).missing
+        (3, [])
+    """
+    state = what.state_dict() if hasattr(what, "state_dict") else what
+    nested = isinstance(state, Mapping) and not all(
+        isinstance(value, np.ndarray | np.generic) or _is_tensor(value) for value in state.values()
+    )
+    if nested or isinstance(state, list | tuple):
+        save_state(dict(state) if isinstance(state, Mapping) else state, path)
+    else:
+        save_file(state, path, metadata)
+
+
+def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: bool = True) -> Any:
+    """Read what `save` wrote, or any other safetensors file.
+
+    Args:
+        path: the file to read.
+        map_location: a device that the tensors are moved to; the cpu unless given.
+        weights_only: for scripts that say it; no file is ever a program here.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: the file is not a valid safetensors file; the text names file and cause.
+    """
+    state = load_state(path) if _KEY in read_header(path).metadata else load_file(path)
+    return state if map_location is None else _moved(state, map_location)
+
+
+def _moved(value: Any, device: Any) -> Any:
+    if _is_tensor(value):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    return [_moved(item, device) for item in value] if isinstance(value, list) else value
 
 
 def save_state(state: Any, path: str | os.PathLike[str]) -> None:

@@ -1,6 +1,8 @@
 """Networks: modules of plain attributes, layers, losses and initial values."""
 
-from ranvier.nn import init, utils
+from typing import TYPE_CHECKING, Any
+
+from ranvier.nn import functional, init, utils
 from ranvier.nn.activation import (
     CELU,
     ELU,
@@ -9,6 +11,9 @@ from ranvier.nn.activation import (
     SELU,
     BipolarStep,
     Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
     HalfTanh,
     Hardsigmoid,
     Hardswish,
@@ -25,6 +30,7 @@ from ranvier.nn.activation import (
     Sigmoid,
     SiLU,
     Softmax,
+    Softmax2d,
     Softmin,
     Softplus,
     Softsign,
@@ -41,7 +47,7 @@ from ranvier.nn.conv import (
     ConvTranspose3d,
     LocallyConnected2d,
 )
-from ranvier.nn.linear import Embedding, Flatten, Identity, Linear
+from ranvier.nn.linear import Embedding, Flatten, Identity, Linear, Unflatten
 from ranvier.nn.losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -79,6 +85,23 @@ from ranvier.nn.norm import (
     LocalContrastNorm,
     LocalResponseNorm,
     RMSNorm,
+)
+from ranvier.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
 )
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.nn.pooling import (
@@ -132,6 +155,12 @@ __all__ = [
     "BatchNorm3d",
     "BipolarStep",
     "Buffer",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -143,6 +172,9 @@ __all__ = [
     "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "Embedding",
     "Flatten",
     "GRUCell",
@@ -200,21 +232,40 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softsign",
     "Swish",
     "Tanh",
+    "Unflatten",
     "Upsample",
     "WeightedMSELoss",
     "Window",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "functional",
     "init",
     "observe",
     "utils",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # mypy shall go on refusing names that are not there
+
+    def __getattr__(name: str) -> Any:
+        from ranvier.cures import missing
+
+        raise missing(__name__, name)

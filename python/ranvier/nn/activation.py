@@ -1,4 +1,8 @@
-"""Activations and dropout as layers; the formulas and sources stand in `ranvier.functional`."""
+"""Activations and dropout as layers; the formulas and sources stand in `ranvier.functional`.
+
+Many take `inplace`, as in PyTorch, so that scripts may say it; the result is a tensor of its own
+all the same, and a captured step puts it where an operand dies anyway.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ class _Activation(Module):
 
     function: ClassVar[Callable[..., Tensor]]
     options: ClassVar[tuple[str, ...]] = ()
+    inplace = False
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of x."""
@@ -30,15 +35,29 @@ class _Activation(Module):
 
 
 class ReLU(_Activation):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.relu)
 
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
 
 class ReLU6(_Activation):
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.relu6)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
 
 class LeakyReLU(_Activation):
@@ -46,13 +65,14 @@ class LeakyReLU(_Activation):
 
     Args:
         negative_slope: slope left of zero.
+        inplace: makes no difference.
     """
 
     function = staticmethod(F.leaky_relu)
     options = ("negative_slope",)
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self.negative_slope, self.inplace = negative_slope, inplace
 
 
 class PReLU(Module):
@@ -81,13 +101,14 @@ class ELU(_Activation):
 
     Args:
         alpha: minus the limit on the left.
+        inplace: makes no difference.
     """
 
     function = staticmethod(F.elu)
     options = ("alpha",)
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = alpha, inplace
 
 
 class CELU(_Activation):
@@ -95,19 +116,27 @@ class CELU(_Activation):
 
     Args:
         alpha: minus the limit on the left.
+        inplace: makes no difference.
     """
 
     function = staticmethod(F.celu)
     options = ("alpha",)
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = alpha, inplace
 
 
 class SELU(_Activation):
-    """The exponential linear unit that keeps mean 0 and variance 1."""
+    """The exponential linear unit that keeps mean 0 and variance 1.
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.selu)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
 
 class GELU(_Activation):
@@ -125,9 +154,16 @@ class GELU(_Activation):
 
 
 class SiLU(_Activation):
-    """x sigmoid(x)."""
+    """x sigmoid(x).
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.silu)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
 
 class Swish(Module):
@@ -164,9 +200,16 @@ class Swish(Module):
 
 
 class Mish(_Activation):
-    """x tanh(softplus(x))."""
+    """x tanh(softplus(x)).
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.mish)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
 
 class Sigmoid(_Activation):
@@ -221,25 +264,40 @@ class Hardtanh(_Activation):
     Args:
         min_val: the lower limit.
         max_val: the upper limit.
+        inplace: makes no difference.
     """
 
     function = staticmethod(F.hardtanh)
     options = ("min_val", "max_val")
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        self.min_val, self.max_val = min_val, max_val
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
 
 class Hardsigmoid(_Activation):
-    """x / 6 + 1/2, limited to [0, 1]."""
+    """x / 6 + 1/2, limited to [0, 1].
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.hardsigmoid)
 
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
 
 class Hardswish(_Activation):
-    """x times `Hardsigmoid`."""
+    """x times `Hardsigmoid`.
+
+    Args:
+        inplace: makes no difference.
+    """
 
     function = staticmethod(F.hardswish)
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
 
 class Softplus(_Activation):
@@ -335,6 +393,7 @@ class Dropout(Module):
 
     Args:
         p: probability to drop. `layer.p = 0.3` changes it later, also under a captured step.
+        inplace: makes no difference.
 
     Raises:
         ValueError: p outside [0, 1].
@@ -344,7 +403,8 @@ class Dropout(Module):
 
     _settings = ("_p",)
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        self.inplace = inplace
         self._p = zeros((), dtype=float64)  # read by the kernel, never baked into a captured step
         self.p = p
 
@@ -356,11 +416,13 @@ class Dropout(Module):
     @p.setter
     def p(self, value: float) -> None:
         if not 0.0 <= value <= 1.0:
-            raise ValueError(f"[Dropout] expected a probability from 0 to 1, got {value}")
+            raise ValueError(
+                f"[{type(self).__name__}] expected a probability from 0 to 1, got {value}"
+            )
         if is_capturing():
             raise CaptureError(
-                "[Dropout] expected p to change between steps, got a change inside a captured "
-                "step, which would be replayed as a constant - set it outside"
+                f"[{type(self).__name__}] expected p to change between steps, got a change inside "
+                "a captured step, which would be replayed as a constant - set it outside"
             )
         self._p.fill_(value)
 
@@ -371,3 +433,53 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """The probability."""
         return f"p={self.p}"
+
+
+class _ChannelDropout(Dropout):
+    """Drops whole channels: what lies in one is much alike, so single elements would be guessed.
+
+    Source: Tompson et al., "Efficient object localization using convolutional networks", CVPR
+    (2015), section 3.2.
+    """
+
+    axes: ClassVar[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input, of which whole channels are zero while training."""
+        if x.ndim != self.axes + 2:
+            raise ValueError(
+                f"[{type(self).__name__}] expected x of {self.axes + 2} axes (N, C, ...), got "
+                f"shape {x.shape}"
+            )
+        if not self.training:
+            return x
+        ones = full((*x.shape[:2], *(1,) * self.axes), 1.0, dtype=x.dtype, device=x.device)
+        return x * F.dropout(ones, self._p)
+
+
+class Dropout1d(_ChannelDropout):
+    """Drops whole channels of (N, C, L) with probability p while training, see `Dropout`."""
+
+    axes = 1
+
+
+class Dropout2d(_ChannelDropout):
+    """Drops whole channels of (N, C, H, W) with probability p while training, see `Dropout`."""
+
+    axes = 2
+
+
+class Dropout3d(_ChannelDropout):
+    """Drops whole channels of (N, C, D, H, W) with probability p while training."""
+
+    axes = 3
+
+
+class Softmax2d(Module):
+    """Softmax over the channels at each place of (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The probabilities."""
+        if x.ndim not in (3, 4):
+            raise ValueError(f"[Softmax2d] expected (N, C, H, W) or (C, H, W), got {x.shape}")
+        return F.softmax(x, -3)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ranvier import functional as F
+from ranvier.autograd import no_grad
 from ranvier.creation import empty
 from ranvier.nn import init
 from ranvier.nn.module import Module
@@ -80,31 +81,58 @@ class Embedding(Module):
     Args:
         num_embeddings: number of rows: the size of the vocabulary.
         embedding_dim: size of each vector.
+        padding_idx: an index whose row starts as zeros and learns nothing.
 
     Shapes:
         indices (...) of an integer dtype -> (..., embedding_dim).
 
     Raises:
         IndexError: an index outside the table.
+        ValueError: a padding_idx outside the table.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
+    ) -> None:
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ValueError(
+                f"[Embedding] expected padding_idx within the {num_embeddings} rows, got "
+                f"{padding_idx}"
+            )
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         self.weight = Parameter(empty(num_embeddings, embedding_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draws new initial values."""
         init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0.0
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
+        """A layer around a given table (V, D), which does not learn unless freeze is False."""
+        if embeddings.ndim != 2:
+            raise ValueError(f"[Embedding] expected a table (V, D), got shape {embeddings.shape}")
+        rows, size = embeddings.shape
+        layer = cls(rows, size, padding_idx)
+        layer.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
+        return layer
 
     def forward(self, indices: Tensor) -> Tensor:
         """weight[indices]."""
-        return F.embedding(indices, self.weight)
+        options = self._read_options(("padding_idx",))
+        return F.embedding(indices, self.weight, **options)
 
     def extra_repr(self) -> str:
         """The sizes."""
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        sizes = f"{self.num_embeddings}, {self.embedding_dim}"
+        return sizes if self.padding_idx is None else f"{sizes}, padding_idx={self.padding_idx}"
 
 
 class Flatten(Module):
@@ -129,8 +157,31 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """Returns its input: a place where a layer may be put."""
+    """Returns its input: a place where a layer may be put; what it is built with is ignored."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        pass
 
     def forward(self, x: Any) -> Any:
         """The input."""
         return x
+
+
+class Unflatten(Module):
+    """Cuts an axis into several: (N, C H W) -> (N, C, H, W).
+
+    Args:
+        dim: the axis.
+        unflattened_size: the new sizes, of which one may be -1.
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The reshaped x."""
+        return F.unflatten(x, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """The axis and its new sizes."""
+        return f"{self.dim}, {self.unflattened_size}"

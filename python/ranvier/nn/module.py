@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from ranvier import _core, guards
 from ranvier.autograd import no_grad
-from ranvier.dtypes import DType, as_device
+from ranvier.capture import CaptureError, is_capturing
+from ranvier.dtypes import DType, as_device, bfloat16, float16, float32, float64
 from ranvier.guards import guard
 from ranvier.nn.parameter import Buffer, Parameter
 from ranvier.tensor import Tensor, from_host
@@ -55,6 +56,17 @@ class IncompatibleKeys(NamedTuple):
     unexpected: list[str]
 
 
+class Hook:
+    """A function that a module calls before or after its `forward`; `remove()` ends that."""
+
+    def __init__(self, module: Module, function: Callable[..., Any], before: bool) -> None:
+        self.module, self.function, self.before = module, function, before
+
+    def remove(self) -> None:
+        """Lets the module forget the function."""
+        self.module._hooks = tuple([h for h in self.module._hooks if h is not self])
+
+
 def _no_forward(self: Any, *inputs: Any) -> Any:
     raise TypeError(f"[{type(self).__name__}] expected the class to define forward(self, ...)")
 
@@ -81,25 +93,113 @@ class Module:
     # Names of tensors that hold a layer's numbers (dropout's p): they follow it to a device, keep
     # their dtype, and are no state.
     _settings: tuple[str, ...] = ()
+    _hooks: tuple[Hook, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `forward`."""
         if guards.watches:
             guards.enter(self)
             _guard_parts(self, vars(self))
+            guard(self, "_hooks", self._hooks)
         observer = _observers.get(threading.get_ident()) if _observers else None
+        forward = self._hooked if self._hooks else self.forward
         try:
             if observer is None:
-                return self.forward(*args, **kwargs)
+                return forward(*args, **kwargs)
             observer.enter(self, args)
-            output = self.forward(*args, **kwargs)
+            output = forward(*args, **kwargs)
             observer.leave(self, args, output)
             return output
         except _LOCATED as error:
             _locate(self, error)
             raise
 
+    # ---- hooks ----
+
+    def register_forward_hook(self, function: Callable[..., Any]) -> Hook:
+        """Calls function(module, inputs, output) after each `forward`.
+
+        What it returns, unless None, takes the place of the output. A captured step has no Python
+        to call it: recording one refuses modules with hooks.
+
+        Returns:
+            The hook, with a method `remove`.
+        """
+        return self._register(function, before=False)
+
+    def register_forward_pre_hook(self, function: Callable[..., Any]) -> Hook:
+        """Calls function(module, inputs) before each `forward`; what it returns replaces them."""
+        return self._register(function, before=True)
+
+    def _register(self, function: Callable[..., Any], before: bool) -> Hook:
+        if not callable(function):
+            raise TypeError(f"[Module] expected a function as hook, got {type(function).__name__}")
+        hook = Hook(self, function, before)
+        self._hooks = (*self._hooks, hook)
+        return hook
+
+    def _hooked(self, *args: Any, **kwargs: Any) -> Any:
+        if is_capturing():
+            raise CaptureError(
+                f"[{type(self).__name__}] expected no hooks in a captured step, which is replayed "
+                "without Python - remove them, or call the step without rv.capture"
+            )
+        for hook in [h for h in self._hooks if h.before]:
+            given = hook.function(self, args)
+            if given is not None:
+                args = given if isinstance(given, tuple) else (given,)
+        output = self.forward(*args, **kwargs)
+        for hook in [h for h in self._hooks if not h.before]:
+            given = hook.function(self, args, output)
+            output = output if given is None else given
+        return output
+
     # ---- what is inside ----
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """`self.name = Buffer(tensor, persistent)`, under PyTorch's name; None is kept as None."""
+        self._add(name, None if tensor is None else Buffer(tensor, persistent))
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """`self.name = param`, under PyTorch's name."""
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"[register_parameter] expected a Parameter, got {type(param).__name__} - wrap it "
+                "in nn.Parameter"
+            )
+        self._add(name, param)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """`self.name = module`, under PyTorch's name."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"[add_module] expected a Module, got {type(module).__name__}")
+        self._add(name, module)
+
+    def _add(self, name: str, value: Any) -> None:
+        taken = hasattr(self, name) and not isinstance(
+            getattr(self, name), Module | Parameter | Buffer | None
+        )
+        if not isinstance(name, str) or not name or "." in name or taken:
+            raise ValueError(
+                f"[{type(self).__name__}] expected a free name without dots, got {name!r}"
+            )
+        setattr(self, name, value)
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name such as "features.3"; "" is this one.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        return _named(self, target, self.named_modules(), "module")
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name such as "features.3.weight"."""
+        return _named(self, target, self.named_parameters(), "parameter")
+
+    def get_buffer(self, target: str) -> Buffer:
+        """The buffer of a dotted name such as "features.1.running_mean"."""
+        return _named(self, target, self.named_buffers(), "buffer")
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that the attributes hold, by name."""
@@ -119,21 +219,28 @@ class Module:
         """This module and all below it, each once, parents first."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The learned tensors by dotted name; a shared one appears once, under its first name."""
-        return _tensors(self, Parameter, set())
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The learned tensors by dotted name; a shared one appears once, under its first name.
 
-    def parameters(self) -> Iterator[Parameter]:
+        Args:
+            prefix: stands before the names.
+            recurse: those of modules below too.
+        """
+        return _tensors(self, Parameter, prefix, recurse)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The learned tensors, each once."""
-        return (p for _, p in self.named_parameters())
+        return (p for _, p in self.named_parameters("", recurse))
 
-    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Buffer]]:
         """The kept tensors by dotted name, each once."""
-        return _tensors(self, Buffer, set())
+        return _tensors(self, Buffer, prefix, recurse)
 
-    def buffers(self) -> Iterator[Buffer]:
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
         """The kept tensors, each once."""
-        return (b for _, b in self.named_buffers())
+        return (b for _, b in self.named_buffers("", recurse))
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
         """Calls `function` on every module, children first; returns this module."""
@@ -215,6 +322,30 @@ class Module:
             for name in module._settings:
                 _move(getattr(module, name), target, None)
         return self
+
+    def float(self) -> Self:
+        """`to(float32)`."""
+        return self.to(dtype=float32)
+
+    def double(self) -> Self:
+        """`to(float64)`."""
+        return self.to(dtype=float64)
+
+    def half(self) -> Self:
+        """`to(float16)`."""
+        return self.to(dtype=float16)
+
+    def bfloat16(self) -> Self:
+        """`to(bfloat16)`."""
+        return self.to(dtype=bfloat16)
+
+    def cpu(self) -> Self:
+        """`to("cpu")`."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | None = None) -> Self:
+        """`to("cuda")`, or to the GPU of that number."""
+        return self.to("cuda" if device is None else f"cuda:{device}")
 
     # ---- state ----
 
@@ -340,14 +471,22 @@ def _walk(module: Module, name: str, seen: set[int]) -> Iterator[tuple[str, Modu
         yield from _walk(child, f"{name}.{child_name}" if name else child_name, seen)
 
 
-def _tensors(module: Module, kind: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    for prefix, owner in module.named_modules():
+def _tensors(module: Module, kind: Any, above: str, recurse: bool) -> Iterator[tuple[str, Any]]:
+    seen: set[int] = set()
+    for prefix, owner in module.named_modules(above) if recurse else [(above, module)]:
         for name, t in _members(owner):
             if isinstance(t, kind) and id(t) not in seen:
                 seen.add(id(t))
                 if guards.watches and t._requires_grad:
                     guards.hand_out(t)
                 yield f"{prefix}.{name}" if prefix else name, t
+
+
+def _named(module: Module, target: str, found: Iterator[tuple[str, Any]], kind: str) -> Any:
+    for name, member in found:
+        if name == target:
+            return member
+    raise AttributeError(f"{type(module).__name__} has no {kind} {target!r}")
 
 
 def _state(module: Module, every_name: bool = False) -> Iterator[tuple[str, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from ranvier import _core, guards
 from ranvier import functional as F
@@ -120,3 +121,11 @@ def vector_to_parameters(vector: Tensor, parameters: Iterable[Tensor]) -> None:
         for p in targets:
             p.copy_(vector[at : at + p.size].reshape(p.shape))
             at += p.size
+
+
+if not TYPE_CHECKING:  # mypy shall go on refusing names that are not there
+
+    def __getattr__(name: str) -> Any:
+        from ranvier.cures import missing
+
+        raise missing(__name__, name)

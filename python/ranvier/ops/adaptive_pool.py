@@ -164,4 +164,4 @@ def global_max_pool2d(x: Tensor) -> Tensor:
         3.0
     """
     _check("global_max_pool2d", 2, x)
-    return x.max((2, 3), keepdim=True)
+    return x.amax((2, 3), keepdim=True)

@@ -162,16 +162,16 @@ class _Extreme(Function):
         )
 
 
-@attach("add", "__add__")
-def add(a: Any, b: Any) -> Tensor:
-    """a + b, elementwise."""
-    return _Add.apply2(a, b)
+@attach("add")
+def add(a: Any, b: Any, *, alpha: float = 1) -> Tensor:
+    """a + alpha b, elementwise."""
+    return _Add.apply2(a, b if alpha == 1 else _Multiply.apply2(b, alpha))
 
 
-@attach("subtract", "sub", "__sub__")
-def subtract(a: Any, b: Any) -> Tensor:
-    """a - b, elementwise."""
-    return _Subtract.apply2(a, b)
+@attach("subtract", "sub")
+def subtract(a: Any, b: Any, *, alpha: float = 1) -> Tensor:
+    """a - alpha b, elementwise."""
+    return _Subtract.apply2(a, b if alpha == 1 else _Multiply.apply2(b, alpha))
 
 
 @attach("multiply", "mul", "__mul__")
@@ -180,7 +180,7 @@ def multiply(a: Any, b: Any) -> Tensor:
     return _Multiply.apply2(a, b)
 
 
-@attach("divide", "div", "__truediv__")
+@attach("divide", "__truediv__")
 def divide(a: Any, b: Any) -> Tensor:
     """a / b, elementwise true division; integers become float32.
 
@@ -293,6 +293,16 @@ def minimum(a: Any, b: Any) -> Tensor:
     return _Extreme.apply(a, b, largest=False)
 
 
+@attach("__add__")
+def _plus(a: Tensor, b: Any) -> Tensor:
+    return _Add.apply2(a, b)
+
+
+@attach("__sub__")
+def _minus(a: Tensor, b: Any) -> Tensor:
+    return _Subtract.apply2(a, b)
+
+
 @attach("__radd__")
 def _radd(a: Tensor, b: Any) -> Tensor:
     return _Add.apply2(b, a)
@@ -321,7 +331,7 @@ def _rpow(a: Tensor, b: Any) -> Tensor:
 def _in_place(name: str) -> Any:
     kernel = getattr(_core, name + "_into")
 
-    def method(self: Tensor, other: Any) -> Tensor:
+    def method(self: Tensor, other: Any, alpha: float = 1) -> Tensor:
         data = self._writable(name + "_")
         if isinstance(other, Tensor):
             if other._requires_grad and is_grad_enabled():
@@ -330,19 +340,23 @@ def _in_place(name: str) -> Any:
                     f"with requires_grad=True - write y = x {name} other, or use no_grad()"
                 )
             other = other.data
+        if alpha != 1:
+            other = _core.multiply(other, alpha) if isinstance(other, Array) else other * alpha
         kernel(data, other)
         clock.changed(data)
         return self
 
     method.__name__ = name + "_"
     method.__doc__ = f"`{name}` in place: the result is written to this tensor's memory."
+    if name not in ("add", "subtract"):  # only these two know an alpha
+        return lambda self, other: method(self, other)
     return method
 
 
-for _short, _name in {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-}.items():
-    attach(f"__i{_short}__", f"{_name}_")(_in_place(_name))
+for _operator, _short, _name in (
+    ("add", "add", "add"),
+    ("sub", "sub", "subtract"),
+    ("mul", "mul", "multiply"),
+    ("truediv", "div", "divide"),
+):
+    attach(f"__i{_operator}__", f"{_short}_", f"{_name}_")(_in_place(_name))

@@ -31,7 +31,9 @@ class _Dropout(Function):
         return _core.dropout_backward(grad, mask, self.p), None
 
 
-def dropout(x: Tensor, p: float | Tensor = 0.5, training: bool = True) -> Tensor:
+def dropout(
+    x: Tensor, p: float | Tensor = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Sets elements to 0 with probability p and divides the others by 1 - p, while training.
 
     The mean over all draws is x. The gradient takes the same mask and scale. Element i in
@@ -42,6 +44,7 @@ def dropout(x: Tensor, p: float | Tensor = 0.5, training: bool = True) -> Tensor
         p: the probability to drop, 0 to 1; a tensor of one number may change from step to step
             of a captured function.
         training: without it x comes back as it is.
+        inplace: makes no difference; the result is a tensor of its own.
 
     Raises:
         ValueError: p is not from 0 to 1.

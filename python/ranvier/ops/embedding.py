@@ -10,7 +10,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor
+from ranvier.tensor import Tensor, check_tensors
 
 Array = _core.Array
 
@@ -27,7 +27,7 @@ class _Embedding(Function):
         return None, _core.embedding_backward(grad, input, self.shape)
 
 
-def embedding(input: Tensor, weight: Tensor) -> Tensor:
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """Rows of a table: y[..., :] = weight[input[...], :].
 
     That equals the product of one-hot vectors with the table. The gradient of a row is the sum
@@ -36,6 +36,7 @@ def embedding(input: Tensor, weight: Tensor) -> Tensor:
     Args:
         input: indices from 0 to V - 1, any shape, int64 or int32.
         weight: (V, D), one vector a row.
+        padding_idx: an index whose row gets no gradient.
 
     Returns:
         The shape of `input` with D added.
@@ -50,4 +51,14 @@ def embedding(input: Tensor, weight: Tensor) -> Tensor:
         >>> rv.functional.embedding(rv.tensor([1, 0, 1]), table).tolist()
         [[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]]
     """
-    return _Embedding.apply(input, weight)
+    y = _Embedding.apply(input, weight)
+    if padding_idx is None:
+        return y
+    check_tensors(weight)
+    rows = weight.shape[0]
+    if not -rows <= padding_idx < rows:
+        raise IndexError(
+            f"[embedding] expected padding_idx within the {rows} rows, got {padding_idx}"
+        )
+    padded: Any = input == padding_idx % rows
+    return y.detach().where(padded.unsqueeze(-1), y)

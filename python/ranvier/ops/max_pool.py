@@ -57,7 +57,7 @@ def _window(
 _known_window = lru_cache(maxsize=256, typed=True)(_window)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Switches:
     """Where each maximum came from, and the geometry that gives the positions a meaning.
 
@@ -70,6 +70,11 @@ class Switches:
     positions: Tensor
     input_shape: tuple[int, ...]
     window: _Window
+
+    def __init__(self, positions: Tensor, input_shape: tuple[int, ...], window: _Window) -> None:
+        # What a frozen dataclass writes here takes 0.3 us more, of 6 for a small image.
+        own = self.__dict__
+        own["positions"], own["input_shape"], own["window"] = positions, input_shape, window
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -44,12 +44,13 @@ class _Flip(Function):
 
 
 @attach("flip")
-def flip(x: Tensor, *dims: Any) -> Tensor:
+def flip(x: Tensor, *axes: Any, dims: Any = ()) -> Tensor:
     """A view with the order of the elements reversed along some axes: y_i = x_{n-1-i}.
 
     Args:
         x: any shape.
-        *dims: axes, or one tuple of them.
+        *axes: axes, or one tuple of them.
+        dims: the same by name.
 
     Raises:
         IndexError: no such axis.
@@ -61,8 +62,8 @@ def flip(x: Tensor, *dims: Any) -> Tensor:
         [3, 2, 1]
     """
     check_tensors(x)
-    axes = _axes("flip", shape_of("flip", dims), x.ndim)
-    return _Flip.apply(x, axes=axes)
+    given = shape_of("flip", axes or (dims,))
+    return _Flip.apply(x, axes=_axes("flip", given, x.ndim))
 
 
 @attach("fliplr")

@@ -12,7 +12,7 @@ Statistician 37 (1983), for the two passes of the variance.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ranvier import _core
 from ranvier.autograd import Function
@@ -133,8 +133,22 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _Mean.apply2(x, (dim, bool(keepdim)))
 
 
+def _spread(
+    x: Tensor, dim: Dim, keepdim: bool, correction: float, unbiased: bool | None
+) -> dict[str, Any]:
+    check_tensors(x)
+    if isinstance(dim, bool):  # torch.std(x, False), which would read as axis 0
+        raise TypeError(f"[{_core.op_name()}] expected an axis, got {dim} - write unbiased={dim}")
+    if unbiased is not None:
+        correction = int(unbiased)
+    return {"dim": dim, "keepdim": bool(keepdim), "correction": correction}
+
+
 @attach("var")
-def var(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1) -> Tensor:
+def var(
+    x: Tensor, dim: Dim = None, *, keepdim: bool = False, correction: float = 1,
+    unbiased: bool | None = None,
+) -> Tensor:  # fmt: skip
     """The variance along `dim`: sum (x - mean)^2 / (n - correction), in two passes.
 
     Args:
@@ -143,14 +157,21 @@ def var(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1
         keepdim: keep them with size 1.
         correction: 1 for the unbiased estimate of a population's variance, 0 for the variance of
             these n numbers themselves.
+        unbiased: the same by PyTorch's older name: True is 1, False is 0.
+
+    Raises:
+        TypeError: a truth value in the place of an axis.
     """
-    return _Var.apply(x, dim=dim, keepdim=bool(keepdim), correction=correction)
+    return _Var.apply(x, **_spread(x, dim, keepdim, correction, unbiased))
 
 
 @attach("std")
-def std(x: Tensor, dim: Dim = None, keepdim: bool = False, correction: float = 1) -> Tensor:
+def std(
+    x: Tensor, dim: Dim = None, *, keepdim: bool = False, correction: float = 1,
+    unbiased: bool | None = None,
+) -> Tensor:  # fmt: skip
     """The standard deviation along `dim`: the root of `var`; its gradient is 0 where it is 0."""
-    return _Std.apply(x, dim=dim, keepdim=bool(keepdim), correction=correction)
+    return _Std.apply(x, **_spread(x, dim, keepdim, correction, unbiased))
 
 
 @attach("prod")
@@ -162,38 +183,100 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _Prod.apply(x, dim=dim, keepdim=bool(keepdim))
 
 
-@attach("max", "amax")
-def max(x: Tensor, dim: Dim = None, keepdim: bool = False, return_indices: bool = False) -> Any:
-    """The largest element along `dim`; NaN wins. The gradient goes to the first largest.
+class Extreme(NamedTuple):
+    """What `max` and `min` along one axis give: the values, and where they are."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _extreme(x: Tensor, dim: Dim, keepdim: bool, largest: bool) -> Tensor:
+    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=largest)
+
+
+def _both(x: Tensor, dim: Any, keepdim: bool, largest: bool) -> Any:
+    """The extreme of all, or along one axis with its position, or of two tensors, as in PyTorch."""
+    name = "max" if largest else "min"
+    if isinstance(dim, Tensor):  # torch.max(a, b)
+        return x.maximum(dim) if largest else x.minimum(dim)
+    if isinstance(dim, tuple | list):
+        raise TypeError(
+            f"[{name}] expected one axis, got {dim} - a{name} takes several, and gives values only"
+        )
+    y = _extreme(x, dim, keepdim, largest)
+    if dim is None:
+        return y
+    return Extreme(y, (argmax if largest else argmin)(x, dim, keepdim))
+
+
+@attach("max")
+def max(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    """The largest element; along an axis the pair (values, indices). NaN wins, the first of equals.
+
+    The gradient goes to the first largest. `amax` gives the values alone, along any axes.
+
+    Args:
+        x: any shape.
+        dim: an axis; None for all; another tensor for the larger of both, elementwise.
+        keepdim: keep the axis with size 1.
+
+    Raises:
+        ValueError: there is no element along `dim`.
+        TypeError: several axes.
+
+    Example:
+        >>> import ranvier as rv
+        >>> values, indices = rv.tensor([[1.0, 5.0], [4.0, 3.0]]).max(1)
+        >>> values.tolist(), indices.tolist()
+        ([5.0, 4.0], [1, 0])
+    """
+    return _both(x, dim, keepdim, True)
+
+
+@attach("min")
+def min(x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    """The smallest element; along an axis the pair (values, indices), as `max` gives it.
+
+    Args:
+        x: any shape.
+        dim: an axis; None for all; another tensor for the smaller of both, elementwise.
+        keepdim: keep the axis with size 1.
+
+    Raises:
+        ValueError: there is no element along `dim`.
+        TypeError: several axes.
+    """
+    return _both(x, dim, keepdim, False)
+
+
+@attach("amax")
+def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The largest element along any axes; NaN wins. The gradient goes to the first largest.
 
     Args:
         x: any shape.
         dim: the reduced axes.
         keepdim: keep them with size 1.
-        return_indices: return (values, indices), the second as `argmax` gives them; one axis.
 
     Raises:
         ValueError: there is no element along `dim`.
     """
-    y = _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=True)
-    return (y, argmax(x, dim, keepdim)) if return_indices else y  # type: ignore[arg-type]
+    return _extreme(x, dim, keepdim, True)
 
 
-@attach("min", "amin")
-def min(x: Tensor, dim: Dim = None, keepdim: bool = False, return_indices: bool = False) -> Any:
-    """The smallest element along `dim`; NaN wins. The gradient goes to the first smallest.
+@attach("amin")
+def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """The smallest element along any axes; NaN wins. The gradient goes to the first smallest.
 
     Args:
         x: any shape.
         dim: the reduced axes.
         keepdim: keep them with size 1.
-        return_indices: return (values, indices), the second as `argmin` gives them; one axis.
 
     Raises:
         ValueError: there is no element along `dim`.
     """
-    y = _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=False)
-    return (y, argmin(x, dim, keepdim)) if return_indices else y  # type: ignore[arg-type]
+    return _extreme(x, dim, keepdim, False)
 
 
 def _position(kernel: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:

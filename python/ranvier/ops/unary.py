@@ -7,6 +7,8 @@ relu6 ...), and 0 for the steps (sign, floor ...). float16 and bfloat16, which o
 and truth values where they make no sense are refused with a TypeError.
 
 Source: Goodfellow, Bengio and Courville, Deep Learning (2016), sections 3.10 and 6.3.
+
+Some take `inplace`, as in PyTorch; the result is a tensor of its own all the same.
 """
 
 from __future__ import annotations
@@ -140,7 +142,7 @@ def ceil(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["ceil"])
 
 
-def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def celu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x for x > 0, else alpha (e^(x / alpha) - 1); derivative 1, else e^(x / alpha).
 
     Unlike that of `elu` its slope is continuous for every alpha.
@@ -179,7 +181,7 @@ def csc(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["csc"])
 
 
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x for x > 0, else alpha (e^x - 1); derivative 1, else alpha e^x.
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
@@ -254,7 +256,9 @@ def half_tanh(x: Tensor, beta: float = 1.0) -> Tensor:
     return _Unary.apply2(x, _function("sigmoid", 2.0 * beta))
 
 
-def hardsigmoid(x: Tensor, slope: float = 1 / 6, offset: float = 0.5) -> Tensor:
+def hardsigmoid(
+    x: Tensor, slope: float = 1 / 6, offset: float = 0.5, inplace: bool = False
+) -> Tensor:
     """slope x + offset, limited to [0, 1]: straight pieces like the logistic function.
 
     Derivative slope inside, 0 at the corners and outside.
@@ -265,7 +269,7 @@ def hardsigmoid(x: Tensor, slope: float = 1 / 6, offset: float = 0.5) -> Tensor:
     return _Unary.apply2(x, _shaped("hardtanh", slope, offset, 0.0, 1.0))
 
 
-def hardswish(x: Tensor) -> Tensor:
+def hardswish(x: Tensor, inplace: bool = False) -> Tensor:
     """x times `hardsigmoid`: x min(max(x + 3, 0), 6) / 6; derivative 0 at -3 and 1 at 3.
 
     Source: Howard et al., "Searching for MobileNetV3", ICCV (2019).
@@ -273,7 +277,9 @@ def hardswish(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["hardswish"])
 
 
-def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def hardtanh(
+    x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """x limited to [min_val, max_val]; derivative 1 inside, 0 at the limits and outside.
 
     Unlike `clip`, whose gradient passes at the limits.
@@ -308,7 +314,7 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
-def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x for x > 0, else negative_slope x.
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
@@ -361,7 +367,7 @@ def logsigmoid(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _function("softplus", -1.0))
 
 
-def mish(x: Tensor) -> Tensor:
+def mish(x: Tensor, inplace: bool = False) -> Tensor:
     """x tanh(log(1 + e^x)).
 
     Source: Misra, "Mish: a self regularized non-monotonic activation function", BMVC (2020).
@@ -382,7 +388,7 @@ def reciprocal(x: Tensor) -> Tensor:
 
 
 @attach("relu")
-def relu(x: Tensor) -> Tensor:
+def relu(x: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0), the rectifier; derivative 1 for x > 0, else 0.
 
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML
@@ -391,7 +397,7 @@ def relu(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["relu"])
 
 
-def relu6(x: Tensor) -> Tensor:
+def relu6(x: Tensor, inplace: bool = False) -> Tensor:
     """x limited to [0, 6]; derivative 1 inside, 0 at 0 and 6 and outside.
 
     Source: Krizhevsky, "Convolutional deep belief networks on CIFAR-10" (2010).
@@ -417,7 +423,7 @@ def sec(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["sec"])
 
 
-def selu(x: Tensor) -> Tensor:
+def selu(x: Tensor, inplace: bool = False) -> Tensor:
     """lambda x for x > 0, else lambda alpha (e^x - 1), lambda = 1.0507..., alpha = 1.6732...
 
     With these two numbers, activations of mean 0 and variance 1 stay so from layer to layer.
@@ -441,7 +447,7 @@ def sign(x: Tensor) -> Tensor:
     return _Unary.apply2(x, _FUNCTIONS["sign"])
 
 
-def silu(x: Tensor) -> Tensor:
+def silu(x: Tensor, inplace: bool = False) -> Tensor:
     """x sigmoid(x).
 
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function

@@ -7,10 +7,11 @@ it when they run: a captured step follows `optimizer.lr = 0.01` without being re
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ranvier import guards
+from ranvier.autograd import enable_grad
 from ranvier.capture import CaptureError, is_capturing
 from ranvier.creation import zeros, zeros_like
 from ranvier.dtypes import float64, int64
@@ -199,11 +200,18 @@ class Optimizer:
         """
         return ()
 
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes every parameter that has a gradient.
 
         One kernel call per group, or per run of neighbours where some have no gradient.
+
+        Args:
+            closure: called first, to compute the gradients; its loss is returned.
         """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         if guards.watches:
             self._tell()
         for group in self.groups:
@@ -215,6 +223,7 @@ class Optimizer:
                 self.update(p, g, group.hyper.data, group.steps.data.index((run,)), **state)
                 for array in p:
                     clock.changed(array)
+        return loss
 
     def _tell(self) -> None:
         """Notes for a captured step which parameters there are; their gradients matter."""

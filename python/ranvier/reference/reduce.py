@@ -12,6 +12,7 @@ two-pass variance.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -137,28 +138,46 @@ def prod_backward(
     return _expand(grad, x, dim) * _from_rows(others, x, dim)
 
 
-def max(x: np.ndarray, dim: Dim = None, keepdim: bool = False) -> np.ndarray:
+def amax(x: np.ndarray, dim: Dim = None, keepdim: bool = False) -> np.ndarray:
     """Largest element along ``dim``; NaN wins; no elements are an error."""
     return np.asarray(np.max(x, axis=_axes(x, dim), keepdims=keepdim))
 
 
-def max_backward(
+def amax_backward(
     grad: np.ndarray, x: np.ndarray, dim: Dim = None, keepdim: bool = False
 ) -> np.ndarray:
     """The whole gradient goes to the (first) largest element."""
     return _to_chosen(grad, x, dim, np.argmax)
 
 
-def min(x: np.ndarray, dim: Dim = None, keepdim: bool = False) -> np.ndarray:
+def amin(x: np.ndarray, dim: Dim = None, keepdim: bool = False) -> np.ndarray:
     """Smallest element along ``dim``; NaN wins; no elements are an error."""
     return np.asarray(np.min(x, axis=_axes(x, dim), keepdims=keepdim))
 
 
-def min_backward(
+def amin_backward(
     grad: np.ndarray, x: np.ndarray, dim: Dim = None, keepdim: bool = False
 ) -> np.ndarray:
     """The whole gradient goes to the (first) smallest element."""
     return _to_chosen(grad, x, dim, np.argmin)
+
+
+def max(x: np.ndarray, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The largest element; along an axis the pair of it and its position."""
+    y = amax(x, dim, keepdim)
+    return y if dim is None else (y, argmax(x, dim, keepdim))
+
+
+max_backward = amax_backward
+
+
+def min(x: np.ndarray, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The smallest element; along an axis the pair of it and its position."""
+    y = amin(x, dim, keepdim)
+    return y if dim is None else (y, argmin(x, dim, keepdim))
+
+
+min_backward = amin_backward
 
 
 def argmax(x: np.ndarray, dim: int | None = None, keepdim: bool = False) -> np.ndarray:

@@ -58,7 +58,7 @@ def _layer_norm(
     if outputs == 1:
         return y
     dims = tuple(range(axis, x.ndim))
-    variance = F.var(x, dims, True, 0)
+    variance = F.var(x, dims, keepdim=True, correction=0)
     return y, F.mean(x, dims, True), F.rsqrt(variance + epsilon)
 
 
@@ -73,7 +73,7 @@ def _rms_norm(
 @node("MeanVarianceNormalization")
 def _mean_variance(x: Tensor, *, axes: list[int] | None = None) -> Tensor:
     dims = tuple(axes or (0, 2, 3))
-    deviation = F.std(x, dims, True, 0)
+    deviation = F.std(x, dims, keepdim=True, correction=0)
     return (x - F.mean(x, dims, True)) / (deviation + 1e-9)
 
 

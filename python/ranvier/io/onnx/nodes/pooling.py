@@ -179,4 +179,4 @@ def _global_average_pool(x: Tensor) -> Tensor:
 
 @node("GlobalMaxPool")
 def _global_max_pool(x: Tensor) -> Tensor:
-    return F.max(x, tuple(range(2, x.ndim)), True)
+    return F.amax(x, tuple(range(2, x.ndim)), True)
