@@ -229,31 +229,6 @@ struct PixelRows {
   }
 };
 
-// gemm::run_panel_of, and panels of three vectors where there are registers for them: runs of 48
-// lanes (16 channels, 3 taps) are common, and nothing is packed here that fixes the panels.
-template <class T>
-RV_INLINE int64_t outer_vectors(int64_t columns_left) {
-#if defined(__AVX512F__)
-  if (ceil_div(columns_left, Vec<T>::N) == 3) return 3;
-#endif
-  return gemm::panel_vectors<T>(columns_left);
-}
-template <class T, class Left, class Sink>
-RV_INLINE void run_outer_panel(int64_t vectors, const Left& left, const T* b, int64_t ldb,
-                               const Sink& sink, const gemm::Block& block) {
-#if defined(__AVX512F__)
-  if (vectors == 3) {
-    const int64_t tiles = ceil_div(block.rows, 8);
-    const int64_t height = block.rows / tiles, taller = block.rows % tiles;
-    gemm::run_tiles_of<8, 3>(height + 1, left, b, ldb, sink, block, 0, taller);
-    gemm::run_tiles_of<8, 3>(height, left, b, ldb, sink, block, taller * (height + 1),
-                             tiles - taller);
-    return;
-  }
-#endif
-  gemm::run_panel_of(vectors, left, b, ldb, sink, block);
-}
-
 struct Outer {
   bool run_lanes;  // the run (s, c) of x in the lanes, else the outputs k
   int64_t length;  // of a run: S * C, or C where taps are apart
@@ -306,8 +281,8 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
   // Evenly over all tiles but the last few. In bursts at the first of them, 32 channels to 64 at
   // 112x112 took 4.0 ms instead of 2.8, 64 to 256 at 56x56 5.9 instead of 5.0.
   const bool fetch = p.depth() < 512 && dy_pixel == p.K && (boxes.w == 1 || boxes.rows == 1);
-  const int64_t lanes = o.run_lanes ? o.length : k1 - k0, vectors = outer_vectors<T>(lanes);
-  const int64_t tile = vectors == 3 ? 8 : gemm::max_rows(static_cast<int>(vectors));
+  const int64_t lanes = o.run_lanes ? o.length : k1 - k0, vectors = gemm::panel_vectors<T>(lanes);
+  const int64_t tile = gemm::max_rows(static_cast<int>(vectors));
   const int64_t tiles =
       ceil_div(o.run_lanes ? p.K : o.length, tile) * ceil_div(lanes, vectors * kN);
   const int64_t fetches = p.R * o.taps * max(1, tiles * 7 / 8);
@@ -361,7 +336,7 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
         const T* run = x.data + r * p.tap_h * x.row + tap * p.tap_w * x.pixel;
         const int64_t lanes_end = o.run_lanes ? o.length : k1;
         for (int64_t v = o.run_lanes ? 0 : k0; v < lanes_end;) {
-          const int64_t vectors = outer_vectors<T>((o.run_lanes ? o.length : p.K) - v);
+          const int64_t vectors = gemm::panel_vectors<T>((o.run_lanes ? o.length : p.K) - v);
           const int64_t panel = vectors * kN;
           const int64_t columns = min(panel, (o.run_lanes ? o.length : p.K) - v);
           const gemm::Block block{0,   o.run_lanes ? p.K : o.length, v, columns, 0, count, true,
@@ -370,11 +345,11 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
             const PixelRows<T> left{g, dy_row, x_row, lines, g_pixel, &ahead, &x_ahead};
             const gemm::Output<T> sink{sums + (r * o.taps + tap) * p.K * o.length, o.length,
                                        index > 0};
-            run_outer_panel(vectors, left, run + v, x_pixel, sink, block);
+            gemm::run_panel_of(vectors, left, run + v, x_pixel, sink, block);
           } else {
             const PixelRows<T> left{run, x_row, dy_row, lines, x_pixel, &ahead, &x_ahead};
             const gemm::Output<T> sink{sums + (r * p.S + tap) * p.C * p.K, p.K, index > 0};
-            run_outer_panel(vectors, left, g + v, g_pixel, sink, block);
+            gemm::run_panel_of(vectors, left, g + v, g_pixel, sink, block);
           }
           v += panel;
         }

@@ -71,24 +71,27 @@ constexpr int64_t kRows = 64;
 constexpr int64_t kPacked = 2 << 20;
 
 // Chunks of columns need no barrier and pass nothing from core to core: what one of them packs it
-// uses itself. They are taken unless their sizes, which differ by one vector, would be unfair, or
-// the product is so tall that reading A several times costs more.
+// uses itself. They are taken unless there are too few, or the product is so tall that reading A
+// several times costs more.
 template <class T>
 Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parallel, bool rows) {
   constexpr int64_t kN = Vec<T>::N;
   Cut cut;
   cut.blocks = max(1, ceil_div(k, rows ? kDepth<T> : kScattered<T>));
   cut.depth = ceil_div(k, cut.blocks);
-  // Rows of B that are many, or collide in the cache, had better lie together.
+  // Rows of B that are many, or collide in the cache, had better lie together. (Products of 256 to
+  // 512 gain one to three per cent in one thread where nothing is packed, and nothing in two.)
   const bool apart = cut.depth > kScattered<T> || b.row_stride * sizeof(T) % 4096 == 0;
   cut.pack = b.column_stride != 1 || m > kRows || (apart && m > 4 * max_rows(kVectors));
   cut.parallel = parallel && m * n * k >= kParallelWork;
-  // A column that is added up along k costs a row as much as some 32 steps of k in a tile.
-  cut.last = rows && n % kN <= kN / 4 && cut.depth >= 32 * (n % kN) ? n % kN : 0;
+  // A column that is added up along k costs a row as much as some 32 steps of k in a tile, and
+  // where it would fill the last panel more than there.
+  const int64_t lanes = n % kN;
+  const bool fills = lanes > 2 && n / kN % kVectors == kVectors - 1;
+  cut.last = rows && lanes <= kN / 4 && cut.depth >= 32 * lanes && !fills ? lanes : 0;
   const int64_t vectors = ceil_div(n - cut.last, kN);
-  const bool fair = vectors >= 16 || (vectors >= 8 && vectors % 2 == 0) || (m < 16 && vectors > 1);
   const bool tall = (m >= 1024 && m > 4 * n) || (!rows && n <= 256 && m >= 256 && m * k >= 1 << 20);
-  if (fair && !tall) {
+  if (!tall && (vectors >= 8 || (m < 16 && vectors > 1))) {
     cut.shares = min(vectors, vectors < 16 ? 2 : vectors < 64 ? 4 : vectors < 128 ? 8 : 16);
     cut.rows = 1;
   } else {
@@ -117,10 +120,7 @@ RV_ALWAYS_INLINE void for_chunks(bool parallel, int64_t chunks, const F& f) {
 template <class T>
 RV_INLINE void panel_columns(int64_t i, int64_t n, int64_t* column, int64_t* vectors,
                              int64_t* columns) {
-  constexpr int64_t kWidth = kVectors * Vec<T>::N;
-  const int64_t whole = n / kWidth;
-  *column = min(i, whole) * kWidth;
-  if (i > whole) *column += 2 * Vec<T>::N;  // three vectors are cut into two and one
+  *column = i * kVectors * Vec<T>::N;
   *vectors = panel_vectors<T>(n - *column);
   *columns = min(*vectors * Vec<T>::N, n - *column);
 }
@@ -142,7 +142,7 @@ struct Product {
   // Columns that lie packed in the L2 cache together.
   static RV_ALWAYS_INLINE int64_t group(int64_t n, const Cut& cut) {
     const int64_t panels = max(1, 2 * kDepth<T> / max(cut.depth, 1));
-    return min(panels * kWidth, ceil_div(ceil_div(n - cut.last, kN), cut.shares) * kN);
+    return min(panels, ceil_div(ceil_div(n - cut.last, kWidth), cut.shares)) * kWidth;
   }
   // Chunks of columns use buffers of their threads; chunks of rows a whole block of B, in panels.
   static RV_ALWAYS_INLINE int64_t buffer_size(int64_t n, const Cut& cut) {
@@ -195,36 +195,81 @@ struct Product {
     }
   }
 
-  void run_shares() const {
-    const int64_t all = ceil_div(n - cut.last, kN), width = group(n, cut);
-    for_chunks(cut.parallel, cut.shares, [&](int64_t share) {
-      T* const packed = static_cast<T*>(panel_scratch((width + cut.last) * cut.depth * sizeof(T)));
-      const int64_t end = min(n - cut.last, all * (share + 1) / cut.shares * kN);
-      for (int64_t first = all * share / cut.shares * kN; first < end; first += width) {
-        const int64_t to = min(end, first + width);
-        const bool at_end = cut.last > 0 && to == n - cut.last;
-        // Rows that fit the cache meet all panels of the group before the next rows come.
-        const int64_t step = to - first > kWidth || at_end ? rows_together(m) : m;
-        for (int64_t block = 0; block < cut.blocks; ++block) {
-          for (int64_t from = 0; from < m; from += step) {
-            const int64_t rows = min(step, m - from);
-            int64_t vectors;
-            for (int64_t column = first; column < to; column += vectors * kN) {
-              vectors = panel_vectors<T>(to - column);
-              panel(column, vectors, min(vectors * kN, to - column), block,
-                    packed + (column - first) * cut.depth, from == 0, row + from, rows);
-            }
-            if (at_end)
-              last_columns(block, packed + width * cut.depth, from == 0, row + from, rows);
-          }
+  // Where a share begins: at a row of the panels from a column on.
+  struct Place {
+    int64_t column, row;
+  };
+
+  // The panels form a line, each with all rows of C, that is cut into pieces of equal cost: within
+  // a panel, too, which both neighbours pack then. That costs as much as some six rows of it;
+  // shares of whole vectors, before, were unequal or full of narrow panels. A vector alone costs a
+  // third more than it would beside others, a last column an eighth of a vector, and all of them
+  // the passage over A: two eighths.
+  Place place(int64_t share) const {
+    constexpr int64_t kVector = 64, kPanel = kVectors * kVector;  // cost of m rows
+    constexpr int64_t kTile = max_rows(kVectors);
+    const int64_t vectors = ceil_div(n - cut.last, kN), panels = ceil_div(vectors, kVectors);
+    if (share == cut.shares) return {vectors * kN, 0};
+    if (few_rows()) return {vectors * share / cut.shares * kN, 0};
+    const int64_t all = vectors * kVector + (vectors % kVectors == 1 ? kVector / 3 : 0) +
+                        (cut.last > 0 ? (2 + cut.last) * kVector / 8 : 0);
+    const int64_t target = all * share / cut.shares;
+    const int64_t panel = min(target / kPanel, panels - 1), from = panel * kPanel;
+    const int64_t cost = panel == panels - 1 ? all - from : kPanel;
+    const int64_t done = (target - from) * m / cost, least = min(2 * kTile, m / 8);
+    if (done < least) return {panel * kWidth, 0};
+    if (m - done < least) return {min(panel + 1, panels) * kWidth, 0};
+    return {panel * kWidth, done};
+  }
+
+  // So few that they wait for B: none of it is read twice.
+  bool few_rows() const { return m < 4 * max_rows(kVectors); }
+
+  // Columns [begin, end) against rows [top, bottom). `packed` has room for end - begin + cut.last
+  // columns.
+  void run_panels(int64_t begin, int64_t end, int64_t top, int64_t bottom, T* packed) const {
+    end = min(end, ceil_div(n - cut.last, kN) * kN);
+    const bool at_end = end >= n - cut.last && cut.last > 0;
+    // Rows that fit the cache meet all panels of the group before the next rows come.
+    const int64_t step =
+        end - begin > kWidth || at_end ? rows_together(bottom - top) : bottom - top;
+    for (int64_t block = 0; block < cut.blocks; ++block) {
+      for (int64_t from = top; from < bottom; from += step) {
+        const int64_t rows = min(step, bottom - from);
+        int64_t vectors;
+        for (int64_t column = begin; column < end; column += vectors * kN) {
+          vectors = panel_vectors<T>(end - column);
+          // Few rows had better be five vectors in three and two than in four and one (8x320x256
+          // took a tenth longer). Many gain nothing: the widest tiles alone pack while they
+          // multiply.
+          if (kVectors == 4 && few_rows() && end - column == 5 * kN) vectors = 3;
+          panel(column, vectors, min(vectors * kN, n - cut.last - column), block,
+                packed + (column - begin) * cut.depth, from == top, row + from, rows);
+        }
+        if (at_end) {
+          last_columns(block, packed + (end - begin) * cut.depth, from == top, row + from, rows);
         }
       }
+    }
+  }
+
+  void run_shares() const {
+    const int64_t width = group(n, cut);
+    for_chunks(cut.parallel, cut.shares, [&](int64_t share) {
+      T* const packed = static_cast<T*>(panel_scratch((width + cut.last) * cut.depth * sizeof(T)));
+      Place at = place(share);
+      const Place to = place(share + 1);
+      while (at.column < to.column) {  // the rest of a panel, or whole panels
+        const int64_t end = at.row > 0 ? at.column + kWidth : min(to.column, at.column + width);
+        run_panels(at.column, end, at.row, m, packed);
+        at = {end, 0};
+      }
+      if (at.row < to.row) run_panels(at.column, at.column + kWidth, at.row, to.row, packed);
     });
   }
 
   void run_rows() const {
-    const int64_t rest = ceil_div((n - cut.last) % kWidth, kN);
-    const int64_t panels = (n - cut.last) / kWidth + (rest == 0 ? 0 : rest == 3 ? 2 : 1);
+    const int64_t panels = ceil_div(n - cut.last, kWidth);
     const auto panel_at = [&](int64_t i, int64_t block, bool fill, int64_t from, int64_t rows) {
       if (i == panels) {
         return last_columns(block, buffer + (n - cut.last) * cut.depth, fill, from, rows);

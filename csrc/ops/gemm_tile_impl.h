@@ -22,7 +22,7 @@ RV_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // least eight independent chains of multiply-adds.
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
-constexpr int max_rows(int v) { return v == 4 ? 6 : v == 2 ? 12 : 10; }
+constexpr int max_rows(int v) { return v == 4 ? 6 : v == 3 ? 8 : v == 2 ? 12 : 10; }
 constexpr int kDotTile = 4;  // rows of A in a tile of dots
 #elif defined(__AVX2__)
 constexpr int kVectors = 2;
@@ -299,11 +299,10 @@ void run_panel(const Left& left, const T* b, int64_t ldb, const Sink& sink, cons
                                tiles - taller);
 }
 
-// Panels of C's columns, from left to right: kVectors wide while they last, then powers of two.
+// Panels of C's columns, from left to right: kVectors wide while they last.
 template <class T>
 RV_INLINE int64_t panel_vectors(int64_t columns_left) {
-  const int64_t vectors = ceil_div(columns_left, Vec<T>::N);
-  return vectors >= kVectors ? kVectors : vectors >= 2 ? 2 : 1;
+  return min(ceil_div(columns_left, Vec<T>::N), kVectors);
 }
 
 template <class T, class Left, class Sink>
@@ -311,7 +310,10 @@ RV_INLINE void run_panel_of(int64_t vectors, const Left& left, const T* b, int64
                             const Sink& sink, const Block& block) {
   if (vectors == 1) return run_panel<1>(left, b, ldb, sink, block);
   if (vectors == 2) return run_panel<2>(left, b, ldb, sink, block);
-  if constexpr (kVectors == 4) run_panel<4>(left, b, ldb, sink, block);
+  if constexpr (kVectors == 4) {
+    if (vectors == 3) return run_panel<3>(left, b, ldb, sink, block);
+    run_panel<4>(left, b, ldb, sink, block);
+  }
 }
 
 // The last columns of a product, where they are few: lanes of a tile would stand idle, so they run

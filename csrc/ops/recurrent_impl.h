@@ -332,11 +332,7 @@ struct ColumnPanels {
   T* packed;
   int64_t depth, width;
 
-  RV_ALWAYS_INLINE int64_t count() const {
-    constexpr int64_t kWidth = gemm::kVectors * Vec<T>::N;
-    const int64_t rest = width % kWidth;
-    return width / kWidth + (rest == 0 ? 0 : ceil_div(rest, Vec<T>::N) == 3 ? 2 : 1);
-  }
+  RV_ALWAYS_INLINE int64_t count() const { return ceil_div(width, gemm::kVectors * Vec<T>::N); }
 
   // weight[k, column] at weight[k * row_stride + column * column_stride].
   void pack(const Matrix<T>& weight) const {

@@ -113,6 +113,10 @@ def test_any_shape_and_layout(m, n, k, dtype, left, right):
         (70, 259, 1400),  # three last columns, two blocks of k
         (1200, 50, 1300),
         (500, 3, 300),
+        (150, 272, 300),  # pieces that begin and end within a panel; a vector left over
+        (101, 321, 1400),  # the same with a last column, two blocks of k
+        (64, 184, 90),
+        (333, 500, 260),
     ],
 )
 @pytest.mark.parametrize("left", ["rows", "columns", "steps"])
