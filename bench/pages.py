@@ -143,8 +143,8 @@ def _memory(steps: list[Result]) -> list[str]:
         return []
     peers = list(dict.fromkeys(p for r in steps for p in r.memory))
     out = ["Memory that three steps add to a fresh process, which has the model and the data, and "
-           "the time of its first calls (a captured step is recorded in the second and planned in "
-           "the third):", "",
+           "the time of its first calls (a captured step is recorded in the second and rewritten "
+           "in the third):", "",
            "| step | " + " | ".join(peers) + " | first captured calls | first eager calls |",
            "| --- |" + " ---: |" * len(peers) + " ---: | ---: |"]  # fmt: skip
     for r in steps:
