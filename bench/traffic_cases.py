@@ -121,7 +121,10 @@ def to(high: int, *shape: int) -> Callable[[], rv.Tensor]:
 def _elementwise() -> dict[str, Case]:
     square, half = of(256, 256), of(256, 256, dtype=rv.bfloat16)
     image, last = of(4, 32, 24, 24), of(4, 32, 24, 24, last=True)
-    turned = lambda: numbers(256, 256).T  # noqa: E731
+
+    def turned() -> rv.Tensor:
+        return numbers(256, 256).T
+
     return {
         "add": one(lambda a, b: a + b, square, square),
         "add, one turned": one(lambda a, b: a + b, turned, square),

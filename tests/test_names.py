@@ -192,8 +192,9 @@ def test_cures_of_what_is_not_there(module):
 
 def test_the_paths_of_imports():
     import ranvier.nn.functional as NF
-    from ranvier.optim.lr_scheduler import StepLR  # noqa: F401
+    from ranvier.optim.lr_scheduler import StepLR
 
+    assert StepLR is rv.optim.lr_scheduler.StepLR
     assert NF.conv2d is F.conv2d
     assert set(vars(NF)) >= {name for name in vars(F) if not name.startswith("_")}
 

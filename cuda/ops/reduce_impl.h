@@ -82,6 +82,28 @@ struct Problem {
 template <class Op>
 constexpr bool kTwoFactors = requires { typename Op::Factor; };
 
+// What one thread adds up for an output: every group-th element of a piece, from `member` on.
+template <class Op>
+__device__ typename Op::A sum_of(const Problem& p, const int64_t (&at)[3], int64_t piece,
+                                 int member) {
+  typename Op::A acc = Op::first();
+  const auto* x = static_cast<const typename Op::T*>(p.x) + at[0];
+  const double center = p.center ? p.center[at[2]] : 0.0;
+  const int64_t begin = piece * p.share;
+  const int64_t end = begin + p.share < p.reduced.count ? begin + p.share : p.reduced.count;
+  for (int64_t i = begin + member; i < end; i += p.group) {
+    int64_t from[1];
+    p.reduced.locate(i, from);
+    if constexpr (kTwoFactors<Op>) {
+      const auto* factor = static_cast<const typename Op::T*>(p.factor) + at[0];
+      acc = Op::step(acc, x[from[0]], static_cast<double>(factor[from[0]]), i);
+    } else {
+      acc = Op::step(acc, x[from[0]], center, i);
+    }
+  }
+  return acc;
+}
+
 template <class Op>
 __global__ void __launch_bounds__(kReduceThreads) reduce_kernel(Problem p) {
   using A = typename Op::A;
@@ -93,20 +115,7 @@ __global__ void __launch_bounds__(kReduceThreads) reduce_kernel(Problem p) {
   int64_t at[3] = {};
   if (output < p.kept.count) {
     p.kept.locate(output, at);
-    const auto* x = static_cast<const typename Op::T*>(p.x) + at[0];
-    const double center = p.center ? p.center[at[2]] : 0.0;
-    const int64_t begin = piece * p.share;
-    const int64_t end = begin + p.share < p.reduced.count ? begin + p.share : p.reduced.count;
-    for (int64_t i = begin + member; i < end; i += group) {
-      int64_t from[1];
-      p.reduced.locate(i, from);
-      if constexpr (kTwoFactors<Op>) {
-        const auto* factor = static_cast<const typename Op::T*>(p.factor) + at[0];
-        acc = Op::step(acc, x[from[0]], static_cast<double>(factor[from[0]]), i);
-      } else {
-        acc = Op::step(acc, x[from[0]], center, i);
-      }
-    }
+    acc = sum_of<Op>(p, at, piece, member);
   }
   acc = join_group(acc, group, part, [](A a, A b) { return Op::merge(a, b); });
   if (output >= p.kept.count || member != 0) return;
@@ -132,20 +141,7 @@ __global__ void __launch_bounds__(kReduceThreads) strip_kernel(Problem p) {
   int64_t at[3] = {};
   if (mine) {
     p.kept.locate(output, at);
-    const auto* x = static_cast<const typename Op::T*>(p.x) + at[0];
-    const double center = p.center ? p.center[at[2]] : 0.0;
-    const int64_t begin = piece * p.share;
-    const int64_t end = begin + p.share < p.reduced.count ? begin + p.share : p.reduced.count;
-    for (int64_t i = begin + row; i < end; i += group) {
-      int64_t from[1];
-      p.reduced.locate(i, from);
-      if constexpr (kTwoFactors<Op>) {
-        const auto* factor = static_cast<const typename Op::T*>(p.factor) + at[0];
-        acc = Op::step(acc, x[from[0]], static_cast<double>(factor[from[0]]), i);
-      } else {
-        acc = Op::step(acc, x[from[0]], center, i);
-      }
-    }
+    acc = sum_of<Op>(p, at, piece, row);
   }
   part[thread] = acc;
   for (int half = group / 2; half > 0; half /= 2) {

@@ -20,7 +20,7 @@ The library's own Functions work on bare arrays instead, with methods of the nod
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from ranvier import _core
 from ranvier.autograd import Function, no_grad
@@ -85,9 +85,8 @@ def backward_of(user: Callable[..., Any]) -> Callable[..., Any]:
     """The method on arrays that a static backward on tensors stands for."""
 
     def backward(self: Function, *grads: Any) -> Any:
-        name, context = type(self).__name__, self
-        likes: list[Any] = context.inputs_like  # type: ignore[attr-defined]
-        outputs: list[Any] = context.outputs_like  # type: ignore[attr-defined]
+        name, context = type(self).__name__, cast(Any, self)
+        likes, outputs = context.inputs_like, context.outputs_like
         with no_grad():
             back = user(
                 self,
