@@ -644,6 +644,14 @@ RV_INLINE void stores_past_done() {
   _mm_sfence();
 #endif
 }
+template <class T>
+RV_INLINE void put(Vec<T> v, T* to, All, bool past) {
+  past ? store_past(v, to) : v.store(to);
+}
+template <class T>
+RV_INLINE void put(Vec<T> v, T* to, int64_t lanes, bool) {
+  v.store(to, lanes);
+}
 
 // ---- Horizontal reductions ---------------------------------------------------------------
 //

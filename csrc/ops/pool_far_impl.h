@@ -8,14 +8,6 @@ namespace ranvier::RV_ISA {
 // Bytes of an array from which on it is not expected in the cache when it is wanted next.
 constexpr int64_t kFar = 1 << 23;
 
-template <class T>
-RV_INLINE void put(Vec<T> v, T* to, All, bool past) {
-  past ? store_past(v, to) : v.store(to);
-}
-template <class T>
-RV_INLINE void put(Vec<T> v, T* to, int64_t lanes, bool) {
-  v.store(to, lanes);
-}
 // Whether all vectors of pixels of c numbers are whole lines.
 template <class T>
 RV_INLINE bool aligned(const T* y, int64_t c) {
