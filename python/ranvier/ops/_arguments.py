@@ -6,6 +6,8 @@ The op's name is looked up when there is something to complain about, at no cost
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 from ranvier import _core
@@ -45,6 +47,20 @@ def sizes(name: str, value: Any) -> tuple[int, ...]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, tuple | list)
+
+
+def state_mapping(state: Any) -> Mapping[str, Any]:
+    """What `load_state_dict` was given, if it is a dictionary."""
+    if isinstance(state, Mapping):
+        return state
+    cure = "pass what state_dict() gave"
+    if hasattr(state, "state_dict"):
+        cure = "pass its state_dict()"
+    elif isinstance(state, str | bytes | PathLike):
+        cure = "read the file with load first"
+    raise TypeError(
+        f"[load_state_dict] expected a dictionary of tensors, got {type(state).__name__} - {cure}"
+    )
 
 
 def array(name: str, value: Any) -> Any:
