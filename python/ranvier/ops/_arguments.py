@@ -31,11 +31,16 @@ def real(name: str, value: Any) -> float:
 
 
 def whole(name: str, value: Any) -> int:
-    """A whole number; 2.0 is none."""
+    """A whole number of 64 bits; 2.0 is none."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise _refused(f"{name} as a whole number", value) from None
+    if -(2**63) <= number < 2**63:
+        return number
+    raise ValueError(
+        f"[{_core.op_name() or 'argument'}] expected {name} between -2^63 and 2^63, got {number}"
+    )
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
@@ -61,6 +66,13 @@ def state_mapping(state: Any) -> Mapping[str, Any]:
     raise TypeError(
         f"[load_state_dict] expected a dictionary of tensors, got {type(state).__name__} - {cure}"
     )
+
+
+def check_count(shape: tuple[int, ...]) -> None:
+    """Refuses a result that no machine holds, before loops over its axes begin."""
+    if max(shape, default=0) >= 2**63:
+        raise ValueError(f"[{_core.op_name()}] expected sizes below 2^63, got {shape}")
+    _core.element_count(shape)
 
 
 def array(name: str, value: Any) -> Any:
