@@ -425,7 +425,7 @@ RV_ONE_COPY void channel_apply(const ChannelApplyArgs& args) {
     const T* residual = args.residual.storage ? data<T>(args.residual) + p.start : nullptr;
     T* y = data<T>(args.y) + p.start;
     const V floor{args.relu ? T(0) : T(-INFINITY)};  // max(floor, NaN) is NaN
-    const bool past = whole_lines<T>(columns) && norm_past(g, y);
+    const bool past = whole_lines<T>(columns) && norm_past(g, y, 2);
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
         V center = V::load(own + c, lanes), scale = V::load(own + columns + c, lanes);
@@ -575,7 +575,7 @@ RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
     const T* own = coefficients + p.sample * 4 * columns + p.column;
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
     T* dx = data<T>(args.dx) + p.start;
-    const bool past = whole_lines<T>(columns) && norm_past(g, dx);
+    const bool past = whole_lines<T>(columns) && norm_past(g, dx, 3);
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
         prefetch(dy + row + c + kAhead);

@@ -39,13 +39,15 @@ RV_INLINE void for_each_plane_piece(const ChannelNormGeometry& g, const F& f) {
   });
 }
 
-// Whether results that lie at `to`, whose first vector is a whole line, go past the cache: those of
-// `elements` numbers in all would push out what the first pass left there for the second.
-constexpr int64_t kNormPast = int64_t{8} << 20;
+// Whether results at `to`, one of `arrays` that a pass goes over, are stored past the cache. They
+// would push out what the first pass left there for the second, but whoever reads them at once
+// finds them there. One thread of a Zen 5 core, time over that of ordinary stores: 32x64x56x56
+// forward 0.84, backward 0.83; 16x64x56x56 forward and a sum of it 1.12 (channels-last) and 0.91
+// (planes), forward and backward 0.85.
 template <class T>
-RV_INLINE bool norm_past(const ChannelNormGeometry& g, const T* to) {
-  const int64_t bytes = g.samples * g.rows * g.channels * static_cast<int64_t>(sizeof(T));
-  return bytes >= kNormPast && reinterpret_cast<uintptr_t>(to) % 64 == 0;
+RV_INLINE bool norm_past(const ChannelNormGeometry& g, const T* to, int64_t arrays) {
+  const int64_t bytes = arrays * g.samples * g.rows * g.channels * static_cast<int64_t>(sizeof(T));
+  return bytes >= int64_t{36} << 20 && reinterpret_cast<uintptr_t>(to) % 64 == 0;
 }
 
 // Elements of chunk k of a sample and channel.
@@ -83,7 +85,7 @@ RV_INLINE void plane_apply(const ChannelApplyArgs& args) {
     const T* x = data<T>(args.x) + p.start;
     const T* residual = args.residual.storage ? data<T>(args.residual) + p.start : nullptr;
     T* y = data<T>(args.y) + p.start;
-    const bool past = norm_past(g, y);
+    const bool past = norm_past(g, y, 2);
     for_each_vector<T>(p.count, [&](int64_t i, auto lanes) RV_LAMBDA {
       V value = fma(V::load(x + i, lanes) - center, scale, shift);
       if (residual) value = value + V::load(residual + i, lanes);
@@ -125,7 +127,7 @@ RV_INLINE void plane_grad(const ChannelGradArgs& args) {
     const V slope{own[2 * g.channels]}, shift{own[3 * g.channels]};
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
     T* dx = data<T>(args.dx) + p.start;
-    const bool past = norm_past(g, dx);
+    const bool past = norm_past(g, dx, 3);
     for_each_vector<T>(p.count, [&](int64_t i, auto lanes) RV_LAMBDA {
       V inner = V::zero();
       if (!constant) inner = fma(V::load(x + i, lanes) - center, slope, shift);
