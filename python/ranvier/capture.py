@@ -240,6 +240,11 @@ class CapturedStep:
         instance.__dict__[self._name] = bound
         return bound
 
+    def __repr__(self) -> str:
+        recordings = sum(len(signature.recordings) for signature in self._signatures.values())
+        name = getattr(self, "__name__", "function")
+        return f"CapturedStep({name}, {recordings} recording{'s' if recordings != 1 else ''})"
+
     def __deepcopy__(self, memo: dict[int, Any]) -> CapturedStep:
         return CapturedStep(copy.deepcopy(self._captured_function, memo))
 
