@@ -33,6 +33,7 @@
 // transformed patches and products stay in L2, after Zlateski et al., "L3 Fusion" (2019).
 #pragma once
 
+#include "ops/conv2d_points_impl.h"
 #include "ops/conv2d_weight_impl.h"
 
 #if RV_VECTOR_BYTES >= 32  // without fused multiply-adds and wide registers it is left out
@@ -40,124 +41,8 @@
 
 namespace ranvier::RV_ISA::conv::winograd {
 
-using F = Vec<float>;
 constexpr int64_t kN = F::N;
 constexpr int64_t kBlock = kWinogradBlock;  // channels that one thread multiplies at a time
-
-// ---- Transforms of one vector of channels ------------------------------------------------
-
-//
-// Overloads by the edge of a patch: 6 for 3 taps, 5 for 2.
-
-// B' d: each row is the product of all points but its own, as a polynomial.
-RV_INLINE void input_points(const F (&d)[6], F (&t)[6]) {
-  const F a = d[4] - d[2], b = d[3] - d[1];
-  t[0] = fma(F(1.5f), b, a + (d[0] - d[2]));
-  t[1] = fma(F(1.5f), d[2] + d[3], a + b);
-  t[2] = fma(F(1.5f), d[3] - d[2], a - b);
-  t[3] = fma(F(2.0f), b, a);
-  t[4] = fnma(F(0.5f), b, a);
-  t[5] = fma(F(1.5f), a, (d[5] - d[3]) - b);
-}
-
-RV_INLINE void input_points(const F (&d)[5], F (&t)[5]) {
-  const F a = d[4] - d[2], b = d[3] - d[1];
-  t[0] = fma(F(0.5f), d[0] - d[2], b);
-  t[1] = fma(F(0.5f), d[2] - d[1], d[3]);
-  t[2] = fma(F(0.5f), d[1] - d[2], d[3] - d[2]);
-  t[3] = b;
-  t[4] = fnma(F(0.5f), b, a);
-}
-
-// G g: the polynomial g at each point, over the product of that point's distances.
-RV_INLINE void weight_points(const F (&g)[3], F (&t)[6]) {
-  const F third(1.0f / 3), fifteenth(1.0f / 15);
-  const F even = (g[0] + g[2]) * third;
-  t[0] = g[0];
-  t[1] = fma(g[1], third, even);
-  t[2] = fma(g[1], third, -even);
-  t[3] = fma(F(4.0f), g[0], fma(F(2.0f), g[1], g[2])) * F(-4.0f / 15);
-  t[4] = fma(F(4.0f), g[2], fnma(F(2.0f), g[1], g[0])) * fifteenth;
-  t[5] = g[2];
-}
-RV_INLINE void weight_points(const F (&g)[2], F (&t)[5]) {
-  t[0] = g[0] + g[0];
-  t[1] = g[0] + g[1];
-  t[2] = (g[1] - g[0]) * F(1.0f / 3);
-  t[3] = fma(F(2.0f), g[0], g[1]) * F(-4.0f / 3);
-  t[4] = g[1];
-}
-// G' u
-RV_INLINE void weight_sums(const F (&u)[6], F (&g)[3]) {
-  const F third(1.0f / 3), fifteenth(1.0f / 15);
-  const F odd = (u[1] - u[2]) * third;
-  g[0] = fma(fnma(F(16.0f), u[3], u[4]), fifteenth, u[0] + odd);
-  g[1] = fma(u[1] + u[2], third, fma(F(4.0f), u[3], u[4]) * F(-2.0f / 15));
-  g[2] = fma(u[4] - u[3], F(4.0f / 15), u[5] + odd);
-}
-
-RV_INLINE void weight_sums(const F (&u)[5], F (&g)[2]) {
-  const F third(1.0f / 3);
-  g[0] = fma(F(2.0f), u[0], u[1]) - fma(F(8.0f), u[3], u[2]) * third;
-  g[1] = fma(fnma(F(4.0f), u[3], u[2]), third, u[1] + u[4]);
-}
-
-// A' m
-RV_INLINE void output_sums(const F (&m)[6], F (&y)[4]) {
-  const F s = m[1] + m[2], d = m[1] - m[2];
-  y[0] = (m[0] + s) + (m[3] + m[4]);
-  y[1] = fma(F(0.5f), m[3], fnma(F(2.0f), m[4], d));
-  y[2] = fma(F(0.25f), m[3], fma(F(4.0f), m[4], s));
-  y[3] = fma(F(0.125f), m[3], fnma(F(8.0f), m[4], d + m[5]));
-}
-RV_INLINE void output_sums(const F (&m)[5], F (&y)[4]) {
-  const F s = m[1] + m[2], d = m[1] - m[2];
-  y[0] = (m[0] + m[3]) + s;
-  y[1] = fma(F(0.5f), m[3], d);
-  y[2] = fma(F(0.25f), m[3], s);
-  y[3] = fma(F(0.125f), m[3], d + m[4]);
-}
-// A y: the polynomial y at each point.
-RV_INLINE void output_points(const F (&y)[4], F (&t)[6]) {
-  const F even = y[0] + y[2], odd = y[1] + y[3];
-  t[0] = y[0];
-  t[1] = even + odd;
-  t[2] = even - odd;
-  t[3] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
-  t[4] = fnma(F(8.0f), y[3], fma(F(4.0f), y[2], fnma(F(2.0f), y[1], y[0])));
-  t[5] = y[3];
-}
-
-RV_INLINE void output_points(const F (&y)[4], F (&t)[5]) {
-  const F even = y[0] + y[2], odd = y[1] + y[3];
-  t[0] = y[0];
-  t[1] = even + odd;
-  t[2] = even - odd;
-  t[3] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
-  t[4] = y[3];
-}
-
-// Applies `step`, From numbers to To, along both axes: load(i, j) gives and store(i, j, x) takes.
-template <int From, int To, class Step, class Load, class Store>
-RV_INLINE void both_axes(const Step& step, const Load& load, const Store& store) {
-  F half[To][From];
-#pragma GCC unroll 6
-  for (int j = 0; j < From; ++j) {
-    F x[From], t[To];
-#pragma GCC unroll 6
-    for (int i = 0; i < From; ++i) x[i] = load(i, j);
-    step(x, t);
-#pragma GCC unroll 6
-    for (int i = 0; i < To; ++i) half[i][j] = t[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < To; ++i) {
-    F t[To];
-    step(half[i], t);
-#pragma GCC unroll 6
-    for (int j = 0; j < To; ++j) store(i, j, t[j]);
-  }
-}
 
 // ---- Tiles -------------------------------------------------------------------------------
 
@@ -406,27 +291,75 @@ void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64_t t0, 
 // Outputs of the block that starts at k0, in whole vectors.
 RV_INLINE int64_t block_width(int64_t K, int64_t k0) { return min(kBlock, round_up(K - k0, kN)); }
 
+// Some of the channels, from c0 on.
+RV_INLINE Correlation<float> channels_of(const Correlation<float>& p, int64_t c0, int64_t c1) {
+  Correlation<float> q = p;
+  q.in += c0;
+  q.weight += c0 * p.weight_c;
+  q.C = c1 - c0;
+  return q;
+}
+
+// The filters of some outputs and channels, as they come from memory: so many at a time. They lie
+// in runs of one output's or, those of a data gradient, of one channel's.
+struct Filters {
+  const char *at, *row, *end;
+  int64_t stride, run, lines;
+
+  Filters(const Correlation<float>& p, int64_t k0, int64_t outputs, int64_t times) {
+    constexpr int64_t kItem = sizeof(float);
+    const bool by_output = p.weight_k > p.weight_c;
+    const float* from = p.weight + k0 * p.weight_k + min(0, (p.R - 1) * p.weight_r) +
+                        min(0, (p.S - 1) * p.weight_s);
+    stride = kItem * (by_output ? p.weight_k : p.weight_c);
+    run = kItem * (by_output ? p.C * p.weight_c : outputs * p.weight_k);
+    at = row = reinterpret_cast<const char*>(from);
+    const int64_t rows = by_output ? outputs : p.C;
+    end = row + rows * stride;
+    lines = ceil_div(rows * ceil_div(run, 64), max(1, times));
+  }
+  RV_ALWAYS_INLINE void fetch() {
+    for (int64_t i = 0; i < lines && row < end; ++i) {
+      __builtin_prefetch(at);
+      at += 64;
+      if (at >= row + run + 64) at = row += stride;
+    }
+  }
+};
+
 // Filters of the block that starts at k0, its vectors v0 <= v < v1, as the right sides of products:
 // row f * C + c of a point has the outputs of channel c in phase f. buffer: p.depth() N elements.
+constexpr int64_t kFilterChannels = 32;  // that pass through L1 together
+
 template <int E>
 void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int64_t v1,
                        float* buffer, float* to) {
   constexpr int kTaps = E - 3;
   const Split split(p);
-  const int64_t width = block_width(p.K, k0), C = p.C;
-  const int64_t plane = Points::plane_of(split.phases() * C, width);
-  for (int64_t v = v0; v < v1; ++v) {
-    pack_lanes(p, k0 + v * kN, buffer, kN);
-    for (int64_t row = 0; row < split.phases() * C; ++row) {
-      const int64_t f = row / C, c = row % C;
-      float* u = to + row * width + v * kN;
-      both_axes<kTaps, E>(
-          [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
-          [&](int i, int j) RV_LAMBDA {
-            const int64_t r = split.down(f, i), s = split.right(f, j);
-            return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * C + c) * kN) : F::zero();
-          },
-          [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
+  const int64_t width = block_width(p.K, k0), C = p.C, phases = split.phases();
+  const int64_t plane = Points::plane_of(phases * C, width);
+  const int64_t step = p.pixels() ? C : kFilterChannels;
+  for (int64_t c0 = 0; c0 < C; c0 += step) {
+    const int64_t c1 = min(C, c0 + step);
+    const Correlation<float> q = channels_of(p, c0, c1);
+    Filters next(channels_of(p, c1, min(C, c1 + step)), k0 + v0 * kN,
+                 min(p.K - k0 - v0 * kN, (v1 - v0) * kN), (v1 - v0) * phases * q.C);
+    for (int64_t v = v0; v < v1; ++v) {
+      pack_lanes(q, k0 + v * kN, buffer, kN);
+      for (int64_t f = 0; f < phases; ++f) {
+        for (int64_t c = 0; c < q.C; ++c) {
+          float* u = to + (f * C + c0 + c) * width + v * kN;
+          next.fetch();
+          both_axes<kTaps, E>(
+              [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
+              [&](int i, int j) RV_LAMBDA {
+                const int64_t r = split.down(f, i), s = split.right(f, j);
+                return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * q.C + c) * kN)
+                                          : F::zero();
+              },
+              [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
+        }
+      }
     }
   }
 }
