@@ -8,12 +8,14 @@ x.grad                      # tensor([2., 4.])
 
 from typing import Any as _Any
 
+from ranvier import _command
+
+if _command.is_command():
+    _command.watch_imports()
 try:
     from ranvier import _core
 except ImportError as _error:  # RANVIER_CPU asks for what is not there, or a broken build
-    from ranvier._command import exit_command as _exit_command
-
-    _exit_command(_error)
+    _command.exit_command(_error)
     raise
 from ranvier import cuda, functional, models, names, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads

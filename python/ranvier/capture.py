@@ -551,7 +551,7 @@ class ProgramView:
 
     @property
     def flops(self) -> float:
-        """Useful operations of one replay: products, convolutions, recurrences."""
+        """Useful operations of one replay, those of products, convolutions and recurrences."""
         return self._program.flops()
 
     @property

@@ -177,6 +177,9 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     save_state({"format": 99}, path)
     with pytest.raises(ValueError, match=r"format 1, got .* of format 99"):
         train(tmp_path, resume=True)
+    save_state({"format": 1, "model": {}, "optimizer": {}}, path)
+    with pytest.raises(ValueError, match=r"without random, loader, .*, callbacks - "):
+        train(tmp_path, resume=True)
     path.write_bytes(b"no")
     with pytest.raises(ValueError, match="safetensors"):
         train(tmp_path, resume=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.tensor import Tensor, attach, clock, from_host
+from ranvier.tensor import Tensor, array_for, attach, clock, from_host
 
 Array = _core.Array
 
@@ -228,6 +228,4 @@ def _is_number(value: Any) -> bool:
 def _values(value: Any, like: Array) -> Array:
     if isinstance(value, Tensor):
         return value.data
-    if _is_number(value):
-        return _core.scalar(float(value), like.dtype, like.device)
-    return from_host(value)
+    return array_for(value, like)

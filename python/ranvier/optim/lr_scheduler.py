@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ranvier.ops._arguments import state_mapping
 from ranvier.optim.optimizer import Group, Optimizer
 
 
@@ -69,9 +70,10 @@ class LRScheduler:
         """Puts it back there.
 
         Raises:
+            TypeError: no dictionary.
             ValueError: the state of an optimizer with other groups, or of something else.
         """
-        own = self.state_dict()
+        own, state = self.state_dict(), state_mapping(state)
         if set(state) != set(own) or len(state.get("base_lrs", [])) != len(self.base_lrs):
             raise ValueError(
                 f"[{type(self).__name__}] expected a state with {', '.join(own)} for "
@@ -517,7 +519,7 @@ class ReduceLROnPlateau:
         Raises:
             ValueError: the state of something else.
         """
-        own = self.state_dict()
+        own, state = self.state_dict(), state_mapping(state)
         if set(state) != set(own):
             raise ValueError(
                 f"[ReduceLROnPlateau] expected a state with {', '.join(own)}, got {dict(state)}"

@@ -111,6 +111,12 @@ def state_of(run: Run) -> dict[str, Any]:
     }
 
 
+_PARTS = (
+    "model", "optimizer", "random", "loader", "epoch", "batch", "step", "steps_per_epoch",
+    "seconds", "smoothed", "stop", "meters", "history", "callbacks",
+)  # fmt: skip
+
+
 def restore(run: Run, path: str | os.PathLike[str]) -> None:
     """Put a saved state into a run that was set up in the same way.
 
@@ -129,6 +135,12 @@ def restore(run: Run, path: str | os.PathLike[str]) -> None:
             f"[resume] expected a checkpoint of format {FORMAT}, got {os.fspath(path)!r} of "
             f"format {state.get('format') if isinstance(state, dict) else None} - "
             "use the version of ranvier that wrote it"
+        )
+    absent = [name for name in _PARTS if name not in state]
+    if absent:
+        raise ValueError(
+            f"[resume] expected a checkpoint, got {os.fspath(path)!r} without "
+            f"{', '.join(absent)} - is it a file that save_state wrote for something else?"
         )
     if state["steps_per_epoch"] != run.steps_per_epoch:
         raise ValueError(
