@@ -577,17 +577,16 @@ static void run(const Correlation<float>& p, float* workspace) {
 
 // ---- Weight gradient ---------------------------------------------------------------------
 
-// G' u G of one block of channels (c0 on, in phase f) and outputs (k0 on): the private gradient
-// to[((r * S + s) * C + c) * K + k].
+// G' u G of one block of channels (c0 on, in phase f) and outputs (k0 on): tap (r, s) of channel c
+// and output k goes to[(r * S + s) * apart + (c - c0) * row + k - k0].
 template <int E>
 void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int64_t c0, int64_t k0,
-                   float* to) {
+                   float* to, int64_t apart, int64_t row) {
   constexpr int kTaps = E - 3;
   const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
   const int64_t plane = u.plane;
   const Split split(p);
-  to += c0 * p.K + k0;
-  for (int64_t c = 0; c < channels; ++c, to += p.K) {
+  for (int64_t c = 0; c < channels; ++c, to += row) {
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
       const float* from = u.data + c * u.row + k;
       both_axes<E, kTaps>([](const F(&x)[E], F(&y)[kTaps]) RV_LAMBDA { weight_sums(x, y); },
@@ -595,8 +594,7 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
                               RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
                           [&](int i, int j, F x) RV_LAMBDA {
                             const int64_t r = split.down(f, i), s = split.right(f, j);
-                            if (r < p.R && s < p.S)
-                              x.store(to + (r * p.S + s) * p.C * p.K + k, lanes);
+                            if (r < p.R && s < p.S) x.store(to + (r * p.S + s) * apart + k, lanes);
                           });
     });
   }
@@ -631,17 +629,34 @@ void place_weights(const Correlation<float>& p, const Points& u, int64_t c0, int
   }
 }
 
+// The same of 4x4 taps, whose four phases wait in from[(c * 16 + tap) * width + k].
+static void place_phases(const Correlation<float>& p, int64_t c0, int64_t k0, int64_t width,
+                         const float* from, float* dw) {
+  const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
+  for (int64_t k = 0; k < outputs; k += kN) {
+    const int64_t lanes = min(kN, outputs - k);
+    float* to = dw + (k0 + k) * p.weight_k + c0 * 16;
+    for (int64_t row = 0; row < channels * 16; row += kN, to += kN) {
+      F x[kN];
+#pragma GCC unroll 16
+      for (int i = 0; i < kN; ++i) x[i] = F::load(from + (row + i) * width + k);
+      gemm::transpose(x);
+      for (int64_t l = 0; l < lanes; ++l) x[l].store(to + l * p.weight_k);
+    }
+  }
+}
+
 // Tiles whose products are added to the sums at a time. More would bear longer chains in registers,
 // but leave L2 no room for the pixels that wait: 128 tiles of 16 channels are 1.03 times as fast
 // where all is in the cache, and 0.75 to 0.9 where it comes from memory, as in a network.
 constexpr int64_t kTilesSummed = 32;
 
-// The gradient of a block of weights (phase f, channels c0 on, outputs k0 on) from the tiles
-// t0 <= t < t1: a private one, or in its `place`. With `bias`, also the sums of dy.
+// The gradient of a block of weights (phases f0 <= f < f1, channels c0 on, outputs k0 on) from the
+// tiles t0 <= t < t1: a private one, or in its `place`. With `bias`, also the sums of dy.
 template <int E>
 void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* dy,
-                  int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f, int64_t c0, int64_t k0,
-                  float* dw, bool place, float* bias) {
+                  int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f0, int64_t f1, int64_t c0,
+                  int64_t k0, float* dw, bool place, float* bias) {
   constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
@@ -649,8 +664,10 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   const int64_t u_size = kPoints * Points::plane_of(channels, width);
   const int64_t v_size = kPoints * Points::plane_of(cut.tiles, row);
   const int64_t g_size = kPoints * Points::plane_of(cut.tiles, width);
+  const bool together = place && f1 - f0 > 1;
+  const int64_t wait = together ? channels * 16 * width : 0;
   auto* buffer =
-      static_cast<float*>(scratch(sizeof(float) * (2 * kBlock + u_size + v_size + g_size)));
+      static_cast<float*>(scratch(sizeof(float) * (2 * kBlock + u_size + v_size + g_size + wait)));
   float *zeros = buffer, *sums = buffer + kBlock;
   const Points u(buffer + 2 * kBlock, channels, width);
   const Points v(u.data + u_size, cut.tiles, row), g(v.data + v_size, cut.tiles, width);
@@ -658,35 +675,46 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   const Window input = input_window(p);
   const int64_t dy_row = p.cols * dy_pixel;
   const Window output = output_window(dy, p.rows, p.cols, p.rows * dy_row, dy_row, dy_pixel);
-  for (int64_t t = t0; t < t1; t += cut.tiles) {
-    const int64_t end = min(t1, t + cut.tiles);
-    transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
-    transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
-    const int64_t next = end + cut.tiles;  // of the next piece, where this one ends
-    Lines in(input, tiles, end, next, kPoints), upstream(output, tiles, end, next, kPoints);
-    for (int64_t x = 0; x < kPoints; ++x) {
-      in.fetch<false>();
-      upstream.fetch<false>();
+  float* const waiting = g.data + g_size;
+  for (int64_t f = f0; f < f1; ++f) {
+    for (int64_t t = t0; t < t1; t += cut.tiles) {
+      const int64_t end = min(t1, t + cut.tiles);
+      transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
+      if (f == f0 || cut.blocks > 1)
+        transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
+      const int64_t next = end + cut.tiles;  // of the next piece, where this one ends
+      Lines in(input, tiles, end, next, kPoints), upstream(output, tiles, end, next, kPoints);
+      for (int64_t x = 0; x < kPoints; ++x) {
+        in.fetch<false>();
+        upstream.fetch<false>();
 #if defined(__AVX512F__)
-      if (channels == 16 && width == 16) {
-        multiply_narrow_columns(v.data + x * v.plane, g.data + x * g.plane, end - t,
-                                u.data + x * u.plane, t > t0);
-        continue;
-      }
+        if (channels == 16 && width == 16) {
+          multiply_narrow_columns(v.data + x * v.plane, g.data + x * g.plane, end - t,
+                                  u.data + x * u.plane, t > t0);
+          continue;
+        }
 #endif
-      multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
-               end - t, width, u.data + x * u.plane, t > t0);
+        multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
+                 end - t, width, u.data + x * u.plane, t > t0);
+      }
+      // The point (1, 1) of a gradient is the sum of its pixels.
+      if (bias && f == f0) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
     }
-    // The point (1, 1) of a gradient is the sum of its pixels.
-    if (bias) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
+    if (together) {
+      store_weights<E>(p, u, f, c0, k0, waiting, width, 16 * width);
+    } else if (!place) {
+      store_weights<E>(p, u, f, c0, k0, dw + c0 * p.K + k0, p.C * p.K, p.K);
+    }
   }
-  if (place) {
+  if (together) {
+    place_phases(p, c0, k0, width, waiting, dw);
+  } else if (place) {
     place_weights<E>(p, u, c0, k0, v.data, dw);  // patches and gradients are not needed any more
-  } else {
-    store_weights<E>(p, u, f, c0, k0, dw);
   }
   if (bias) __builtin_memcpy(bias + k0, sums, sizeof(float) * outputs);
 }
+
+constexpr int64_t kTogetherBlocks = 8;  // of weights, so that there is work for all threads
 
 // workspace: a private gradient and the sums of dy for each of conv2d_minimal_pieces.
 template <int E>
@@ -695,19 +723,22 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
   const Tiles tiles(p);
   const int64_t count = conv2d_minimal_pieces(a.shape), size = p.depth() * p.K;
   const int64_t across = ceil_div(p.K, kBlock), down = ceil_div(p.C, kBlock);
-  const int64_t blocks = phases_of(p) * down * across;
+  const int64_t phases = phases_of(p);
   const bool with_bias = a.dbias.storage && a.shape.groups == 1;
   float* biases = workspace + count * size;
   float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
-  const bool place = count == 1 && phases_of(p) == 1 && p.planes();
+  // The four phases of a block go there together: in L2 they wait for each other.
+  const bool together = E == 5 && phases == 4 && p.R == 4 && across * down >= kTogetherBlocks;
+  const bool place = count == 1 && (phases == 1 || together) && p.planes();
+  const int64_t parts = place ? 1 : phases, blocks = parts * down * across;
   parallel_for(count * blocks, [&](int64_t chunk) {
     const int64_t piece = chunk / blocks, block = chunk % blocks;
     const int64_t f = block / (down * across);
     const int64_t c0 = block / across % down * kBlock, k0 = block % across * kBlock;
     const bool first = block < across;  // of those with these outputs
     weight_block<E>(p, tiles, data<float>(a.dy) + group * p.K, a.shape.K,
-                    piece * tiles.count / count, (piece + 1) * tiles.count / count, f, c0, k0,
-                    place ? dw : workspace + piece * size, place,
+                    piece * tiles.count / count, (piece + 1) * tiles.count / count, f,
+                    f + phases / parts, c0, k0, place ? dw : workspace + piece * size, place,
                     with_bias && first ? biases + piece * p.K : nullptr);
   });
   if (!place)
