@@ -19,8 +19,8 @@ namespace {
 
 constexpr int64_t kMostMembers = 64;
 // Looks at a member that is not done before the processor is offered to others: 0.2 ms, longer than
-// any piece. The member may be waiting for this very processor; but where other processes wait for
-// it, too, one of them then keeps it for 3 ms.
+// most pieces. The member may be waiting for this very processor; but where other processes wait
+// for it, too, one of them then keeps it for 3 ms.
 constexpr int kLooks = 8000;
 
 // Both numbers only grow, by `pieces` in each stage. What a member did is seen by those who have

@@ -192,6 +192,14 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     assert set(load_file(tmp_path / "best.safetensors")) == set(state["model"])
 
 
+def test_a_fresh_run_clears_what_a_killed_one_left(tmp_path: Path) -> None:
+    half_written = tmp_path / ".checkpoint.safetensors.1234.tmp"
+    half_written.write_bytes(b"killed while it was written")
+    train(tmp_path, epochs=1)
+    assert not half_written.exists()
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
 def test_places_and_refusals(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path).path == tmp_path / "checkpoint.safetensors"
     assert Checkpoint(tmp_path / "a.safetensors").path == tmp_path / "a.safetensors"

@@ -57,8 +57,9 @@ class Checkpoint(Callback):
         self._best: float | None = None
 
     def on_train_begin(self, run: Run) -> None:
-        """Make the folder."""
+        """Make the folder, and clear it of what a run that was killed left half-written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        remove_remains(self.path)
 
     def on_epoch_end(self, run: Run, logs: dict[str, Any]) -> None:
         """Keep the weights, if they are the best so far."""
