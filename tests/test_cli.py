@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -235,6 +236,124 @@ def test_ctrl_c_where_nothing_can_be_saved(
     monkeypatch.setattr("ranvier._cli.summary.main", press)
     assert cli.main(["summary", "lenet"]) == 130
     assert capsys.readouterr().err.strip() == "ranvier: interrupted"
+
+
+@pytest.mark.parametrize("module", ["ranvier", "ranvier.cli"])
+def test_ctrl_c_while_the_package_is_imported(here: Path, module: str) -> None:
+    Path("numpy.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", module, "info"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "\nranvier: interrupted\n")
+
+
+def test_a_script_that_imports_the_package_keeps_its_ctrl_c() -> None:
+    code = "import signal, ranvier; print(signal.getsignal(2) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n"
+
+
+def test_the_second_ctrl_c_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ranvier.train.callbacks import JSONLLogger
+
+    def press(self: object, run: object) -> None:
+        if run.step == 13:  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(JSONLLogger, "on_step_end", press)
+    assert cli.main([*FAST, "--epochs", "3", "-q", "--out", "my runs/ä"]) == 130
+    err = capsys.readouterr().err
+    assert err == "\nranvier: interrupted; go on with: ranvier train --resume 'my runs/ä'\n"
+
+
+def test_ctrl_c_after_the_last_epoch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ranvier._cli.train._draw", press)
+        assert cli.main([*FAST, "--epochs", "1", "-q", "--out", "r"]) == 130
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "\nranvier: interrupted; go on with: ranvier train --resume r\n")
+    assert cli.main(["train", "-q", "--resume", "r"]) == 0
+    assert capsys.readouterr().out.startswith("test_accuracy ")
+    lines = [json.loads(line) for line in Path("r/metrics.jsonl").read_text().splitlines()]
+    assert [line.get("epoch", line.get("part")) for line in lines] == [1, "test"]
+
+
+def test_a_third_ctrl_c_does_not_tear_the_message() -> None:
+    code = """if True:
+        import os, signal, sys
+        from ranvier import cli
+        from ranvier._cli import summary
+        def press(*arguments):
+            raise KeyboardInterrupt
+        summary.main = press
+        sys.argv = ["ranvier", "summary", "lenet"]
+        code = cli.main()
+        os.kill(os.getpid(), signal.SIGINT)
+        sys.exit(code)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "\nranvier: interrupted\n")
+
+
+# ---- places that cannot be used ------------------------------------------------------------------
+
+
+def test_a_run_folder_that_cannot_be_is_named_with_a_cure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("file").write_text("")
+    fails(capsys, *FAST, "-q", "--out", "file", words=("'file'", "a file is where a folder must"))
+    fails(capsys, *FAST, "-q", "--out", "file/r", words=("'file/r'", "remove it, or choose"))
+    fails(capsys, *FAST, "-q", "--out", "", words=("--out with the name of a folder", "got ''"))
+    Path("r/checkpoint.safetensors").mkdir(parents=True)
+    err = fails(capsys, *FAST, "-q", "--out", "r", words=("a folder is where a file must be",))
+    assert "'r/checkpoint.safetensors'" in err
+    Path("s/model.safetensors").mkdir(parents=True)
+    options = ["-q", "--epochs", "1", "--out", "s"]
+    words = ("'s/model.safetensors'", "; then go on with: ranvier train --resume s")
+    fails(capsys, *FAST, *options, words=words)
+    Path("s/model.safetensors").rmdir()
+    assert cli.main(["train", "-q", "--resume", "s"]) == 0
+
+
+def test_a_run_folder_that_vanishes_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ranvier.train.callbacks import LRSchedule
+
+    monkeypatch.setattr(LRSchedule, "on_step_begin", lambda self, run: shutil.rmtree("r", True))
+    words = ("'r/checkpoint.safetensors'", "No such file", "must stay while it lasts")
+    fails(capsys, *FAST, "-q", "--out", "r", words=words)
+
+
+def test_a_full_disk_is_said_with_a_cure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ranvier.io.files.os.fsync", full)
+    words = ("'r/config.toml', got: No space left on device - make room",)
+    fails(capsys, *FAST, "-q", "--out", "r", words=words)
+
+
+def test_names_that_the_terminal_cannot_write() -> None:
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = command(*FAST, "--epochs", "1", "--out", "größe", env=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "run folder gr\\xf6\\xdfe: " in done.stdout
 
 
 def test_ctrl_c_from_outside(here: Path) -> None:

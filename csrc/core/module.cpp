@@ -3,6 +3,7 @@
 #include <nanobind/stl/shared_ptr.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 #include <memory>
 
@@ -219,7 +220,7 @@ nb::object basic_index(const Array& x, nb::handle key) {
       strides.push_back(x.stride(axis) * step);
       ++axis;
     } else {
-      Py_ssize_t i = PyNumber_AsSsize_t(k.ptr(), PyExc_IndexError);
+      Py_ssize_t i = PyNumber_AsSsize_t(k.ptr(), nullptr);  // beyond 64 bits: the last one
       if (i == -1 && PyErr_Occurred()) throw nb::python_error();
       int64_t n = x.shape(axis);
       RV_CHECK(i >= -n && i < n, "index", Index, "expected an index from ", -n, " to ", n - 1,
@@ -267,18 +268,36 @@ Operands operands(const char* op, nb::handle ha, nb::handle hb) {
   const Array& x = a ? *a : *b;
   nb::handle number = a ? hb : ha;
   PyObject* p = number.ptr();
+  nb::object index;  // of NumPy's whole numbers
+  if (!PyFloat_Check(p) && !PyLong_Check(p) && PyIndex_Check(p)) {
+    index = nb::steal(PyNumber_Index(p));
+    if (index.is_valid())
+      p = index.ptr();
+    else
+      PyErr_Clear();
+  }
   DType t = x.dtype();
   double value;
+  long long whole = 0;
   if (PyFloat_Check(p)) {
     value = PyFloat_AS_DOUBLE(p);
     if (!is_floating(t)) t = DType::Float32;
   } else if (PyBool_Check(p)) {
     value = p == Py_True;
   } else if (PyLong_Check(p)) {
-    value = PyLong_AsDouble(p);
-    if (value == -1.0 && PyErr_Occurred()) throw nb::python_error();
+    int overflow = 0;
+    whole = PyLong_AsLongLongAndOverflow(p, &overflow);
+    value = overflow ? PyLong_AsDouble(p) : static_cast<double>(whole);
+    if (overflow && PyErr_Occurred()) {
+      PyErr_Clear();
+      fail(op, ErrorKind::Value, "expected a number that float64 holds, got a larger integer");
+    }
     if (t == DType::Bool) t = DType::Int64;
-  } else if (PyIndex_Check(p) || PyFloat_Check(p) || nb::hasattr(number, "__float__")) {
+    bool narrow = t == DType::Int32 && (whole < INT32_MIN || whole > INT32_MAX);  // uint8 wraps
+    RV_CHECK(is_floating(t) || !(overflow || narrow), op, Value, "expected a number that ", t,
+             " holds, got ", nb::str(number).c_str(), " - convert the tensor with .to(rv.",
+             overflow ? "float64)" : "int64)");
+  } else if (nb::hasattr(number, "__float__")) {
     nb::object f = nb::steal(PyNumber_Float(p));  // NumPy scalars
     if (!f.is_valid()) {
       PyErr_Clear();
@@ -286,7 +305,7 @@ Operands operands(const char* op, nb::handle ha, nb::handle hb) {
            " - wrap it in rv.tensor(...)");
     }
     value = PyFloat_AS_DOUBLE(f.ptr());
-    if (!is_floating(t) && !PyIndex_Check(p)) t = DType::Float32;
+    if (!is_floating(t)) t = DType::Float32;
   } else {
     fail(op, ErrorKind::Type, "expected a tensor or a number, got ", Py_TYPE(p)->tp_name);
   }
@@ -294,12 +313,10 @@ Operands operands(const char* op, nb::handle ha, nb::handle hb) {
     Array s = x.device().kind == DeviceKind::Cuda ? Array::empty({}, t, x.device())
                                                   : Array::scalar(0, t, x.device());
     if (!s.is_meta()) {
-      long long v = PyLong_AsLongLong(p);
-      if (v == -1 && PyErr_Occurred()) throw nb::python_error();
       if (x.device().kind == DeviceKind::Cuda)
-        fill(s, static_cast<double>(v), v);
+        fill(s, value, whole);
       else
-        *s.data<int64_t>() = v;
+        *s.data<int64_t>() = whole;
     }
     return a ? Operands{x.cast(t), s} : Operands{s, x.cast(t)};
   }
@@ -369,6 +386,14 @@ NB_MODULE(_core, m) {
     return Array::empty(shape, static_cast<DType>(dtype), device_of(device));
   });
   m.def("empty_like", [](const Array& x) { return Array::empty_like(x); });
+  // The axes lie in memory in the order of `strides`, those of an array that this one goes with.
+  m.def("empty_in_order", [](const Dims& shape, const Dims& strides, int dtype, int device) {
+    const Array any = Array::empty({0}, static_cast<DType>(dtype), device_of(device));
+    RV_CHECK(shape.n == strides.n, "empty_in_order", Value, "expected a stride for every axis of ",
+             shape, ", got ", strides);
+    element_count(shape, "empty_in_order");
+    return Array::empty_like(any.with(shape, strides));
+  });
   m.def("scalar", [](double v, int dtype, int device) {
     return Array::scalar(v, static_cast<DType>(dtype), device_of(device));
   });
@@ -432,9 +457,20 @@ NB_MODULE(_core, m) {
 
   m.def("mutations", &mutations);
 
-  m.def("num_threads", &num_threads);
-  m.def("set_num_threads", &set_num_threads);
-  m.def("cpu_level", &level_name);
+  m.def("num_threads", &num_threads,
+        "How many threads the kernels use: RANVIER_NUM_THREADS, or what the process may have.");
+  m.def(
+      "set_num_threads",
+      [](nb::handle n) {
+        RV_CHECK(PyIndex_Check(n.ptr()), "set_num_threads", Type, "expected a whole number, got ",
+                 Py_TYPE(n.ptr())->tp_name);
+        set_num_threads(static_cast<int>(
+            std::clamp<Py_ssize_t>(PyNumber_AsSsize_t(n.ptr(), nullptr), -1, INT_MAX)));
+      },
+      "n"_a, nb::sig("def set_num_threads(n: int) -> None"),
+      "Let the kernels use n threads, from 1 to 1024. Results have the same bits for any number.");
+  m.def("cpu_level", &level_name,
+        "The instruction set of the kernels: 'baseline', 'avx2' or 'avx512' (see RANVIER_CPU).");
   m.def("cpu_levels", &available_levels);
   m.def("kernels", [] {
     std::vector<std::string> names;

@@ -28,13 +28,24 @@ Array apply(CompareOp op, Array a, Array b) {
   return y;
 }
 
-// A Python integer beyond the range of int32 or uint8 must not wrap: 300 is above every uint8.
+// A Python integer beyond the range of int32 or uint8 must not wrap: 300 is above every uint8. One
+// beyond int64 is refused there.
 bool needs_int64(const Array* x, nb::handle number) {
-  if (!x || !PyLong_Check(number.ptr()) || is_floating(x->dtype())) return false;
-  if (x->dtype() == DType::Int64 || x->dtype() == DType::Bool) return false;
+  if (!x || (x->dtype() != DType::Int32 && x->dtype() != DType::UInt8)) return false;
+  nb::object index;
+  if (!PyLong_Check(number.ptr())) {  // NumPy's whole numbers, no tensors
+    if (as_array(number) || !PyIndex_Check(number.ptr())) return false;
+    index = nb::steal(PyNumber_Index(number.ptr()));
+    if (!index.is_valid()) {
+      PyErr_Clear();
+      return false;
+    }
+    number = index;
+  }
   int overflow = 0;
   long long v = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
-  return x->dtype() == DType::UInt8 ? v < 0 || v > 255 : v < INT32_MIN || v > INT32_MAX;
+  return x->dtype() == DType::UInt8 ? overflow || v < 0 || v > 255
+                                    : overflow || v < INT32_MIN || v > INT32_MAX;
 }
 
 template <CompareOp Op>

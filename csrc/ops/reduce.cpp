@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "core/bind.h"
@@ -129,9 +130,10 @@ uint32_t axes_of(const char* op, nb::handle dim, int ndim) {
     PyObject* number = PyIndex_Check(dim.ptr()) ? PyNumber_Index(dim.ptr()) : nullptr;
     RV_CHECK(number, op, Type, "expected an axis, a tuple of axes or None, got ",
              Py_TYPE(dim.ptr())->tp_name);
-    dims.push_back(PyLong_AsLongLong(number));
+    int overflow = 0;  // to 2^63 or beyond, which is no axis either
+    const long long axis = PyLong_AsLongLongAndOverflow(number, &overflow);
+    dims.push_back(overflow ? std::numeric_limits<int64_t>::max() : axis);
     Py_DECREF(number);
-    if (PyErr_Occurred()) throw nb::python_error();
   }
   uint32_t axes = 0;
   for (int64_t d : dims) {

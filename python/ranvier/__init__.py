@@ -8,12 +8,14 @@ x.grad                      # tensor([2., 4.])
 
 from typing import Any as _Any
 
+from ranvier import _command
+
+if _command.is_command():
+    _command.watch_imports()
 try:
     from ranvier import _core
 except ImportError as _error:  # RANVIER_CPU asks for what is not there, or a broken build
-    from ranvier._command import exit_command as _exit_command
-
-    _exit_command(_error)
+    _command.exit_command(_error)
     raise
 from ranvier import cuda, functional, models, names, nn, optim
 from ranvier._core import cpu_level, num_threads, set_num_threads
@@ -86,6 +88,20 @@ _LAZY = {
 }
 
 
+# Modules that are imported beside the names that people type.
+_INTERNAL = {
+    "bytecode",
+    "creation",
+    "cures",
+    "dtypes",
+    "guards",
+    "names",
+    "ops",
+    "precision",
+    "values",
+}
+
+
 def __getattr__(name: str) -> _Any:
     if name == "__version__":
         from importlib import metadata
@@ -116,4 +132,5 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     ops = [name for name in vars(functional) if not name.startswith("_")]
-    return sorted({*globals(), *_LAZY, *ops, *names.ALIASES, *names.VALUES, "__version__"})
+    known = {*globals(), *_LAZY, *ops, *names.ALIASES, *names.VALUES, "__version__"}
+    return sorted(n for n in known - _INTERNAL if n.startswith("__") or not n.startswith("_"))

@@ -7,15 +7,32 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from ranvier import _command
+
 MODELS = ("lenet", "mlp")
 _DATA = "digits, mnist, fashion-mnist, cifar10, cifar100, a folder of class folders, or an .npz"
 
+
+_CURES = {
+    errno.EACCES: "ask its owner for the right, or choose another place",
+    errno.EDQUOT: "make room, or choose another place",
+    errno.EEXIST: "a file is where a folder must be: remove it, or choose another name",
+    errno.EISDIR: "a folder is where a file must be: remove it, or choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "correct the path; folders and files of a run must stay while it lasts",
+    errno.ENOSPC: "make room, or choose another place",
+    errno.ENOTDIR: "a file is where a folder must be: remove it, or choose another name",
+    errno.EROFS: "choose another place",
+}
 
 VERBS = ("train", "evaluate", "predict", "summary", "info", "bench")
 
@@ -162,7 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success, 1 a training run that failed (its loss became nan), 2 a mistake in what was asked
     for, 130 an interruption.
     """
+    _command.watch_command()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write
     if given and given[0] not in VERBS and not given[0].startswith("-"):
         close = difflib.get_close_matches(given[0], VERBS, 1)
         cure = f"did you mean {close[0]!r}?" if close else "see ranvier --help"
@@ -176,6 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(import_module(f"ranvier._cli.{options.module}").main(options) or 0)
     except KeyboardInterrupt as interrupt:
+        if arguments is None:  # the process ends: a third Ctrl-C would only tear this line
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(f"\nranvier: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `ranvier summary lenet | head`
@@ -195,8 +218,10 @@ def _report(error: BaseException, debug: bool, code: int) -> int:
         raise error
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        text = f"expected to use {str(error.filename)!r}, got: {error.strerror}"
-    line = " ".join(str(text).split()) or type(error).__name__
+        text = f"expected to use {os.fspath(error.filename)!r}, got: {error.strerror}"
+        text += f" - {_CURES[error.errno]}" if error.errno in _CURES else ""
+    text = "; ".join([str(text), *filter(None, getattr(error, "__notes__", ()))])
+    line = " ".join(text.split()) or type(error).__name__
     print(f"ranvier: error: {line}", file=sys.stderr)
     return code
 

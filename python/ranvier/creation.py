@@ -143,6 +143,7 @@ def linspace(
 
     Raises:
         ValueError: steps is negative.
+        MemoryError: more numbers than the memory holds.
 
     Example:
         >>> import ranvier as rv
@@ -158,7 +159,13 @@ def linspace(
     t = float32 if dtype is None else as_dtype(dtype)
     if as_device(device).type == "meta":
         return empty(count, dtype=t, device=device)
-    return _from_values(np.linspace(start, stop, count), t, device)
+    try:
+        values = np.linspace(start, stop, count)
+    except (MemoryError, ValueError, IndexError):  # NumPy's own overflow, at 2^63
+        raise MemoryError(
+            f"[linspace] expected fewer numbers than the memory holds, got {count}"
+        ) from None
+    return _from_values(values, t, device)
 
 
 def eye(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ranvier import _core
-from ranvier.dtypes import DTYPES, Device, DType, as_device, as_dtype
+from ranvier.dtypes import DTYPES, Device, DType, as_device, as_dtype, int32, uint8
 
 Array = _core.Array
 F = TypeVar("F", bound=Callable[..., Any])
@@ -239,6 +239,8 @@ class Tensor:
         if self.device.type == "cuda":
             data = _core.to_device(data, 0)
         text = np.array2string(data.numpy(), separator=", ", prefix="tensor(", precision=4)
+        if not self.data.size and self.ndim != 1:  # no element says it
+            text += f", shape={self.shape}"
         return f"tensor({text}{tail})"
 
     def __format__(self, spec: str) -> str:
@@ -282,7 +284,7 @@ class Tensor:
     def copy_(self, source: Any) -> Tensor:
         """Writes `source` (a tensor, array or number that broadcasts) into this tensor's memory."""
         data = self._writable("copy_")
-        value = source.data if isinstance(source, Tensor) else _as_array(source, data)
+        value = source.data if isinstance(source, Tensor) else array_for(source, data)
         _core.copy_into(data, value)
         clock.changed(data)
         return self
@@ -336,11 +338,26 @@ def _rebuild(cls: Any, values: np.ndarray, dtype: DType, device: str, grad: bool
     return new
 
 
-def _as_array(value: Any, like: Array) -> Array:
+def array_for(value: Any, like: Array) -> Array:
     """An Array of `value`; numbers take the dtype of `like`."""
     if isinstance(value, (bool, int, float)) and abs(value) <= 2**53:  # exact as a double
+        if like.dtype in _LIMITS:
+            _check_limits(value, value, like.dtype)
         return _core.scalar(float(value), like.dtype, like.device)
-    return from_host(value)
+    return from_host(value, DTYPES[like.dtype] if isinstance(value, int) else None)
+
+
+# What a number may be that is written into these, by dtype code: uint8 takes -1 as 255, as PyTorch.
+_LIMITS = {int32.code: (-(2**31), 2**31 - 1), uint8.code: (-255, 255)}
+
+
+def _check_limits(lowest: float, highest: float, code: int) -> None:
+    least, most = _LIMITS[code]
+    if lowest < least or highest > most:
+        raise ValueError(
+            f"[tensor] expected numbers from {least} to {most} for {DTYPES[code].name}, got "
+            f"{lowest if lowest < least else highest} - use a wider dtype"
+        )
 
 
 # A replay would see the values of the recording again.
@@ -365,8 +382,10 @@ def from_host(data: Any, dtype: Any = None) -> Array:
     if python and values.dtype == np.float64:
         values = values.astype(np.float32) if dtype is None else values
     if values.dtype == object:
-        raise TypeError("[tensor] expected numbers, got Python objects")
+        values = _beyond_64_bits(values, dtype)
     target = as_dtype(values.dtype if dtype is None else dtype)
+    if python and target.code in _LIMITS and values.size:
+        _check_limits(values.min(), values.max(), target.code)
     if not values.dtype.isnative or values.dtype.name not in _IMPORTABLE:
         values = values.astype(target.numpy or np.float32)
     if not values.flags.writeable or _scattered(values):
@@ -375,6 +394,20 @@ def from_host(data: Any, dtype: Any = None) -> Array:
     array = _core.empty(values.shape, target.code, 0)
     _core.copy_into(array, source)
     return array
+
+
+def _beyond_64_bits(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """What NumPy keeps as objects: whole numbers of more than 64 bits, where floats hold them."""
+    if not all(isinstance(v, int | float) for v in values.flat):
+        raise TypeError("[tensor] expected numbers, got Python objects")
+    if dtype is not None and as_dtype(dtype).is_floating_point:
+        try:
+            return values.astype(np.float64)
+        except OverflowError:
+            pass
+    raise ValueError(
+        "[tensor] expected whole numbers that 64 bits hold, got larger ones - write them as floats"
+    )
 
 
 _IMPORTABLE = frozenset(t.name for t in DTYPES if t.numpy is not None)

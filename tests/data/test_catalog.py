@@ -1,3 +1,4 @@
+import errno
 import gzip
 import hashlib
 import http.server
@@ -392,6 +393,37 @@ def test_offline_says_what_was_tried_and_what_to_do(places, monkeypatch):
     with pytest.raises(FileNotFoundError) as caught:
         data.mnist(download=False)
     assert "tried" not in str(caught.value)
+
+
+def test_a_cache_that_cannot_be_written_is_said_at_once(places, monkeypatch, server):
+    files, _ = serve_mnist(monkeypatch, server)
+    use(monkeypatch, files=files, mirrors=(server.address + "/",))
+    (places / "file").write_text("")
+    monkeypatch.setenv("RANVIER_HOME", str(places / "file"))
+    with pytest.raises(FileNotFoundError) as caught:
+        data.mnist()
+    message = str(caught.value)
+    assert "name a folder that can be written by RANVIER_HOME" in message
+    assert message.endswith(
+        f"nothing can be written to {places / 'file' / 'mnist'}: Not a directory"
+    )
+    with pytest.raises(FileNotFoundError, match="written by root=, or set RANVIER_DATA"):
+        data.mnist(root=places / "file")
+    assert not server.requests
+
+
+def test_a_full_disk_ends_the_search(places, monkeypatch, server):
+    files, _ = serve_mnist(monkeypatch, server)
+    use(monkeypatch, files=files, mirrors=(server.address + "/a/", server.address + "/b/"))
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ranvier.data.download.os.replace", full)
+    with pytest.raises(OSError, match=r"No space left on device: train-images.* MB: .*mnist"):
+        data.mnist()
+    assert len(server.requests) == 1
+    assert list((places / "cache" / "mnist").iterdir()) == []
 
 
 def test_cifar_is_fetched_unpacked_and_the_archive_removed(places, monkeypatch, server):

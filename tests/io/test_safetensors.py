@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 import ranvier as rv
 from ranvier.io import load_arrays, load_file, read_header, save_file
+from ranvier.io.files import atomic_write
 from ranvier.io.safetensors import MAX_HEADER
 
 oracle = pytest.importorskip("safetensors.numpy")
@@ -318,3 +319,59 @@ for name in {sorted(claims)}:
 def test_a_number_is_no_path() -> None:
     with pytest.raises(TypeError):
         rv.load(2)
+
+
+def test_every_length_of_a_header_is_read(tmp_path: Path) -> None:
+    """One of 640 bytes begins like a pickle of version 2, and was once taken for it."""
+    path, lengths = tmp_path / "a.safetensors", set()
+    for pad in range(480, 1500, 8):
+        save_file({"w": np.float32([1, 2])}, path, {"pad": "x" * pad})
+        lengths.add(int.from_bytes(path.read_bytes()[:8], "little"))
+        assert load_arrays(path)["w"].tolist() == [1, 2]
+    assert {640, 896, 1152, 1408} <= lengths
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (b"PK\x03\x04" + bytes(26) + b"archive/data.pkl", r"torch\.save.*safetensors\.torch"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", r"torch\.save"),
+        (b"PK\x03\x04" + bytes(26) + b"x.npy", r"an \.npz of NumPy.*numpy\.load"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr'", r"an \.npy of NumPy.*numpy\.load"),
+        (b"\x80\x04\x95\x13\x00\x00\x00\x00\x00\x00\x00}", "it is a pickle, which is never opened"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    ],
+)
+def test_files_of_others_are_called_by_their_name(tmp_path: Path, first: bytes, words: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(first + bytes(200))
+    with pytest.raises(ValueError, match=words):
+        load_file(path)
+
+
+@pytest.mark.parametrize("inside", ["nowhere/a.safetensors", "file/a.safetensors", "folder"])
+def test_what_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, inside: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=inside) as caught:
+        save_file({"w": np.zeros(2)}, tmp_path / inside)
+    assert caught.value.filename == str(tmp_path / inside)
+    assert ".tmp" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_said_with_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"old")
+
+    def fill() -> None:
+        with atomic_write(path) as file:
+            os.dup2(full := os.open("/dev/full", os.O_WRONLY), file.fileno())
+            os.close(full)
+            file.write(b"new")
+
+    with pytest.raises(OSError, match=r"No space.*a\.safetensors'$"):
+        fill()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.safetensors"]

@@ -200,6 +200,18 @@ def test_load_state_dict_suggests_to_remove_a_prefix():
         net.load_state_dict(state)
 
 
+def test_load_state_dict_says_what_to_pass_instead():
+    model = nn.Linear(2, 3)
+    with pytest.raises(TypeError, match=r"got Linear - pass its state_dict\(\)"):
+        model.load_state_dict(model)
+    with pytest.raises(TypeError, match="got str - read the file with load first"):
+        model.load_state_dict("model.safetensors")
+    with pytest.raises(TypeError, match=r"got NoneType - pass what state_dict\(\) gave"):
+        model.load_state_dict(None)
+    with pytest.raises(ValueError, match=r"unexpected model, epoch - pass its part 'model'$"):
+        model.load_state_dict({"model": model.state_dict(), "epoch": 3})
+
+
 @pytest.mark.parametrize(
     "clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
 )

@@ -217,6 +217,17 @@ def test_errors():
         Plain([a, rv.empty(1, device="meta", requires_grad=True)])
 
 
+def test_states_of_something_else_are_refused():
+    optimizer = rv.optim.Adam([rv.zeros(3, requires_grad=True)])
+    for state, words in (
+        (None, "expected a dictionary of tensors, got NoneType"),
+        (optimizer, r"pass its state_dict\(\)"),
+        ({"state": {}, "param_groups": []}, "state of a PyTorch optimizer"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            optimizer.load_state_dict(state)
+
+
 def test_a_closure_computes_the_gradients():
     w = rv.tensor([1.0], requires_grad=True)
     optimizer = rv.optim.SGD([w], lr=0.25)

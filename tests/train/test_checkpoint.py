@@ -177,6 +177,9 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     save_state({"format": 99}, path)
     with pytest.raises(ValueError, match=r"format 1, got .* of format 99"):
         train(tmp_path, resume=True)
+    save_state({"format": 1, "model": {}, "optimizer": {}}, path)
+    with pytest.raises(ValueError, match=r"without random, loader, .*, callbacks - "):
+        train(tmp_path, resume=True)
     path.write_bytes(b"no")
     with pytest.raises(ValueError, match="safetensors"):
         train(tmp_path, resume=True)
@@ -187,6 +190,14 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     state = load_state(tmp_path / "checkpoint.safetensors")
     assert state["callbacks"][-1] == ["Checkpoint", {"best": history.best("val_loss")[1]}]
     assert set(load_file(tmp_path / "best.safetensors")) == set(state["model"])
+
+
+def test_a_fresh_run_clears_what_a_killed_one_left(tmp_path: Path) -> None:
+    half_written = tmp_path / ".checkpoint.safetensors.1234.tmp"
+    half_written.write_bytes(b"killed while it was written")
+    train(tmp_path, epochs=1)
+    assert not half_written.exists()
+    assert (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_places_and_refusals(tmp_path: Path) -> None:

@@ -87,7 +87,36 @@ def test_bar_is_one_line_and_slow_to_redraw() -> None:
     assert 15 <= redraws <= 20 + 4 + 4  # ten a second, one per epoch, start and end
     assert "100%" in text
     assert "epoch 4/4" in text
-    assert "smoothed 0.6" in text
+    assert "loss 0.5000, accuracy 90.00%" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown", "hidden"),
+    [
+        (20, "epoch 1/2", "loss"),
+        (60, "loss 0.5000", "accuracy"),
+        (80, "loss 0.5000, val_accuracy 90.00%", "val_loss"),
+        (100, "loss 0.5000, val_loss 0.2500, val_accuracy 90.00%", "samples"),
+        (200, "smoothed 0.6000, val_loss 0.2500, val_accuracy 90.00%, 1,000 samples/s", "\n"),
+    ],
+)
+def test_the_bar_shows_what_there_is_room_for(
+    columns: int, shown: str, hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tqdm = pytest.importorskip("tqdm").tqdm
+    monkeypatch.setattr(Bar, "_columns", lambda self: columns)
+    stream = Terminal()
+    time = iter(range(1000))
+    display = Bar(tqdm, stream, lambda: float(next(time)))
+    display.start(2, 2)
+    display.epoch(0, 2, {"loss": 1.0, "val_loss": 0.25, "val_accuracy": 0.9}, 0.0)
+    display.step(0, 0.5, 0.6, 1000)
+    line = stream.getvalue().split("\r")[-1]
+    display.close()
+    assert shown in line
+    assert hidden not in line
+    assert len(line) <= columns
+    assert "|" in line
 
 
 def test_bar_starts_where_a_resumed_run_is() -> None:

@@ -214,9 +214,14 @@ def new_folder(model: str, out: str | None) -> Path:
     """The folder of a new run: the one asked for, or the first free `runs/MODEL[-N]`.
 
     Raises:
-        ValueError: the folder asked for holds a run already.
+        ValueError: the folder asked for has no name, or holds a run already.
     """
     if out is not None:
+        if not out.strip():
+            raise ValueError(
+                f"[train] expected --out with the name of a folder, got {out!r} - "
+                "leave it out for a new folder below runs, or write . for this one"
+            )
         folder = Path(out)
         if (folder / "config.toml").exists():
             raise ValueError(

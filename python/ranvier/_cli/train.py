@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -42,20 +43,45 @@ def main(options: argparse.Namespace) -> int:
 
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / runs.CONFIG, to_toml(settings))
+
+    def saved(text: str) -> str:  # the text, if there is a state to go on from
+        return text if (folder / CHECKPOINT).is_file() else ""
+
+    go_on = f"go on with: ranvier train --resume {shlex.quote(str(folder))}"
     started = time.perf_counter()
     try:
         history = _fit(options, settings, parts, model, folder)
+        seconds = time.perf_counter() - started
+        results, counts, pictures = _finish(settings, parts, model, arguments, folder, history)
     except train.Interrupted as interrupt:
         text = str(interrupt).partition(":")[0]
-        raise KeyboardInterrupt(
-            f"{text}; everything is saved, go on with: ranvier train --resume {folder}"
-        ) from None
+        raise KeyboardInterrupt(f"{text}; everything is saved, {go_on}") from None
+    except KeyboardInterrupt:  # a second one, or one after the last epoch
+        raise KeyboardInterrupt("interrupted" + saved(f"; {go_on}")) from None
     except train.NonFiniteLoss as error:
-        saved = (folder / CHECKPOINT).exists()
-        cure = f"; the last good state is {folder / CHECKPOINT}" if saved else ""
+        cure = saved(f"; the last good state is {folder / CHECKPOINT}")
         raise FloatingPointError(f"{error}{cure}") from None
-    seconds = time.perf_counter() - started
+    except OSError as error:  # no room, say
+        error.add_note(saved(f"then {go_on}"))
+        raise
+    right, total = sum(row[i] for i, row in enumerate(counts)), sum(map(sum, counts))
+    say(f"trained in {duration(seconds)}")
+    print(f"test_accuracy {results['test_accuracy']:.4f} ({right} of {total} right)")
+    say(f"run folder {folder}: {runs.WEIGHTS}, {METRICS}, {pictures}")
+    if parts.prepare.kind != "vector":
+        say(f"try: ranvier predict {shlex.quote(str(folder))} picture.png")
+    return 0
 
+
+def _finish(
+    settings: Settings,
+    parts: datasets.Parts,
+    model: Any,
+    arguments: dict[str, Any],
+    folder: Path,
+    history: train.History,
+) -> tuple[dict[str, Any], list[list[int]], str]:
+    """Test, weights, results and pictures; values and counts of the test, and what was drawn."""
     results, counts = _test(model, parts, settings)
     results = {**{k: v[-1] for k, v in history.history.items() if k.startswith("val_")}, **results}
     trained = runs.Trained(
@@ -65,15 +91,7 @@ def main(options: argparse.Namespace) -> int:
     write_text(folder / RESULTS, to_json_line({**results, "epochs": len(history)}))
     with open(folder / METRICS, "a", encoding="utf-8") as file:
         file.write(to_json_line({"part": "test", **results}))
-    pictures = _draw(folder, settings, history, counts, parts)
-
-    right, total = sum(row[i] for i, row in enumerate(counts)), sum(map(sum, counts))
-    say(f"trained in {duration(seconds)}")
-    print(f"test_accuracy {results['test_accuracy']:.4f} ({right} of {total} right)")
-    say(f"run folder {folder}: {runs.WEIGHTS}, {METRICS}, {pictures}")
-    if parts.prepare.kind != "vector":
-        say(f"try: ranvier predict {folder} picture.png")
-    return 0
+    return results, counts, _draw(folder, settings, history, counts, parts)
 
 
 def _plan(options: argparse.Namespace) -> tuple[Settings, Path]:

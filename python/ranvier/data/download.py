@@ -11,6 +11,7 @@ from the first mirror that delivers it, into ``root`` if given, else into the ca
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -98,12 +99,21 @@ def fetch(
         root: the subfolder `dataset` of this folder receives the file, else that of the cache.
 
     Raises:
-        FileNotFoundError: no mirror delivered it. The message says what was tried and where to put
-            the file by hand.
+        FileNotFoundError: no mirror delivered it, or there is no folder to put it into. The message
+            says what was tried and where to put the file by hand.
     """
     from http.client import HTTPException
 
     folder = (cache_folder() if root is None else Path(root).expanduser()) / dataset
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    except OSError as error:
+        raise FileNotFoundError(
+            missing_message(dataset, file.name, root, fetched=False)
+            + f"; nothing can be written to {folder}: {error.strerror}"
+        ) from None
     addresses = [mirror + file.name for mirror in mirrors]
     if own := os.environ.get("RANVIER_MIRROR"):
         addresses.insert(0, f"{own.rstrip('/')}/{dataset}/{file.name}")
@@ -112,6 +122,9 @@ def fetch(
         try:
             return _fetch_one(address, file, folder)
         except (OSError, ValueError, HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                text = f"{error.strerror}: {file.name} of {file.size / 1e6:.0f} MB"
+                raise OSError(error.errno, text, str(folder)) from None
             failures.append(f"{address} ({getattr(error, 'reason', error)})")
             logger.info("[%s] %s failed: %s", dataset, address, error)
     raise FileNotFoundError(
@@ -119,13 +132,19 @@ def fetch(
     )
 
 
-def missing_message(dataset: str, name: str, root: Root) -> str:
-    """One line on a file that is not there: where it was looked for and the cures."""
+def missing_message(dataset: str, name: str, root: Root, fetched: bool = True) -> str:
+    """One line on a file that is not there: where it was looked for and the cures.
+
+    `fetched` says whether it could be kept if it came over the network.
+    """
     folders = ", ".join(str(base / dataset) for base in _bases(root))
+    cure = f"connect to the network, or put the file into {cache_folder() / dataset} by hand"
+    if not fetched:
+        what = "RANVIER_HOME" if root is None else "root="
+        cure = f"name a folder that can be written by {what}"
     return (
-        f"[{dataset}] expected the file {name}, found in none of {folders} - connect to the "
-        f"network, or put the file into {cache_folder() / dataset} by hand, or set RANVIER_DATA "
-        f"to a folder that holds {dataset}/{name}"
+        f"[{dataset}] expected the file {name}, found in none of {folders} - {cure}, or set "
+        f"RANVIER_DATA to a folder that holds {dataset}/{name}"
     )
 
 
@@ -133,7 +152,6 @@ def _fetch_one(address: str, file: RemoteFile, folder: Path) -> Path:
     import hashlib
     from urllib.request import Request, urlopen
 
-    folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     received = 0
     request = Request(address, headers={"User-Agent": "ranvier"})

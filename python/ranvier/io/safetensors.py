@@ -280,12 +280,8 @@ def _read_header(file: Any) -> Header:
     if size < 8:
         raise _Bad(f"only {size} bytes, shorter than the 8 of the header's length")
     length = int.from_bytes(file.read(8), "little")
-    first = length.to_bytes(8, "little")
-    if first.startswith((b"PK\x03\x04", b"\x80\x02")):  # the first bytes of what torch.save writes
-        raise _Bad(
-            "it looks like a file of torch.save, a pickle, which is never opened here; load it "
-            "with PyTorch and write it again with safetensors.torch.save_file"
-        )
+    if length > min(MAX_HEADER, size - 8):
+        _refuse_known(length.to_bytes(8, "little") + file.read(80))
     if length > MAX_HEADER:
         raise _Bad(f"the header claims {length:,} bytes, more than the limit of {MAX_HEADER:,}")
     if length > size - 8:
@@ -297,6 +293,29 @@ def _read_header(file: Any) -> Header:
     entries = {name: _entry(name, value) for name, value in content.items()}
     _check_layout(entries, size - 8 - length)
     return Header(entries, metadata, 8 + length)
+
+
+def _refuse_known(first: bytes) -> None:
+    """Says what a file of another format is, by its first bytes, which make no length of a header.
+
+    Short ones alone prove nothing: a header of 640 bytes begins as a pickle does.
+    """
+    pickle = "a pickle, which is never opened here; load it with the program that wrote it"
+    if first.startswith(b"PK\x03\x04") and b".npy" in first:
+        raise _Bad("it is an .npz of NumPy: load it with numpy.load")
+    if first.startswith((b"PK\x03\x04", b"\x80\x02\x8a")):  # an archive, or its older form
+        raise _Bad(
+            f"it looks like a file of torch.save, {pickle}, and write it again with "
+            "safetensors.torch.save_file"
+        )
+    if first.startswith(b"\x80") and first[1:2] in b"\2\3\4\5":
+        raise _Bad(f"it is {pickle}")
+    if first.startswith(b"\x93NUMPY"):
+        raise _Bad("it is an .npy of NumPy: load it with numpy.load")
+    if first.startswith(b"\x89HDF"):
+        raise _Bad(
+            "it is a file of HDF5, as Keras writes it: convert it with the safetensors package"
+        )
 
 
 def _parse_json(raw: bytes) -> dict[str, Any]:

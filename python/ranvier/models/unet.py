@@ -38,7 +38,7 @@ class UNet(nn.Module):
         x (N, in_channels, H, W), H and W multiples of 2^depth -> scores (N, classes, H, W).
 
     Raises:
-        ValueError: an image whose sides are not multiples of 2^depth.
+        ValueError: a depth above 16; an image whose sides are not multiples of 2^depth.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class UNet(nn.Module):
         depth: int = 4,
         batch_norm: bool = True,
     ) -> None:
+        if not 0 <= depth <= 16:
+            raise ValueError(f"[unet] expected depth from 0 to 16, got {depth}")
         self.depth = depth
         self.input_size = (1, in_channels, 16 << depth, 16 << depth)
         widths = [width << level for level in range(depth + 1)]

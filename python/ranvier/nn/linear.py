@@ -17,7 +17,7 @@ from ranvier.tensor import Tensor
 def positive(layer: str, **sizes: Any) -> None:
     """Checks that sizes given to a layer are whole numbers of at least 1."""
     for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
             raise TypeError(f"[{layer}] expected {name} to be a whole number, got {value!r}")
         if value < 1:
             raise ValueError(f"[{layer}] expected {name} of at least 1, got {value}")

@@ -18,6 +18,7 @@ from ranvier.capture import CaptureError, is_capturing
 from ranvier.dtypes import DType, as_device, bfloat16, float16, float32, float64
 from ranvier.guards import guard
 from ranvier.nn.parameter import Buffer, Parameter
+from ranvier.ops._arguments import state_mapping
 from ranvier.tensor import Tensor, from_host
 
 
@@ -367,8 +368,10 @@ class Module:
                 unexpected is passed over and returned.
 
         Raises:
+            TypeError: `state` is no dictionary; the text says what to pass.
             ValueError: names that do not fit (when strict), or shapes that differ (always).
         """
+        state = state_mapping(state)
         own = dict(_state(self))
         aliases = {name for name, _ in _state(self, every_name=True)}
         missing = [name for name in own if name not in state]
@@ -384,7 +387,13 @@ class Module:
             if array.shape != own[name].shape
         ]
         if misfits or (strict and (missing or unexpected)):
-            raise ValueError(_misfit_text(self, list(own), missing, unexpected, misfits))
+            text = _misfit_text(self, list(own), missing, unexpected, misfits)
+            inner = [
+                k for k in unexpected if isinstance(state[k], Mapping) and own.keys() & state[k]
+            ]
+            if inner:  # a checkpoint of several things
+                text = f"{text.rpartition(' - ')[0]} - pass its part {inner[0]!r}"
+            raise ValueError(text)
         with no_grad():
             for name, array in arrays.items():
                 own[name].copy_(Tensor(array))

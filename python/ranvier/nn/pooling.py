@@ -8,7 +8,7 @@ from ranvier import functional as F
 from ranvier.nn.conv import short
 from ranvier.nn.module import Module, Window
 from ranvier.ops._windows import Sizes, per_axis
-from ranvier.ops.max_pool import Switches
+from ranvier.ops.max_pool import Switches, refuse_indices
 from ranvier.tensor import Tensor
 
 
@@ -56,7 +56,10 @@ class _MaxPool(_Pool):
         dilation: Sizes = 1,
         ceil_mode: bool = False,
         return_switches: bool = False,
+        return_indices: bool = False,
     ) -> None:
+        if return_indices:
+            refuse_indices(type(self).__name__)
         self._set(kernel_size, stride, padding, dilation, ceil_mode)
         self.return_switches = return_switches
 
@@ -84,6 +87,7 @@ class MaxPool2d(_MaxPool):
         dilation: step between the elements of a window.
         ceil_mode: round the output size up.
         return_switches: also return where each maximum came from.
+        return_indices: False; what PyTorch calls so, and True is refused with the cure.
     """
 
     op = staticmethod(F.max_pool2d)
@@ -143,6 +147,13 @@ class AvgPool3d(_AvgPool):
 
 class _MaxUnpool(Module):
     op: Any  # the function
+
+    def __init__(self, *window: Any, **options: Any) -> None:
+        if window or options:
+            raise TypeError(
+                f"[{type(self).__name__}] expected no arguments, got "
+                f"{', '.join([*map(repr, window), *options])} - the switches know window and size"
+            )
 
     def forward(self, y: Tensor, switches: Switches) -> Tensor:
         """Each value where its switch came from, zeros elsewhere; the switches know the size."""

@@ -50,6 +50,7 @@ def _projected(layer: str, size: Any, units: int) -> int:
 
 
 # Gains of W_ih x, W_hh h and c, and the shift of c, of a layer-normalized LSTM.
+_MOST_LAYERS = 1024
 _NORM = ("gain_ih", "gain_hh", "gain_c", "shift_c")
 
 
@@ -86,6 +87,11 @@ class _Recurrent(Module):
     ) -> None:
         name = type(self).__name__
         positive(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if num_layers > _MOST_LAYERS:  # before they are built, one after the other
+            raise ValueError(
+                f"[{name}] expected num_layers of at most {_MOST_LAYERS}, got {num_layers} - "
+                "did you mean hidden_size?"
+            )
         if not 0.0 <= dropout <= 1.0:
             raise ValueError(f"[{name}] expected dropout from 0 to 1, got {dropout}")
         proj_size = _projected(name, proj_size, hidden_size)

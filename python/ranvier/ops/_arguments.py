@@ -6,6 +6,8 @@ The op's name is looked up when there is something to complain about, at no cost
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 from ranvier import _core
@@ -29,11 +31,16 @@ def real(name: str, value: Any) -> float:
 
 
 def whole(name: str, value: Any) -> int:
-    """A whole number; 2.0 is none."""
+    """A whole number of 64 bits; 2.0 is none."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise _refused(f"{name} as a whole number", value) from None
+    if -(2**63) <= number < 2**63:
+        return number
+    raise ValueError(
+        f"[{_core.op_name() or 'argument'}] expected {name} between -2^63 and 2^63, got {number}"
+    )
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
@@ -45,6 +52,27 @@ def sizes(name: str, value: Any) -> tuple[int, ...]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, tuple | list)
+
+
+def state_mapping(state: Any) -> Mapping[str, Any]:
+    """What `load_state_dict` was given, if it is a dictionary."""
+    if isinstance(state, Mapping):
+        return state
+    cure = "pass what state_dict() gave"
+    if hasattr(state, "state_dict"):
+        cure = "pass its state_dict()"
+    elif isinstance(state, str | bytes | PathLike):
+        cure = "read the file with load first"
+    raise TypeError(
+        f"[load_state_dict] expected a dictionary of tensors, got {type(state).__name__} - {cure}"
+    )
+
+
+def check_count(shape: tuple[int, ...]) -> None:
+    """Refuses a result that no machine holds, before loops over its axes begin."""
+    if max(shape, default=0) >= 2**63:
+        raise ValueError(f"[{_core.op_name()}] expected sizes below 2^63, got {shape}")
+    _core.element_count(shape)
 
 
 def array(name: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import check_count
 from ranvier.ops._resample import Resample, Way
 from ranvier.tensor import Tensor, check_tensors
 
@@ -63,7 +64,7 @@ def _sizes(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
         ) from None
     if min(found) < 1:
         raise ValueError(f"[{op}] expected an output_size of at least 1, got {output_size}")
-    _core.element_count((*x.shape[:2], *found))
+    check_count((*x.shape[:2], *found))
     return found
 
 

@@ -21,7 +21,7 @@ import math
 from typing import Any
 
 from ranvier import _core
-from ranvier.ops._arguments import real
+from ranvier.ops._arguments import check_count, real
 from ranvier.ops._resample import Resample, Way, places
 from ranvier.ops._taps import ReadAxis
 from ranvier.ops._windows import per_axis
@@ -110,7 +110,7 @@ def interpolate(
     if linear and not x.dtype.is_floating_point:
         raise TypeError(f"[{_core.op_name()}] expected x of a floating dtype, got {x.dtype.name}")
     outputs, scales = _sizes(x.shape[2:], size, scale_factor)
-    _core.element_count((*x.shape[:2], *outputs))
+    check_count((*x.shape[:2], *outputs))
     ways = []
     for size_in, out, scale in zip(x.shape[2:], outputs, scales, strict=True):
         if linear:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -178,6 +178,14 @@ class _MaxPool(Function):
         return _core.max_unpool(dy, switches, self.shape, *self.window)
 
 
+def refuse_indices(op: str) -> NoReturn:
+    """Says what to write instead of `return_indices=True`."""
+    raise TypeError(
+        f"[{op}] expected return_switches=True, got return_indices=True - max_unpool takes the "
+        "switches, and their torch_indices() are the indices that PyTorch gives"
+    )
+
+
 def _pool(
     op: str,
     axes: int,
@@ -188,7 +196,10 @@ def _pool(
     dilation: Sizes,
     ceil_mode: bool,
     return_switches: bool,
+    return_indices: bool,
 ) -> Any:
+    if return_indices:
+        refuse_indices(op)
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
     plain = type(kernel_size) is type(padding) is type(dilation) is int
@@ -224,11 +235,13 @@ def max_pool1d(
     dilation: Sizes = 1,
     ceil_mode: bool = False,
     return_switches: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Max pooling of x (N, C, W) or (C, W); see `max_pool2d`."""
     return _pool(
-        "max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode, return_switches
-    )
+        "max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode, return_switches,
+        return_indices,
+    )  # fmt: skip
 
 
 def max_pool2d(
@@ -239,6 +252,7 @@ def max_pool2d(
     dilation: Sizes = 1,
     ceil_mode: bool = False,
     return_switches: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """The largest value in each window; padding never wins, NaN always does, ties go to the first.
 
@@ -252,12 +266,14 @@ def max_pool2d(
         dilation: step between the elements of a window.
         ceil_mode: round the output size up (a window must start inside the padded input).
         return_switches: also return the `Switches`.
+        return_indices: False; what PyTorch calls so, and True is refused with the cure.
 
     Returns:
         y (N, C, P, Q), or (y, switches).
 
     Raises:
         ValueError: a window larger than the padded input, or sizes below 1.
+        TypeError: `return_indices=True`.
 
     Example:
         >>> import ranvier as rv
@@ -266,8 +282,9 @@ def max_pool2d(
         [[[[5.0, 6.0], [7.0, 8.0]]]]
     """
     return _pool(
-        "max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode, return_switches
-    )
+        "max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode, return_switches,
+        return_indices,
+    )  # fmt: skip
 
 
 def max_pool3d(
@@ -278,11 +295,13 @@ def max_pool3d(
     dilation: Sizes = 1,
     ceil_mode: bool = False,
     return_switches: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Max pooling of x (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`."""
     return _pool(
-        "max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode, return_switches
-    )
+        "max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode, return_switches,
+        return_indices,
+    )  # fmt: skip
 
 
 class _MaxUnpool(Function):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._arguments import axis_of, sizes, whole
+from ranvier.ops._arguments import axis_of, check_count, sizes, whole
 from ranvier.tensor import Tensor, attach, check_tensors, from_host, shape_of
 
 Array = _core.Array
@@ -173,7 +173,7 @@ def repeat(x: Tensor, *sizes: Any) -> Tensor:
             f"{counts}"
         )
     x = x.reshape(*[1] * (len(counts) - x.ndim), *x.shape)
-    _core.element_count(tuple([a * b for a, b in zip(x.shape, counts, strict=True)]))
+    check_count(tuple([a * b for a, b in zip(x.shape, counts, strict=True)]))
     for axis, count in enumerate(counts):
         if count != 1:
             x = x.unsqueeze(axis)

@@ -213,7 +213,7 @@ def movedim(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[i
 
 
 def _reversed(x: Tensor) -> Tensor:
-    """The view with all axes in reverse order: of a matrix, its transpose."""
+    """The view with all axes in reverse order, of a matrix its transpose."""
     return _Permute.apply(x, axes=tuple(range(x.ndim))[::-1])
 
 

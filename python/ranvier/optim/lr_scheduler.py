@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ranvier.ops._arguments import state_mapping
 from ranvier.optim.optimizer import Group, Optimizer
 
 
@@ -61,6 +62,10 @@ class LRScheduler:
         """The rates of all groups."""
         return [group["lr"] for group in self.optimizer.groups]
 
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "optimizer"}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands, as plain numbers; the rates are part of the optimizer."""
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
@@ -69,9 +74,10 @@ class LRScheduler:
         """Puts it back there.
 
         Raises:
+            TypeError: no dictionary.
             ValueError: the state of an optimizer with other groups, or of something else.
         """
-        own = self.state_dict()
+        own, state = self.state_dict(), state_mapping(state)
         if set(state) != set(own) or len(state.get("base_lrs", [])) != len(self.base_lrs):
             raise ValueError(
                 f"[{type(self).__name__}] expected a state with {', '.join(own)} for "
@@ -506,6 +512,8 @@ class ReduceLROnPlateau:
         """The rates of all groups."""
         return [group["lr"] for group in self.optimizer.groups]
 
+    __repr__ = LRScheduler.__repr__
+
     def state_dict(self) -> dict[str, Any]:
         """Best value and what is counted, as plain numbers."""
         names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
@@ -517,7 +525,7 @@ class ReduceLROnPlateau:
         Raises:
             ValueError: the state of something else.
         """
-        own = self.state_dict()
+        own, state = self.state_dict(), state_mapping(state)
         if set(state) != set(own):
             raise ValueError(
                 f"[ReduceLROnPlateau] expected a state with {', '.join(own)}, got {dict(state)}"

@@ -15,6 +15,7 @@ from ranvier.autograd import enable_grad
 from ranvier.capture import CaptureError, is_capturing
 from ranvier.creation import zeros, zeros_like
 from ranvier.dtypes import float64, int64
+from ranvier.ops._arguments import state_mapping
 from ranvier.tensor import Tensor, clock, from_host
 
 
@@ -273,9 +274,16 @@ class Optimizer:
         """Copies what `state_dict` gave back, in place; all is checked before anything is written.
 
         Raises:
+            TypeError: `state` is no dictionary of tensors, as that of PyTorch's optimizers.
             ValueError: names or shapes of an optimizer with other parameters.
         """
         own = self.state_dict()
+        state = state_mapping(state)
+        if "param_groups" in state:
+            raise TypeError(
+                "[load_state_dict] expected tensors by name, as our state_dict() gives them, got "
+                "the state of a PyTorch optimizer - start with a fresh one"
+            )
         arrays = {k: v.data if isinstance(v, Tensor) else from_host(v) for k, v in state.items()}
         wrong = [
             name for name in own if name not in arrays or arrays[name].shape != own[name].shape

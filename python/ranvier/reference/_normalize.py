@@ -25,6 +25,36 @@ def normalize_backward(
     return (grad - mean - normalized * slope) * scale
 
 
+def by_statistics(
+    x: np.ndarray,
+    axes: Axes,
+    running_mean: np.ndarray | None,
+    running_var: np.ndarray | None,
+    own: bool,
+    eps: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`normalize` by x's own statistics over the axes, or by running ones (C)."""
+    if own:
+        return normalize(x, axes, eps)
+    scale = 1.0 / np.sqrt(per_channel(running_var, x, 1.0) + eps)
+    return (x - per_channel(running_mean, x, 0.0)) * scale, scale
+
+
+def affine_backward(
+    grad: np.ndarray,
+    x: np.ndarray,
+    normalized: np.ndarray,
+    scale: np.ndarray,
+    weight: np.ndarray | None,
+    axes: Axes,
+    own: bool,
+) -> tuple[np.ndarray, None, None, np.ndarray, np.ndarray]:
+    """Gradients of x, weight and bias in order; fixed statistics pass the gradient on, scaled."""
+    inner = grad * per_channel(weight, x, 1.0)
+    dx = normalize_backward(inner, normalized, scale, axes) if own else inner * scale
+    return dx, None, None, channel_sums(grad * normalized), channel_sums(grad)
+
+
 def per_channel(a: np.ndarray | None, x: np.ndarray, default: float) -> np.ndarray:
     """One number per channel, shaped to broadcast against x (N, C, ...)."""
     shape = (1, x.shape[1], *[1] * (x.ndim - 2))

@@ -6,24 +6,11 @@ internal covariate shift", ICML 2015, algorithms 1 and 2.
 
 import numpy as np
 
-from ._normalize import channel_sums, normalize, normalize_backward, per_channel
+from ._normalize import affine_backward, by_statistics, per_channel
 
 
 def _axes(x: np.ndarray) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
-
-
-def _normalized(
-    x: np.ndarray,
-    running_mean: np.ndarray | None,
-    running_var: np.ndarray | None,
-    training: bool,
-    eps: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    if training:
-        return normalize(x, _axes(x), eps)
-    scale = 1.0 / np.sqrt(per_channel(running_var, x, 1.0) + eps)
-    return (x - per_channel(running_mean, x, 0.0)) * scale, scale
 
 
 def batch_norm(
@@ -52,7 +39,7 @@ def batch_norm(
         >>> batch_norm(np.array([[1.0], [3.0]]), training=True, eps=0.0).tolist()
         [[-1.0], [1.0]]
     """
-    normalized, _ = _normalized(x, running_mean, running_var, training, eps)
+    normalized, _ = by_statistics(x, _axes(x), running_mean, running_var, training, eps)
     return normalized * per_channel(weight, x, 1.0) + per_channel(bias, x, 0.0)
 
 
@@ -68,13 +55,8 @@ def batch_norm_backward(
     eps: float = 1e-5,
 ) -> tuple[np.ndarray, None, None, np.ndarray, np.ndarray]:
     """Gradients of x, weight and bias; fixed statistics pass the gradient on, scaled."""
-    normalized, scale = _normalized(x, running_mean, running_var, training, eps)
-    inner = grad * per_channel(weight, x, 1.0)
-    if training:
-        dx = normalize_backward(inner, normalized, scale, _axes(x))
-    else:
-        dx = inner * scale
-    return dx, None, None, channel_sums(grad * normalized), channel_sums(grad)
+    normalized, scale = by_statistics(x, _axes(x), running_mean, running_var, training, eps)
+    return affine_backward(grad, x, normalized, scale, weight, _axes(x), training)
 
 
 def running_statistics(

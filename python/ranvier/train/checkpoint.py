@@ -57,8 +57,9 @@ class Checkpoint(Callback):
         self._best: float | None = None
 
     def on_train_begin(self, run: Run) -> None:
-        """Make the folder."""
+        """Make the folder, and clear it of what a run that was killed left half-written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        remove_remains(self.path)
 
     def on_epoch_end(self, run: Run, logs: dict[str, Any]) -> None:
         """Keep the weights, if they are the best so far."""
@@ -111,6 +112,12 @@ def state_of(run: Run) -> dict[str, Any]:
     }
 
 
+_PARTS = (
+    "model", "optimizer", "random", "loader", "epoch", "batch", "step", "steps_per_epoch",
+    "seconds", "smoothed", "stop", "meters", "history", "callbacks",
+)  # fmt: skip
+
+
 def restore(run: Run, path: str | os.PathLike[str]) -> None:
     """Put a saved state into a run that was set up in the same way.
 
@@ -129,6 +136,12 @@ def restore(run: Run, path: str | os.PathLike[str]) -> None:
             f"[resume] expected a checkpoint of format {FORMAT}, got {os.fspath(path)!r} of "
             f"format {state.get('format') if isinstance(state, dict) else None} - "
             "use the version of ranvier that wrote it"
+        )
+    absent = [name for name in _PARTS if name not in state]
+    if absent:
+        raise ValueError(
+            f"[resume] expected a checkpoint, got {os.fspath(path)!r} without "
+            f"{', '.join(absent)} - is it a file that save_state wrote for something else?"
         )
     if state["steps_per_epoch"] != run.steps_per_epoch:
         raise ValueError(

@@ -97,7 +97,12 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """One tqdm bar for the whole run."""
+    """One tqdm bar for the whole run, with as many figures behind it as the terminal has room for.
+
+    A figure is (rank, text): those of the highest rank are left out first.
+    """
+
+    MIN_BAR = 8  # columns
 
     def __init__(
         self,
@@ -107,17 +112,13 @@ class Bar(Progress):
     ) -> None:
         self._make, self.stream, self._clock = make, stream or sys.stderr, clock
         self._bar: Any = None
-        self._validation = ""
+        self._validation: list[tuple[int, str]] = []
         self._pending = 0
         self._next = 0.0
 
     def start(self, epochs: int, steps_per_epoch: int, done: int = 0) -> None:
         """Draw the empty bar."""
         self.epochs = epochs
-        try:  # a terminal of unknown width calls itself 0 columns wide
-            columns = os.get_terminal_size(self.stream.fileno()).columns
-        except (OSError, ValueError):
-            columns = 0
         self._bar = self._make(
             total=epochs * steps_per_epoch,
             initial=done,
@@ -125,8 +126,7 @@ class Bar(Progress):
             unit="step",
             mininterval=0,  # we count the time ourselves, before any text is made
             miniters=1,
-            dynamic_ncols=bool(columns),
-            ncols=columns or 80,
+            ncols=self._columns(),
             nrows=20,  # we draw one bar; tqdm would hide it on a terminal of 0 rows
             leave=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
@@ -139,25 +139,43 @@ class Bar(Progress):
         if now < self._next:
             return
         self._next = now + REFRESH
-        self._draw(
-            epoch,
-            f"loss {format_value('loss', loss)} (smoothed {format_value('loss', smoothed)}), "
-            f"{self._validation}{rate:,.0f} samples/s",
-        )
+        loss_text = f"loss {format_value('loss', loss)}"
+        figures = [
+            (0, loss_text),
+            (4, f"smoothed {format_value('loss', smoothed)}"),
+            *self._validation,
+            (3, f"{rate:,.0f} samples/s"),
+        ]
+        self._draw(epoch, figures)
 
     def epoch(self, epoch: int, epochs: int, logs: Mapping[str, Any], left: float) -> None:
         """Show the epoch's figures."""
         shown = {k: v for k, v in logs.items() if k not in _QUIET}
         validation = {k: v for k, v in shown.items() if k.startswith("val_")} or shown
-        self._validation = "".join(f"{k} {format_value(k, v)}, " for k, v in validation.items())
+        # What is measured says more than a loss does.
+        self._validation = [
+            (2 if "loss" in k else 1, f"{k} {format_value(k, v)}") for k, v in validation.items()
+        ]
         if epoch + 1 == epochs:
-            self._draw(epoch, ", ".join(f"{k} {format_value(k, v)}" for k, v in shown.items()))
+            ranks = {k: ("loss" in k) + 2 * (k not in validation) for k in shown}
+            self._draw(epoch, [(ranks[k], f"{k} {format_value(k, v)}") for k, v in shown.items()])
 
-    def _draw(self, epoch: int, postfix: str) -> None:
-        self._bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
-        self._bar.set_postfix_str(postfix, refresh=False)
+    def _draw(self, epoch: int, figures: list[tuple[int, str]]) -> None:
+        title = f"epoch {epoch + 1}/{self.epochs}"
+        beside = len(f"{title} 100%|| 1:00:00<1:00:00") + self.MIN_BAR
+        self._bar.ncols = self._columns()
+        room = self._bar.ncols - beside
+        self._bar.set_description_str(title, refresh=False)
+        self._bar.set_postfix_str(", ".join(fitting(figures, room)), refresh=False)
         self._bar.update(self._pending)  # draws, as mininterval is 0
         self._pending = 0
+
+    def _columns(self) -> int:
+        """Width of the terminal as it is now; one of unknown width calls itself 0 columns wide."""
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     def message(self, text: str) -> None:
         """Print a line above the bar."""
@@ -173,6 +191,23 @@ class Bar(Progress):
             self._pending = 0
             self._bar.close()
             self._bar = None
+
+
+def fitting(figures: list[tuple[int, str]], room: int) -> list[str]:
+    """The texts of figures (rank, text) that fit into so many columns, each behind a comma.
+
+    Those of the highest rank go first, of equal ones the last; a small figure never stays where a
+    more important one had to go.
+
+    Example:
+        >>> fitting([(0, "loss 0.5"), (2, "9 samples/s"), (1, "accuracy 90%")], 30)
+        ['loss 0.5', 'accuracy 90%']
+    """
+    kept = list(figures)
+    while kept and sum(len(text) + 2 for _, text in kept) > room:
+        last = max(range(len(kept)), key=lambda i: (kept[i][0], i))
+        del kept[last]
+    return [text for _, text in kept]
 
 
 def progress(verbose: int | str | bool | None = None, stream: TextIO | None = None) -> Progress:
