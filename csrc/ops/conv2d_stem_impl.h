@@ -224,19 +224,6 @@ RV_INLINE bool goes_past([[maybe_unused]] const Correlation<float>& p) {
   return false;
 #endif
 }
-RV_INLINE void store_past(F x, float* to) {
-#if defined(__AVX512F__)
-  _mm512_stream_ps(to, (__m512)x.v);
-#else
-  x.store(to);
-#endif
-}
-// Before another thread is told that these outputs are there.
-RV_INLINE void finish_past() {
-#if defined(__AVX512F__)
-  _mm_sfence();
-#endif
-}
 
 // ---- Products ----------------------------------------------------------------------------
 
@@ -442,7 +429,7 @@ void run_edge(const Correlation<float>& p, float* u) {
                              next);
       }
     }
-    if (past) finish_past();
+    if (past) stores_past_done();
   });
 }
 
