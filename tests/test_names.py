@@ -216,3 +216,48 @@ def test_code_without_a_module_name():
     """`exec` over a bare dict has no `__name__`, which errors once asked for."""
     with pytest.raises(ValueError, match=r"\[mse_loss\] expected a target"):
         exec("F.mse_loss(rv.ones(3, 4), rv.ones(4))", {"F": F, "rv": rv})
+
+
+def test_tab_completion_shows_what_people_type():
+    shown = dir(rv)
+    assert not [n for n in shown if n.startswith("_") and not n.startswith("__")]
+    assert not {"guards", "bytecode", "values", "cures", "names"} & set(shown)
+    assert {"nn", "optim", "data", "train", "io", "tensor", "Tensor", "matmul", "capture"} <= {
+        *shown
+    }
+    assert all(hasattr(rv, name) for name in shown)
+
+
+def test_objects_say_what_they_are():
+    optimizer = rv.optim.SGD(rv.nn.Linear(2, 2).parameters(), lr=0.5)
+    schedules = rv.optim.lr_scheduler
+    texts = {
+        rv.zeros(2, 0): "tensor([], shape=(2, 0))",
+        rv.zeros(0): "tensor([])",
+        schedules.StepLR(optimizer, 3): (
+            "StepLR(step_size=3, gamma=0.1, base_lrs=[0.5], last_epoch=0)"
+        ),
+        rv.train.EarlyStopping(patience=3): (
+            "EarlyStopping(monitor='val_loss', patience=3, restore_best=True)"
+        ),
+        rv.train.JSONLLogger("a b.jsonl"): "JSONLLogger(path='a b.jsonl', every_steps=None)",
+    }  # fmt: skip
+    for thing, text in texts.items():
+        assert repr(thing) == text
+    assert repr(schedules.ReduceLROnPlateau(optimizer)).startswith("ReduceLROnPlateau(mode='min', ")
+
+    @rv.capture
+    def double(x):
+        return x + x
+
+    assert repr(double) == "CapturedStep(double, 0 recordings)"
+    for _ in range(3):
+        double(rv.ones(1))
+    assert repr(double) == "CapturedStep(double, 1 recording)"
+
+
+def test_every_method_of_a_tensor_is_described():
+    names = [n for n in dir(rv.Tensor) if not n.startswith("_") and hasattr(rv.Tensor, n)]
+    methods = {n: getattr(rv.Tensor, n) for n in names if n not in ("data", "grad", "node")}
+    assert len(methods) > 200
+    assert [n for n, method in methods.items() if not (method.__doc__ or "").strip()] == []

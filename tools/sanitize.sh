@@ -49,7 +49,7 @@ runtime+=$("$compiler" -print-file-name=libstdc++.so.6)
 arguments=("$@")
 if [[ $# == 0 ]]; then
   case $which in
-    *thread*) arguments=(tests/test_threads.py) ;;
+    *thread*) arguments=(tests/test_threads.py tests/test_teams.py) ;;
     *) arguments=(-m kernels) ;;
   esac
 fi

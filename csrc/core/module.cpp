@@ -386,6 +386,14 @@ NB_MODULE(_core, m) {
     return Array::empty(shape, static_cast<DType>(dtype), device_of(device));
   });
   m.def("empty_like", [](const Array& x) { return Array::empty_like(x); });
+  // The axes lie in memory in the order of `strides`, those of an array that this one goes with.
+  m.def("empty_in_order", [](const Dims& shape, const Dims& strides, int dtype, int device) {
+    const Array any = Array::empty({0}, static_cast<DType>(dtype), device_of(device));
+    RV_CHECK(shape.n == strides.n, "empty_in_order", Value, "expected a stride for every axis of ",
+             shape, ", got ", strides);
+    element_count(shape, "empty_in_order");
+    return Array::empty_like(any.with(shape, strides));
+  });
   m.def("scalar", [](double v, int dtype, int device) {
     return Array::scalar(v, static_cast<DType>(dtype), device_of(device));
   });

@@ -356,6 +356,35 @@ Ahead ahead_of(const Correlation<T>& p, const Boxes& boxes, int64_t index, int64
 
 // ---- Weights -----------------------------------------------------------------------------
 
+constexpr int64_t kAheadChannels = 4;  // that are asked for before they are turned
+
+// How the taps of one output and channel lie: within a run of `length` numbers that starts `first`
+// after the first tap, number i of which is tap[i], or none: -1. Those of a data gradient run
+// backwards, and those of a residue class have others between them.
+struct TapRun {
+  static constexpr int64_t kMost = 64;
+  int64_t first = 0, length = 0;
+  int8_t tap[kMost];
+
+  // A length of 0: not close enough to be read as they lie.
+  template <class T>
+  explicit TapRun(const Correlation<T>& p) {
+    const int64_t down = (p.R - 1) * p.weight_r, right = (p.S - 1) * p.weight_s;
+    first = min(0, down) + min(0, right);
+    const int64_t span = max(0, down) + max(0, right) - first + 1;
+    if (span > kMost || span > 4 * p.R * p.S || span < 2) return;
+    length = span;
+    for (int64_t i = 0; i < span; ++i) tap[i] = -1;
+    for (int64_t r = 0; r < p.R; ++r) {
+      for (int64_t s = 0; s < p.S; ++s) {
+        int8_t& here = tap[r * p.weight_r + s * p.weight_s - first];
+        if (here >= 0) length = 0;  // two taps are one number: a weight that was expanded
+        here = static_cast<int8_t>(r * p.S + s);
+      }
+    }
+  }
+};
+
 // One vector of outputs k0 .. k0 + N: to[((r * S + s) * C + c) * ldp + lane], absent lanes zero.
 template <class T>
 void pack_lanes(const Correlation<T>& p, int64_t k0, T* to, int64_t ldp) {
@@ -375,6 +404,25 @@ void pack_lanes(const Correlation<T>& p, int64_t k0, T* to, int64_t ldp) {
       for (int64_t i = 0; i < n; ++i) {
         x[i].store(to + (pixels ? j + i : tap * p.C + c) * ldp);
         if (++tap == taps) tap = 0, ++c;
+      }
+    }
+    return;
+  }
+  const TapRun run(p);
+  if (p.weight_k > 1 && run.length > 0) {  // the same of the taps, channel by channel
+    w += run.first;
+    for (int64_t c = 0; c < p.C; ++c, w += p.weight_c) {
+      for (int64_t j = 0; j < run.length; j += kN) {
+        Vec<T> x[kN];
+        const int64_t n = min(kN, run.length - j);
+        for (int64_t l = 0; l < kN; ++l) {
+          prefetch(w + kAheadChannels * p.weight_c + l * p.weight_k + j);
+          x[l] = l < lanes ? Vec<T>::load(w + l * p.weight_k + j, n) : Vec<T>::zero();
+        }
+        gemm::transpose(x);
+        for (int64_t i = 0; i < n; ++i) {
+          if (run.tap[j + i] >= 0) x[i].store(to + (run.tap[j + i] * p.C + c) * ldp);
+        }
       }
     }
     return;

@@ -33,6 +33,7 @@
 // transformed patches and products stay in L2, after Zlateski et al., "L3 Fusion" (2019).
 #pragma once
 
+#include "ops/conv2d_points_impl.h"
 #include "ops/conv2d_weight_impl.h"
 
 #if RV_VECTOR_BYTES >= 32  // without fused multiply-adds and wide registers it is left out
@@ -40,124 +41,8 @@
 
 namespace ranvier::RV_ISA::conv::winograd {
 
-using F = Vec<float>;
 constexpr int64_t kN = F::N;
 constexpr int64_t kBlock = kWinogradBlock;  // channels that one thread multiplies at a time
-
-// ---- Transforms of one vector of channels ------------------------------------------------
-
-//
-// Overloads by the edge of a patch: 6 for 3 taps, 5 for 2.
-
-// B' d: each row is the product of all points but its own, as a polynomial.
-RV_INLINE void input_points(const F (&d)[6], F (&t)[6]) {
-  const F a = d[4] - d[2], b = d[3] - d[1];
-  t[0] = fma(F(1.5f), b, a + (d[0] - d[2]));
-  t[1] = fma(F(1.5f), d[2] + d[3], a + b);
-  t[2] = fma(F(1.5f), d[3] - d[2], a - b);
-  t[3] = fma(F(2.0f), b, a);
-  t[4] = fnma(F(0.5f), b, a);
-  t[5] = fma(F(1.5f), a, (d[5] - d[3]) - b);
-}
-
-RV_INLINE void input_points(const F (&d)[5], F (&t)[5]) {
-  const F a = d[4] - d[2], b = d[3] - d[1];
-  t[0] = fma(F(0.5f), d[0] - d[2], b);
-  t[1] = fma(F(0.5f), d[2] - d[1], d[3]);
-  t[2] = fma(F(0.5f), d[1] - d[2], d[3] - d[2]);
-  t[3] = b;
-  t[4] = fnma(F(0.5f), b, a);
-}
-
-// G g: the polynomial g at each point, over the product of that point's distances.
-RV_INLINE void weight_points(const F (&g)[3], F (&t)[6]) {
-  const F third(1.0f / 3), fifteenth(1.0f / 15);
-  const F even = (g[0] + g[2]) * third;
-  t[0] = g[0];
-  t[1] = fma(g[1], third, even);
-  t[2] = fma(g[1], third, -even);
-  t[3] = fma(F(4.0f), g[0], fma(F(2.0f), g[1], g[2])) * F(-4.0f / 15);
-  t[4] = fma(F(4.0f), g[2], fnma(F(2.0f), g[1], g[0])) * fifteenth;
-  t[5] = g[2];
-}
-RV_INLINE void weight_points(const F (&g)[2], F (&t)[5]) {
-  t[0] = g[0] + g[0];
-  t[1] = g[0] + g[1];
-  t[2] = (g[1] - g[0]) * F(1.0f / 3);
-  t[3] = fma(F(2.0f), g[0], g[1]) * F(-4.0f / 3);
-  t[4] = g[1];
-}
-// G' u
-RV_INLINE void weight_sums(const F (&u)[6], F (&g)[3]) {
-  const F third(1.0f / 3), fifteenth(1.0f / 15);
-  const F odd = (u[1] - u[2]) * third;
-  g[0] = fma(fnma(F(16.0f), u[3], u[4]), fifteenth, u[0] + odd);
-  g[1] = fma(u[1] + u[2], third, fma(F(4.0f), u[3], u[4]) * F(-2.0f / 15));
-  g[2] = fma(u[4] - u[3], F(4.0f / 15), u[5] + odd);
-}
-
-RV_INLINE void weight_sums(const F (&u)[5], F (&g)[2]) {
-  const F third(1.0f / 3);
-  g[0] = fma(F(2.0f), u[0], u[1]) - fma(F(8.0f), u[3], u[2]) * third;
-  g[1] = fma(fnma(F(4.0f), u[3], u[2]), third, u[1] + u[4]);
-}
-
-// A' m
-RV_INLINE void output_sums(const F (&m)[6], F (&y)[4]) {
-  const F s = m[1] + m[2], d = m[1] - m[2];
-  y[0] = (m[0] + s) + (m[3] + m[4]);
-  y[1] = fma(F(0.5f), m[3], fnma(F(2.0f), m[4], d));
-  y[2] = fma(F(0.25f), m[3], fma(F(4.0f), m[4], s));
-  y[3] = fma(F(0.125f), m[3], fnma(F(8.0f), m[4], d + m[5]));
-}
-RV_INLINE void output_sums(const F (&m)[5], F (&y)[4]) {
-  const F s = m[1] + m[2], d = m[1] - m[2];
-  y[0] = (m[0] + m[3]) + s;
-  y[1] = fma(F(0.5f), m[3], d);
-  y[2] = fma(F(0.25f), m[3], s);
-  y[3] = fma(F(0.125f), m[3], d + m[4]);
-}
-// A y: the polynomial y at each point.
-RV_INLINE void output_points(const F (&y)[4], F (&t)[6]) {
-  const F even = y[0] + y[2], odd = y[1] + y[3];
-  t[0] = y[0];
-  t[1] = even + odd;
-  t[2] = even - odd;
-  t[3] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
-  t[4] = fnma(F(8.0f), y[3], fma(F(4.0f), y[2], fnma(F(2.0f), y[1], y[0])));
-  t[5] = y[3];
-}
-
-RV_INLINE void output_points(const F (&y)[4], F (&t)[5]) {
-  const F even = y[0] + y[2], odd = y[1] + y[3];
-  t[0] = y[0];
-  t[1] = even + odd;
-  t[2] = even - odd;
-  t[3] = fma(F(0.125f), y[3], fma(F(0.25f), y[2], fma(F(0.5f), y[1], y[0])));
-  t[4] = y[3];
-}
-
-// Applies `step`, From numbers to To, along both axes: load(i, j) gives and store(i, j, x) takes.
-template <int From, int To, class Step, class Load, class Store>
-RV_INLINE void both_axes(const Step& step, const Load& load, const Store& store) {
-  F half[To][From];
-#pragma GCC unroll 6
-  for (int j = 0; j < From; ++j) {
-    F x[From], t[To];
-#pragma GCC unroll 6
-    for (int i = 0; i < From; ++i) x[i] = load(i, j);
-    step(x, t);
-#pragma GCC unroll 6
-    for (int i = 0; i < To; ++i) half[i][j] = t[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < To; ++i) {
-    F t[To];
-    step(half[i], t);
-#pragma GCC unroll 6
-    for (int j = 0; j < To; ++j) store(i, j, t[j]);
-  }
-}
 
 // ---- Tiles -------------------------------------------------------------------------------
 
@@ -406,27 +291,75 @@ void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64_t t0, 
 // Outputs of the block that starts at k0, in whole vectors.
 RV_INLINE int64_t block_width(int64_t K, int64_t k0) { return min(kBlock, round_up(K - k0, kN)); }
 
+// Some of the channels, from c0 on.
+RV_INLINE Correlation<float> channels_of(const Correlation<float>& p, int64_t c0, int64_t c1) {
+  Correlation<float> q = p;
+  q.in += c0;
+  q.weight += c0 * p.weight_c;
+  q.C = c1 - c0;
+  return q;
+}
+
+// The filters of some outputs and channels, as they come from memory: so many at a time. They lie
+// in runs of one output's or, those of a data gradient, of one channel's.
+struct Filters {
+  const char *at, *row, *end;
+  int64_t stride, run, lines;
+
+  Filters(const Correlation<float>& p, int64_t k0, int64_t outputs, int64_t times) {
+    constexpr int64_t kItem = sizeof(float);
+    const bool by_output = p.weight_k > p.weight_c;
+    const float* from = p.weight + k0 * p.weight_k + min(0, (p.R - 1) * p.weight_r) +
+                        min(0, (p.S - 1) * p.weight_s);
+    stride = kItem * (by_output ? p.weight_k : p.weight_c);
+    run = kItem * (by_output ? p.C * p.weight_c : outputs * p.weight_k);
+    at = row = reinterpret_cast<const char*>(from);
+    const int64_t rows = by_output ? outputs : p.C;
+    end = row + rows * stride;
+    lines = ceil_div(rows * ceil_div(run, 64), max(1, times));
+  }
+  RV_ALWAYS_INLINE void fetch() {
+    for (int64_t i = 0; i < lines && row < end; ++i) {
+      __builtin_prefetch(at);
+      at += 64;
+      if (at >= row + run + 64) at = row += stride;
+    }
+  }
+};
+
 // Filters of the block that starts at k0, its vectors v0 <= v < v1, as the right sides of products:
 // row f * C + c of a point has the outputs of channel c in phase f. buffer: p.depth() N elements.
+constexpr int64_t kFilterChannels = 32;  // that pass through L1 together
+
 template <int E>
 void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int64_t v1,
                        float* buffer, float* to) {
   constexpr int kTaps = E - 3;
   const Split split(p);
-  const int64_t width = block_width(p.K, k0), C = p.C;
-  const int64_t plane = Points::plane_of(split.phases() * C, width);
-  for (int64_t v = v0; v < v1; ++v) {
-    pack_lanes(p, k0 + v * kN, buffer, kN);
-    for (int64_t row = 0; row < split.phases() * C; ++row) {
-      const int64_t f = row / C, c = row % C;
-      float* u = to + row * width + v * kN;
-      both_axes<kTaps, E>(
-          [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
-          [&](int i, int j) RV_LAMBDA {
-            const int64_t r = split.down(f, i), s = split.right(f, j);
-            return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * C + c) * kN) : F::zero();
-          },
-          [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
+  const int64_t width = block_width(p.K, k0), C = p.C, phases = split.phases();
+  const int64_t plane = Points::plane_of(phases * C, width);
+  const int64_t step = p.pixels() ? C : kFilterChannels;
+  for (int64_t c0 = 0; c0 < C; c0 += step) {
+    const int64_t c1 = min(C, c0 + step);
+    const Correlation<float> q = channels_of(p, c0, c1);
+    Filters next(channels_of(p, c1, min(C, c1 + step)), k0 + v0 * kN,
+                 min(p.K - k0 - v0 * kN, (v1 - v0) * kN), (v1 - v0) * phases * q.C);
+    for (int64_t v = v0; v < v1; ++v) {
+      pack_lanes(q, k0 + v * kN, buffer, kN);
+      for (int64_t f = 0; f < phases; ++f) {
+        for (int64_t c = 0; c < q.C; ++c) {
+          float* u = to + (f * C + c0 + c) * width + v * kN;
+          next.fetch();
+          both_axes<kTaps, E>(
+              [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
+              [&](int i, int j) RV_LAMBDA {
+                const int64_t r = split.down(f, i), s = split.right(f, j);
+                return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * q.C + c) * kN)
+                                          : F::zero();
+              },
+              [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
+        }
+      }
     }
   }
 }
@@ -644,17 +577,16 @@ static void run(const Correlation<float>& p, float* workspace) {
 
 // ---- Weight gradient ---------------------------------------------------------------------
 
-// G' u G of one block of channels (c0 on, in phase f) and outputs (k0 on): the private gradient
-// to[((r * S + s) * C + c) * K + k].
+// G' u G of one block of channels (c0 on, in phase f) and outputs (k0 on): tap (r, s) of channel c
+// and output k goes to[(r * S + s) * apart + (c - c0) * row + k - k0].
 template <int E>
 void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int64_t c0, int64_t k0,
-                   float* to) {
+                   float* to, int64_t apart, int64_t row) {
   constexpr int kTaps = E - 3;
   const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
   const int64_t plane = u.plane;
   const Split split(p);
-  to += c0 * p.K + k0;
-  for (int64_t c = 0; c < channels; ++c, to += p.K) {
+  for (int64_t c = 0; c < channels; ++c, to += row) {
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
       const float* from = u.data + c * u.row + k;
       both_axes<E, kTaps>([](const F(&x)[E], F(&y)[kTaps]) RV_LAMBDA { weight_sums(x, y); },
@@ -662,8 +594,7 @@ void store_weights(const Correlation<float>& p, const Points& u, int64_t f, int6
                               RV_LAMBDA { return F::load(from + (i * E + j) * plane); },
                           [&](int i, int j, F x) RV_LAMBDA {
                             const int64_t r = split.down(f, i), s = split.right(f, j);
-                            if (r < p.R && s < p.S)
-                              x.store(to + (r * p.S + s) * p.C * p.K + k, lanes);
+                            if (r < p.R && s < p.S) x.store(to + (r * p.S + s) * apart + k, lanes);
                           });
     });
   }
@@ -698,17 +629,34 @@ void place_weights(const Correlation<float>& p, const Points& u, int64_t c0, int
   }
 }
 
+// The same of 4x4 taps, whose four phases wait in from[(c * 16 + tap) * width + k].
+static void place_phases(const Correlation<float>& p, int64_t c0, int64_t k0, int64_t width,
+                         const float* from, float* dw) {
+  const int64_t channels = min(kBlock, p.C - c0), outputs = min(kBlock, p.K - k0);
+  for (int64_t k = 0; k < outputs; k += kN) {
+    const int64_t lanes = min(kN, outputs - k);
+    float* to = dw + (k0 + k) * p.weight_k + c0 * 16;
+    for (int64_t row = 0; row < channels * 16; row += kN, to += kN) {
+      F x[kN];
+#pragma GCC unroll 16
+      for (int i = 0; i < kN; ++i) x[i] = F::load(from + (row + i) * width + k);
+      gemm::transpose(x);
+      for (int64_t l = 0; l < lanes; ++l) x[l].store(to + l * p.weight_k);
+    }
+  }
+}
+
 // Tiles whose products are added to the sums at a time. More would bear longer chains in registers,
 // but leave L2 no room for the pixels that wait: 128 tiles of 16 channels are 1.03 times as fast
 // where all is in the cache, and 0.75 to 0.9 where it comes from memory, as in a network.
 constexpr int64_t kTilesSummed = 32;
 
-// The gradient of a block of weights (phase f, channels c0 on, outputs k0 on) from the tiles
-// t0 <= t < t1: a private one, or in its `place`. With `bias`, also the sums of dy.
+// The gradient of a block of weights (phases f0 <= f < f1, channels c0 on, outputs k0 on) from the
+// tiles t0 <= t < t1: a private one, or in its `place`. With `bias`, also the sums of dy.
 template <int E>
 void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* dy,
-                  int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f, int64_t c0, int64_t k0,
-                  float* dw, bool place, float* bias) {
+                  int64_t dy_pixel, int64_t t0, int64_t t1, int64_t f0, int64_t f1, int64_t c0,
+                  int64_t k0, float* dw, bool place, float* bias) {
   constexpr int64_t kPoints = E * E;
   const int64_t channels = min(kBlock, p.C - c0), row = round_up(channels, kN);
   const int64_t outputs = min(kBlock, p.K - k0), width = round_up(outputs, kN);
@@ -716,8 +664,10 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   const int64_t u_size = kPoints * Points::plane_of(channels, width);
   const int64_t v_size = kPoints * Points::plane_of(cut.tiles, row);
   const int64_t g_size = kPoints * Points::plane_of(cut.tiles, width);
+  const bool together = place && f1 - f0 > 1;
+  const int64_t wait = together ? channels * 16 * width : 0;
   auto* buffer =
-      static_cast<float*>(scratch(sizeof(float) * (2 * kBlock + u_size + v_size + g_size)));
+      static_cast<float*>(scratch(sizeof(float) * (2 * kBlock + u_size + v_size + g_size + wait)));
   float *zeros = buffer, *sums = buffer + kBlock;
   const Points u(buffer + 2 * kBlock, channels, width);
   const Points v(u.data + u_size, cut.tiles, row), g(v.data + v_size, cut.tiles, width);
@@ -725,35 +675,46 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   const Window input = input_window(p);
   const int64_t dy_row = p.cols * dy_pixel;
   const Window output = output_window(dy, p.rows, p.cols, p.rows * dy_row, dy_row, dy_pixel);
-  for (int64_t t = t0; t < t1; t += cut.tiles) {
-    const int64_t end = min(t1, t + cut.tiles);
-    transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
-    transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
-    const int64_t next = end + cut.tiles;  // of the next piece, where this one ends
-    Lines in(input, tiles, end, next, kPoints), upstream(output, tiles, end, next, kPoints);
-    for (int64_t x = 0; x < kPoints; ++x) {
-      in.fetch<false>();
-      upstream.fetch<false>();
+  float* const waiting = g.data + g_size;
+  for (int64_t f = f0; f < f1; ++f) {
+    for (int64_t t = t0; t < t1; t += cut.tiles) {
+      const int64_t end = min(t1, t + cut.tiles);
+      transform_patches<E>(p, tiles, t, end, f, f + 1, c0, c0 + channels, zeros, v);
+      if (f == f0 || cut.blocks > 1)
+        transform_gradients<E>(p, tiles, dy, dy_pixel, t, end, k0, k0 + outputs, zeros, g);
+      const int64_t next = end + cut.tiles;  // of the next piece, where this one ends
+      Lines in(input, tiles, end, next, kPoints), upstream(output, tiles, end, next, kPoints);
+      for (int64_t x = 0; x < kPoints; ++x) {
+        in.fetch<false>();
+        upstream.fetch<false>();
 #if defined(__AVX512F__)
-      if (channels == 16 && width == 16) {
-        multiply_narrow_columns(v.data + x * v.plane, g.data + x * g.plane, end - t,
-                                u.data + x * u.plane, t > t0);
-        continue;
-      }
+        if (channels == 16 && width == 16) {
+          multiply_narrow_columns(v.data + x * v.plane, g.data + x * g.plane, end - t,
+                                  u.data + x * u.plane, t > t0);
+          continue;
+        }
 #endif
-      multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
-               end - t, width, u.data + x * u.plane, t > t0);
+        multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
+                 end - t, width, u.data + x * u.plane, t > t0);
+      }
+      // The point (1, 1) of a gradient is the sum of its pixels.
+      if (bias && f == f0) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
     }
-    // The point (1, 1) of a gradient is the sum of its pixels.
-    if (bias) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);
+    if (together) {
+      store_weights<E>(p, u, f, c0, k0, waiting, width, 16 * width);
+    } else if (!place) {
+      store_weights<E>(p, u, f, c0, k0, dw + c0 * p.K + k0, p.C * p.K, p.K);
+    }
   }
-  if (place) {
+  if (together) {
+    place_phases(p, c0, k0, width, waiting, dw);
+  } else if (place) {
     place_weights<E>(p, u, c0, k0, v.data, dw);  // patches and gradients are not needed any more
-  } else {
-    store_weights<E>(p, u, f, c0, k0, dw);
   }
   if (bias) __builtin_memcpy(bias + k0, sums, sizeof(float) * outputs);
 }
+
+constexpr int64_t kTogetherBlocks = 8;  // of weights, so that there is work for all threads
 
 // workspace: a private gradient and the sums of dy for each of conv2d_minimal_pieces.
 template <int E>
@@ -762,19 +723,22 @@ void run_weight_edge(const Conv2dWeightArgs& a, int64_t group, float* workspace)
   const Tiles tiles(p);
   const int64_t count = conv2d_minimal_pieces(a.shape), size = p.depth() * p.K;
   const int64_t across = ceil_div(p.K, kBlock), down = ceil_div(p.C, kBlock);
-  const int64_t blocks = phases_of(p) * down * across;
+  const int64_t phases = phases_of(p);
   const bool with_bias = a.dbias.storage && a.shape.groups == 1;
   float* biases = workspace + count * size;
   float* dw = data<float>(a.dweight) + group * p.K * a.dweight.strides[0];
-  const bool place = count == 1 && phases_of(p) == 1 && p.planes();
+  // The four phases of a block go there together: in L2 they wait for each other.
+  const bool together = E == 5 && phases == 4 && p.R == 4 && across * down >= kTogetherBlocks;
+  const bool place = count == 1 && (phases == 1 || together) && p.planes();
+  const int64_t parts = place ? 1 : phases, blocks = parts * down * across;
   parallel_for(count * blocks, [&](int64_t chunk) {
     const int64_t piece = chunk / blocks, block = chunk % blocks;
     const int64_t f = block / (down * across);
     const int64_t c0 = block / across % down * kBlock, k0 = block % across * kBlock;
     const bool first = block < across;  // of those with these outputs
     weight_block<E>(p, tiles, data<float>(a.dy) + group * p.K, a.shape.K,
-                    piece * tiles.count / count, (piece + 1) * tiles.count / count, f, c0, k0,
-                    place ? dw : workspace + piece * size, place,
+                    piece * tiles.count / count, (piece + 1) * tiles.count / count, f,
+                    f + phases / parts, c0, k0, place ? dw : workspace + piece * size, place,
                     with_bias && first ? biases + piece * p.K : nullptr);
   });
   if (!place)

@@ -182,6 +182,12 @@ void move(const CopyArgs& a) {
         for (int64_t i = 0; i < n; ++i) y[i] = x[-i];
         return;
       }
+      if (stride[0] == item && stride[1] == 0) {  // one number: whole vectors of it
+        auto* __restrict y = reinterpret_cast<T*>(p[0]);
+        const T x = *reinterpret_cast<const T*>(p[1]);
+        for (int64_t i = 0; i < n; ++i) y[i] = x;
+        return;
+      }
       const int64_t bytes = n * item;
       if (stride[0] == item && stride[1] == item && bytes >= RV_VECTOR_BYTES && bytes <= 256)
         return move_row(p[0], p[1], bytes);

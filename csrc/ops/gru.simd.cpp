@@ -70,9 +70,10 @@ void forward(const GruArgs& args) {
 
   const bool apart = walk.lengths && walk.reverse;
   if (apart) copy_or_zero(states + rows * units, h0, rows * units);
-  for_row_groups(rows, size.steps, 3 * units * units, panels.count(),
-                 [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, size.steps, 3 * units * units, panels.count(), false,
+                 [&](int64_t row, int64_t count, Team& team) {
                    for (int64_t step = 0; step < size.steps; ++step) {
+                     team.turn();
                      const int64_t t = walk.time(step);
                      const T* const state = apart       ? states + (step + 1) % 2 * rows * units
                                             : step == 0 ? h0
@@ -85,7 +86,7 @@ void forward(const GruArgs& args) {
                                                state,
                                                y + t * rows * units,
                                                apart ? states + step % 2 * rows * units : nullptr};
-                     panels.run(state, row, count, parallel, cell);
+                     panels.run(state, row, count, team, cell);
                    }
                  });
   gather_last(walk, y, h0, rows, units, data<T>(args.hn));
@@ -108,15 +109,16 @@ void backward(const GruBackwardArgs& args) {
 
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * units);
   for_row_groups(
-      rows, size.steps, 3 * units * units, panels.count(),
-      [&](int64_t row, int64_t count, bool parallel) {
+      rows, size.steps, 3 * units * units, panels.count(), false,
+      [&](int64_t row, int64_t count, Team& team) {
         const T* later = nullptr;  // dgates of the step after
         for (int64_t step = size.steps - 1; step >= 0; --step) {
+          team.turn();
           const int64_t t = walk.time(step);
           T* const to = dgates + t * rows * stride;
           const T* const from = gates + t * rows * stride;
           const T* const before = step == 0 ? nullptr : y + walk.time(step - 1) * rows * units;
-          panels.run(later, stride, row, count, parallel,
+          panels.run(later, stride, row, count, team,
                      [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
                        const int64_t i = n * units + unit, at = n * stride + unit;
                        dh += Vec<T>::load(carried + i, lanes);
@@ -144,7 +146,7 @@ void backward(const GruBackwardArgs& args) {
           later = to;
         }
         if (dh0) {
-          panels.run(later, stride, row, count, parallel,
+          panels.run(later, stride, row, count, team,
                      [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
                        const int64_t i = n * units + unit;
                        (dh + Vec<T>::load(carried + i, lanes)).store(dh0 + i, lanes);

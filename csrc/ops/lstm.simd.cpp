@@ -123,8 +123,9 @@ void forward(const LstmArgs& args) {
   if (apart) copy_or_zero(states + rows * width, h0, rows * width);
   const int64_t work = G * units * width + (weight_hr ? units * width : 0);
   const int64_t parts = weight_hr ? min(panels.count(), projection.count()) : panels.count();
-  for_row_groups(rows, size.steps, work, parts, [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, size.steps, work, parts, false, [&](int64_t row, int64_t count, Team& team) {
     for (int64_t step = 0; step < size.steps; ++step) {
+      team.turn();
       const int64_t t = walk.time(step);
       T* const out = y + t * rows * width;
       T* const next = apart ? states + step % 2 * rows * width : nullptr;
@@ -145,10 +146,9 @@ void forward(const LstmArgs& args) {
                                    pointer<const T>(args.peephole)};
       Ahead<T> ahead;
       ahead.add(cell.gates, G * units, units, G).add(cell.c, units).add(cell.hidden, units);
-      panels.run(state, row, count, parallel, cell, ahead);
+      panels.run(state, row, count, team, cell, ahead);
       if (!weight_hr) continue;
-      projection.run(hidden, units, row, count, parallel,
-                     Project<T>{walk, t, width, out, state, next});
+      projection.run(hidden, units, row, count, team, Project<T>{walk, t, width, out, state, next});
     }
   });
   gather_last(walk, y, h0, rows, width, data<T>(args.hn));
@@ -254,9 +254,10 @@ void backward(const LstmBackwardArgs& args) {
   copy_or_zero(dc, pointer<const T>(args.dcn), rows * units);
   const int64_t work = G * units * width + (weight_hr ? units * width : 0);
   const int64_t parts = weight_hr ? min(panels.count(), projection.count()) : panels.count();
-  for_row_groups(rows, size.steps, work, parts, [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, size.steps, work, parts, false, [&](int64_t row, int64_t count, Team& team) {
     const T* later = nullptr;  // dgates of the step after
     for (int64_t step = size.steps - 1; step >= 0; --step) {
+      team.turn();
       const int64_t t = walk.time(step);
       const StepBackward<T, G> cell{units,
                                     gates + t * rows * G * units,
@@ -272,7 +273,7 @@ void backward(const LstmBackwardArgs& args) {
       if (!weight_hr) {
         if (dy) ahead.add(dy + t * rows * width, width);
         panels.run(
-            later, G * units, row, count, parallel,
+            later, G * units, row, count, team,
             [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
               if (arrive.add(n, n * units + unit, lanes, dh)) {
                 cell(n, unit, lanes, dh);
@@ -283,9 +284,9 @@ void backward(const LstmBackwardArgs& args) {
             ahead);
       } else {
         T* const total = projected + t * rows * width;
-        panels.run(later, G * units, row, count, parallel, ArriveAt<T>{arrive, total});
+        panels.run(later, G * units, row, count, team, ArriveAt<T>{arrive, total});
         projection.run(
-            total, width, row, count, parallel,
+            total, width, row, count, team,
             [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
               if (walk.takes_part(n, t)) {
                 cell(n, unit, lanes, dh);
@@ -297,7 +298,7 @@ void backward(const LstmBackwardArgs& args) {
       }
       later = cell.dgates;
     }
-    if (dh0) panels.run(later, G * units, row, count, parallel, Start<T>{width, carried, dh0});
+    if (dh0) panels.run(later, G * units, row, count, team, Start<T>{width, carried, dh0});
   });
 
   // The rows of x, or of its table, and what arrives there.

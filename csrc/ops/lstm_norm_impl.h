@@ -194,36 +194,38 @@ void norm_forward(const LstmNormArgs& args) {
   const bool apart = walk.lengths && walk.reverse;
   if (apart) copy_or_zero(states + rows * width, h0, rows * width);
   const int64_t work = wide * width + (weight_hr ? units * width : 0);
-  for_row_groups(rows, steps, work, 1, [&](int64_t row, int64_t count, bool parallel) {
-    for (int64_t step = 0; step < steps; ++step) {
-      const int64_t t = walk.time(step), at = t * rows;
-      T* const out = y + at * width;
-      T* const next = apart ? states + step % 2 * rows * width : nullptr;
-      const T* const state = apart       ? states + (step + 1) % 2 * rows * width
-                             : step == 0 ? h0
-                                         : y + walk.time(step - 1) * rows * width;
-      const NormForward<T> finish{layer,
-                                  t,
-                                  by_x + at * wide,
-                                  by_h + at * wide,
-                                  by_c + at * units,
-                                  factors + all + at,
-                                  factors + 2 * all + at,
-                                  gates + at * wide,
-                                  step == 0 ? c0 : c + walk.time(step - 1) * rows * units,
-                                  c + at * units,
-                                  weight_hr ? hidden : out,
-                                  weight_hr ? nullptr : state,
-                                  weight_hr ? nullptr : next};
-      panels.run(state, width, row, count, parallel,
-                 [&](int64_t n, int64_t column, auto lanes, Vec<T> sum)
-                     RV_LAMBDA { sum.store(finish.by_h + n * wide + column, lanes); });
-      for_chunks(parallel, count, [&](int64_t i) { finish(row + i); });
-      if (!weight_hr) continue;
-      projection.run(hidden, units, row, count, parallel,
-                     Project<T>{walk, t, width, out, state, next});
-    }
-  });
+  for_row_groups(
+      rows, steps, work, panels.count(), true, [&](int64_t row, int64_t count, Team& team) {
+        for (int64_t step = 0; step < steps; ++step) {
+          team.turn();
+          const int64_t t = walk.time(step), at = t * rows;
+          T* const out = y + at * width;
+          T* const next = apart ? states + step % 2 * rows * width : nullptr;
+          const T* const state = apart       ? states + (step + 1) % 2 * rows * width
+                                 : step == 0 ? h0
+                                             : y + walk.time(step - 1) * rows * width;
+          const NormForward<T> finish{layer,
+                                      t,
+                                      by_x + at * wide,
+                                      by_h + at * wide,
+                                      by_c + at * units,
+                                      factors + all + at,
+                                      factors + 2 * all + at,
+                                      gates + at * wide,
+                                      step == 0 ? c0 : c + walk.time(step - 1) * rows * units,
+                                      c + at * units,
+                                      weight_hr ? hidden : out,
+                                      weight_hr ? nullptr : state,
+                                      weight_hr ? nullptr : next};
+          panels.run(state, width, row, count, team,
+                     [&](int64_t n, int64_t column, auto lanes, Vec<T> sum)
+                         RV_LAMBDA { sum.store(finish.by_h + n * wide + column, lanes); });
+          team.share(count, [&](int64_t i) { finish(row + i); });
+          if (!weight_hr) continue;
+          projection.run(hidden, units, row, count, team,
+                         Project<T>{walk, t, width, out, state, next});
+        }
+      });
   gather_last(walk, y, h0, rows, width, data<T>(args.hn));
   const int64_t end = walk.time(steps - 1) * rows * units;
   copy_or_zero(data<T>(args.cn), c + end, rows * units);
@@ -363,37 +365,39 @@ void norm_backward(const LstmNormBackwardArgs& args) {
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * width);
   copy_or_zero(dc, pointer<const T>(args.dcn), rows * units);
   const int64_t work = wide * width + (weight_hr ? units * width : 0);
-  for_row_groups(rows, steps, work, 1, [&](int64_t row, int64_t count, bool parallel) {
-    const T* later = nullptr;  // dby_h of the step after
-    for (int64_t step = steps - 1; step >= 0; --step) {
-      const int64_t t = walk.time(step), at = t * rows;
-      const NormBackward<T> finish{layer,
-                                   t,
-                                   arrived,
-                                   gates + at * wide,
-                                   step == 0 ? c0 : c + walk.time(step - 1) * rows * units,
-                                   by_h + at * wide,
-                                   by_c + at * units,
-                                   factors + all + at,
-                                   factors + 2 * all + at,
-                                   dc,
-                                   dgates + at * wide,
-                                   dby_h + at * wide,
-                                   dinner + at * units,
-                                   row_or_null(hidden, at * units)};
-      T* const total = weight_hr ? projected + at * width : arrived;
-      panels.run(later, wide, row, count, parallel,
-                 ArriveAt<T>{{walk, t, width, dy, carried, rows}, total});
-      if (weight_hr) {
-        projection.run(total, width, row, count, parallel,
-                       [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh)
-                           RV_LAMBDA { dh.store(arrived + n * units + unit, lanes); });
-      }
-      for_chunks(parallel, count, [&](int64_t i) { finish(row + i); });
-      later = finish.dby_h;
-    }
-    if (dh0) panels.run(later, wide, row, count, parallel, Start<T>{width, carried, dh0});
-  });
+  for_row_groups(
+      rows, steps, work, panels.count(), true, [&](int64_t row, int64_t count, Team& team) {
+        const T* later = nullptr;  // dby_h of the step after
+        for (int64_t step = steps - 1; step >= 0; --step) {
+          team.turn();
+          const int64_t t = walk.time(step), at = t * rows;
+          const NormBackward<T> finish{layer,
+                                       t,
+                                       arrived,
+                                       gates + at * wide,
+                                       step == 0 ? c0 : c + walk.time(step - 1) * rows * units,
+                                       by_h + at * wide,
+                                       by_c + at * units,
+                                       factors + all + at,
+                                       factors + 2 * all + at,
+                                       dc,
+                                       dgates + at * wide,
+                                       dby_h + at * wide,
+                                       dinner + at * units,
+                                       row_or_null(hidden, at * units)};
+          T* const total = weight_hr ? projected + at * width : arrived;
+          panels.run(later, wide, row, count, team,
+                     ArriveAt<T>{{walk, t, width, dy, carried, rows}, total});
+          if (weight_hr) {
+            projection.run(total, width, row, count, team,
+                           [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh)
+                               RV_LAMBDA { dh.store(arrived + n * units + unit, lanes); });
+          }
+          team.share(count, [&](int64_t i) { finish(row + i); });
+          later = finish.dby_h;
+        }
+        if (dh0) panels.run(later, wide, row, count, team, Start<T>{width, carried, dh0});
+      });
 
   // Gradients of the gates' arguments, as long as they are that.
   if (args.dbias.storage) bias_gradient(dgates, wide, all, wide, data<T>(args.dbias));

@@ -36,16 +36,17 @@ void forward(const RnnArgs& args) {
   const bool apart = walk.lengths && walk.reverse;
   const bool relu = args.activation == RnnActivation::Relu;
   if (apart) copy_or_zero(states + rows * units, h0, rows * units);
-  for_row_groups(rows, size.steps, units * units, panels.count(),
-                 [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, size.steps, units * units, panels.count(), false,
+                 [&](int64_t row, int64_t count, Team& team) {
                    for (int64_t step = 0; step < size.steps; ++step) {
+                     team.turn();
                      const int64_t t = walk.time(step);
                      T* const out = y + t * rows * units;
                      T* const next = apart ? states + step % 2 * rows * units : nullptr;
                      const T* const state = apart       ? states + (step + 1) % 2 * rows * units
                                             : step == 0 ? h0
                                                         : y + walk.time(step - 1) * rows * units;
-                     panels.run(state, units, row, count, parallel,
+                     panels.run(state, units, row, count, team,
                                 [&](int64_t n, int64_t unit, auto lanes, Vec<T> sum) RV_LAMBDA {
                                   const int64_t i = n * units + unit;
                                   if (!walk.takes_part(n, t)) {
@@ -81,12 +82,13 @@ void backward(const RnnBackwardArgs& args) {
 
   copy_or_zero(carried, pointer<const T>(args.dhn), rows * units);
   const bool relu = args.activation == RnnActivation::Relu;
-  for_row_groups(rows, size.steps, units * units, panels.count(),
-                 [&](int64_t row, int64_t count, bool parallel) {
+  for_row_groups(rows, size.steps, units * units, panels.count(), false,
+                 [&](int64_t row, int64_t count, Team& team) {
                    const T* later = nullptr;  // dgates of the step after
                    for (int64_t step = size.steps - 1; step >= 0; --step) {
+                     team.turn();
                      const int64_t t = walk.time(step), at = t * rows * units;
-                     panels.run(later, units, row, count, parallel,
+                     panels.run(later, units, row, count, team,
                                 [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
                                   const int64_t i = n * units + unit;
                                   dh += Vec<T>::load(carried + i, lanes);
@@ -105,7 +107,7 @@ void backward(const RnnBackwardArgs& args) {
                      later = dgates + at;
                    }
                    if (dh0) {
-                     panels.run(later, units, row, count, parallel,
+                     panels.run(later, units, row, count, team,
                                 [&](int64_t n, int64_t unit, auto lanes, Vec<T> dh) RV_LAMBDA {
                                   const int64_t i = n * units + unit;
                                   (dh + Vec<T>::load(carried + i, lanes)).store(dh0 + i, lanes);

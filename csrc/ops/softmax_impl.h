@@ -96,6 +96,24 @@ struct ColumnBlock {
     });
   }
 
+  // The same of columns that lie `apart`, their numbers side by side; and back.
+  RV_ALWAYS_INLINE void read_turned(const T* x, int64_t apart) const {
+    for (int64_t j = 0; j < width; ++j, x += apart) {
+      T best = static_cast<T>(-__builtin_inf());
+      for (int64_t i = 0; i < length; ++i) {
+        block[i * pitch + j] = x[i];
+        best = x[i] > best ? x[i] : best;
+      }
+      top[j] = best;
+    }
+    for (int64_t j = width; j < pitch; ++j) top[j] = T(0);
+  }
+  RV_ALWAYS_INLINE void write_turned(T* x, int64_t apart) const {
+    for (int64_t j = 0; j < width; ++j, x += apart) {
+      for (int64_t i = 0; i < length; ++i) x[i] = block[i * pitch + j];
+    }
+  }
+
   // d = x - top, and sum exp(d) of each column; keep(i, d, exp(d), column) may take note and says
   // what stays in the block.
   template <class F>

@@ -88,6 +88,20 @@ _LAZY = {
 }
 
 
+# Modules that are imported beside the names that people type.
+_INTERNAL = {
+    "bytecode",
+    "creation",
+    "cures",
+    "dtypes",
+    "guards",
+    "names",
+    "ops",
+    "precision",
+    "values",
+}
+
+
 def __getattr__(name: str) -> _Any:
     if name == "__version__":
         from importlib import metadata
@@ -118,4 +132,5 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     ops = [name for name in vars(functional) if not name.startswith("_")]
-    return sorted({*globals(), *_LAZY, *ops, *names.ALIASES, *names.VALUES, "__version__"})
+    known = {*globals(), *_LAZY, *ops, *names.ALIASES, *names.VALUES, "__version__"}
+    return sorted(n for n in known - _INTERNAL if n.startswith("__") or not n.startswith("_"))

@@ -33,6 +33,7 @@ from ranvier.guards import (
     guard,
     strong,
     tell,
+    tell_large,
     tell_unreadable,
     watches,
     weak,
@@ -218,6 +219,7 @@ class CapturedStep:
         functools.update_wrapper(self, function, updated=())
         self._captured_function = function
         self._name = ""
+        self._told = False  # of what is too large to be watched
         self._signatures: dict[Any, _Signature] = {}
         self._check = os.environ.get("RANVIER_CHECK_CAPTURE", "") not in ("", "0")
         self.program: ProgramView | None = None
@@ -237,6 +239,11 @@ class CapturedStep:
         bound = CapturedStep(self._captured_function.__get__(instance))
         instance.__dict__[self._name] = bound
         return bound
+
+    def __repr__(self) -> str:
+        recordings = sum(len(signature.recordings) for signature in self._signatures.values())
+        name = getattr(self, "__name__", "function")
+        return f"CapturedStep({name}, {recordings} recording{'s' if recordings != 1 else ''})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CapturedStep:
         return CapturedStep(copy.deepcopy(self._captured_function, memo))
@@ -414,6 +421,9 @@ class CapturedStep:
         signature.ran = guards
         if self._note_unreadable(signature, watch):
             return outputs
+        if watch.large and not self._told:
+            self._told = True
+            tell_large(getattr(self, "__name__", "function"), watch.large)
         signature.recordings.append(recording)
         del signature.recordings[:-_MOST_VARIANTS]
         signature.recorded += 1
@@ -589,8 +599,10 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
     until the next call.
 
     What the function reads by name (globals, closures, attributes of `self`, layers and their
-    settings) may be replaced between calls: it is then recorded anew. Other side effects of Python
-    are not replayed: a counter stands still, and a tensor that lives on must be changed in place
+    settings) may be replaced between calls: it is then recorded anew. Of arrays of NumPy above
+    1 MiB and of containers of more than 16,384 members only the size and a sample are compared; one
+    warning says so. Other side effects of Python are not replayed: a counter stands still, and a
+    tensor that lives on must be changed in place
     (`+=`, `copy_`). A gradient ends at the arguments, and starts inside.
 
     Raises:

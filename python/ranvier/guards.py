@@ -18,7 +18,6 @@ from __future__ import annotations
 import collections
 import functools
 import logging
-import operator
 import os
 import sys
 import sysconfig
@@ -34,16 +33,13 @@ import numpy as np
 from ranvier import _core
 from ranvier.bytecode import ANY, GLOBAL, ITEM, MODULE, SUPER, Unreadable, reads
 from ranvier.tensor import Tensor
+from ranvier.values import ABSENT, CONTENTS, SAMPLE, SIMPLE, VALUES, current, equal, put
 
 # The stubs that are written for the compiled module leave its exceptions out.
 CaptureError: type[RuntimeError] = _core.CaptureError  # type: ignore[attr-defined]
-ABSENT = object()
-_SIMPLE = (bool, int, float, complex, str, bytes, types.NoneType, np.generic)
-_CONTENTS = object()  # the attribute under which an owner's contents, or keys, are noted
-_VALUES = object()  # the one for the values of a dict
 _MOST_ITEMS = 64  # of a container whose members are noted one by one; of larger ones all at once
-_MOST_CONTENTS = 1 << 14  # of a container that is noted at all: 0.3 ms to compare
-_MOST_BYTES = 1 << 20  # of an array of NumPy whose contents are noted
+_MOST_CONTENTS = 1 << 14  # of a container that is noted as a whole: 0.3 ms to compare
+_MOST_BYTES = 1 << 20  # of an array of NumPy that is; of larger ones a sample
 _PACKAGE = os.path.dirname(__file__)
 # Layers are looked into as the user's own code is; ops and optimizers tell by themselves.
 _LAYERS = tuple(os.path.join(_PACKAGE, name) for name in ("nn", "models"))
@@ -162,7 +158,7 @@ class Guards:
             if isinstance(owner, Tensor):
                 slot = slots.setdefault(id(owner), [owner, owner.data, owner._requires_grad])
                 slot[1 if attribute == "data" else 2] = value
-            elif isinstance(owner, dict) and attribute not in (_CONTENTS, _VALUES):
+            elif isinstance(owner, dict) and attribute not in (CONTENTS, VALUES, SAMPLE):
                 self.items.append((owner, attribute, value))
             elif not isinstance(owner, tuple):  # which is what it is
                 self.rest.append((owner, attribute, value))
@@ -181,14 +177,14 @@ class Guards:
                 changed = tensor, "_requires_grad", wanted
         for owner, key, value in self.items:
             now = dict.get(owner, key, ABSENT)
-            if now is not value and not _equal(now, value):
-                if not isinstance(value, _SIMPLE):
+            if now is not value and not equal(now, value):
+                if not isinstance(value, SIMPLE):
                     return owner, key, value
                 changed = owner, key, value
         for owner, attribute, value in self.rest:
-            now = _now(owner, attribute)
-            if now is not value and not _equal(now, value):
-                if not isinstance(value, _SIMPLE):
+            now = current(owner, attribute)
+            if now is not value and not equal(now, value):
+                if not isinstance(value, SIMPLE):
                     return owner, attribute, value
                 changed = owner, attribute, value
         return changed
@@ -204,8 +200,8 @@ def change(note: tuple[Any, Any, Any]) -> Any:
     None where it cannot hold again: a tensor that was replaced is gone, a flag may come back.
     """
     owner, attribute, value = note
-    now = _now(owner, attribute)
-    if isinstance(value, _SIMPLE) and isinstance(now, _SIMPLE):
+    now = current(owner, attribute)
+    if isinstance(value, SIMPLE) and isinstance(now, SIMPLE):
         return id(owner), attribute, now
     return None
 
@@ -215,6 +211,7 @@ class Watch:
 
     Attributes:
         unreadable: a function whose code cannot be read on this Python, and why; "" for none.
+        large: names of what the code reads and a replay sees a sample of only.
     """
 
     def __init__(self) -> None:
@@ -228,6 +225,8 @@ class Watch:
         self._handed_out: dict[int, tuple[weakref.ref[Tensor], Any]] = {}  # gradients by `weak`
         self._slots: list[tuple[weakref.ref[Tensor], Any, bool]] = []  # of the leaves
         self.unreadable = ""
+        self.large: list[str] = []
+        self._around = 0  # how deep in objects whose attributes are noted as a precaution
         self._looks = False  # whether some code of the user looks at gradients
 
     def __enter__(self) -> Watch:
@@ -379,11 +378,11 @@ class Watch:
                 if name in _BUILTINS and name not in function.__globals__:
                     continue
                 owner, key = function.__globals__, name
-                value = _now(owner, key)
+                value = current(owner, key)
             elif name in scope:
                 owner, value = scope[name]
                 if owner is not ABSENT:
-                    key, value = value, _now(owner, value)
+                    key, value = value, current(owner, value)
             else:
                 continue
             if owner is not ABSENT:
@@ -424,7 +423,7 @@ class Watch:
                     self._whole(value, name)
                     return
                 name, owner = f"{name}[{key!r}]", value
-                found = _now(owner, key)
+                found = current(owner, key)
             else:
                 name = f"{name}.{key}"
                 owner = getattr(value, "__dict__", None)
@@ -469,7 +468,7 @@ class Watch:
         elif isinstance(member, functools.cached_property):
             self.depend(member.func, value, given=False)
         elif isinstance(member, types.MemberDescriptorType):  # of __slots__
-            return None if own is value else (value, _now(value, key))
+            return None if own is value else (value, current(value, key))
         elif member is ABSENT:
             dynamic = _of_class(own, "__getattr__")
             if isinstance(dynamic, types.FunctionType):
@@ -522,21 +521,25 @@ class Watch:
     def _inside(self, value: Any, name: str, depth: int) -> None:
         """Notes what is in a container, `depth` levels deep."""
         indexed = isinstance(value, (list, tuple, dict))
-        if not isinstance(value, (*_CONTAINERS, np.ndarray)) or (indexed and not depth):
-            return
         if isinstance(value, np.ndarray):
-            if value.nbytes <= _MOST_BYTES and not value.dtype.hasobject:
-                self.note(value, _CONTENTS, _now(value, _CONTENTS), name)
+            if depth >= 0 and value.nbytes <= _MOST_BYTES:
+                how = SAMPLE if value.dtype.hasobject else CONTENTS
+                self.note(value, how, current(value, how), name)
+            elif depth >= 0 and value.flags.writeable:  # others may be files, and costly to read
+                self._sample(value, name)
+            return
+        if not isinstance(value, _CONTAINERS) or (indexed and depth <= 0):
             return
         if len(value) > _MOST_CONTENTS:
+            self._sample(value, name)
             return
         large = len(value) > _MOST_ITEMS
         if isinstance(value, dict):
-            self.note(value, _CONTENTS, _now(value, _CONTENTS), f"the keys of {name}")
+            self.note(value, CONTENTS, current(value, CONTENTS), f"the keys of {name}")
             if large:
-                self.note(value, _VALUES, _now(value, _VALUES), f"the values of {name}")
+                self.note(value, VALUES, current(value, VALUES), f"the values of {name}")
         elif large or not indexed:
-            self.note(value, _CONTENTS, _now(value, _CONTENTS), name)
+            self.note(value, CONTENTS, current(value, CONTENTS), name)
         pairs: Iterable[Any] = value.items() if isinstance(value, dict) else enumerate(value)
         for k, v in list(pairs) if indexed else ():
             if not large:
@@ -550,6 +553,12 @@ class Watch:
         if isinstance(value, list):
             self.note(value, len(value), ABSENT, f"len({name})")
 
+    def _sample(self, value: Any, name: str) -> None:
+        """Notes a part of what is too large to be compared before each replay."""
+        self.note(value, SAMPLE, current(value, SAMPLE), name)
+        if not self._around and not isinstance(value, (tuple, frozenset)):
+            self.large.append(name)
+
     def _whole(self, value: Any, name: str, depth: int = 6) -> None:
         """Notes all of an object that other code may look at: attributes, what methods read."""
         if isinstance(value, type):
@@ -560,6 +569,11 @@ class Watch:
             return
         self._seen.add((id(value), "whole"))
         self._kept.append(value)
+        self._around += 1
+        self._attributes(value, name, depth)
+        self._around -= 1
+
+    def _attributes(self, value: Any, name: str, depth: int) -> None:
         members = getattr(value, "__dict__", None)
         layer = hasattr(value, "forward")
         if type(members) is dict and (not layer or _is_user_class(type(value))):
@@ -568,11 +582,11 @@ class Watch:
                 if not layer or not (isinstance(v, Tensor) or hasattr(v, "forward")):
                     self._see(members, key, v, f"{name}.{key}", depth - 1)
                     self._whole(v, f"{name}.{key}", depth - 1)
-            self.note(members, _CONTENTS, _now(members, _CONTENTS), f"the attributes of {name}")
+            self.note(members, CONTENTS, current(members, CONTENTS), f"the attributes of {name}")
         for base in type(value).__mro__:
             for key, member in base.__dict__.items():
                 if isinstance(member, types.MemberDescriptorType):
-                    found = _now(value, key)
+                    found = current(value, key)
                     self._see(value, key, found, f"{name}.{key}", depth - 1)
                     self._whole(found, f"{name}.{key}", depth - 1)
         self._methods(type(value), value)
@@ -607,13 +621,13 @@ class Watch:
                 self.note(tensor, "_requires_grad", wanted)
         kept = []
         for (at, attribute), (owner, _, value) in self._notes.items():
-            now = _now(owner, attribute)
-            if now is value or _equal(now, value):
+            now = current(owner, attribute)
+            if now is value or equal(now, value):
                 kept.append((owner, attribute, value))
                 continue
             array = value.data if isinstance(value, Tensor) else value
             if recorder is not None and isinstance(array, _core.Array) and recorder.touches(array):
-                _put(owner, attribute, value)
+                put(owner, attribute, value)
                 name = self._names[at, attribute]
                 raise CaptureError(
                     f"[capture] expected tensors that outlive a step to be changed in place, got "
@@ -630,6 +644,16 @@ def tell_unreadable(step: str, reason: str) -> None:
         step,
         *sys.version_info[:2],
         reason,
+    )
+
+
+def tell_large(step: str, names: Iterable[str]) -> None:
+    """Warns of what is compared in part before each replay."""
+    logging.getLogger("ranvier").warning(
+        "[capture] replays of the step %s notice when %s changes in size or in large parts only - "
+        "pass what the step needs of it as an argument, or make it a tuple or a read-only array",
+        step,
+        ", ".join(dict.fromkeys(names)),
     )
 
 
@@ -673,7 +697,7 @@ def _is_user_class(kind: type) -> bool:
 
 def _is_value(value: Any) -> bool:
     """Whether an argument is one that says all by itself."""
-    return value is ABSENT or isinstance(value, (Tensor, np.ndarray, Enum, *_SIMPLE))
+    return value is ABSENT or isinstance(value, (Tensor, np.ndarray, Enum, *SIMPLE))
 
 
 def _is_object(value: Any) -> bool:
@@ -738,39 +762,6 @@ def _members(steps: tuple[tuple[str, Any], ...]) -> int:
     kind, key = steps[0]
     if kind is ITEM:
         return 3 if key is ANY else 0
+    if key in ("shape", "dtype", "ndim", "size", "nbytes", "itemsize"):
+        return -1  # of an array: its numbers do not matter
     return 0 if key in ("append", "extend", "insert", "clear", "update") else 3
-
-
-def _now(owner: Any, attribute: Any) -> Any:
-    if attribute is _CONTENTS:
-        if isinstance(owner, np.ndarray):
-            return owner.shape, owner.dtype.str, owner.tobytes()
-        if isinstance(owner, bytearray):
-            return bytes(owner)
-        return (frozenset if isinstance(owner, (set, frozenset)) else tuple)(owner)
-    if attribute is _VALUES:
-        return tuple(owner.values())
-    if isinstance(owner, dict):
-        return dict.get(owner, attribute, ABSENT)
-    if isinstance(owner, (list, tuple)) and not isinstance(attribute, str):
-        return owner[attribute] if -len(owner) <= attribute < len(owner) else ABSENT
-    try:
-        return getattr(owner, attribute, ABSENT)
-    except ValueError:  # an empty cell of a closure
-        return ABSENT
-
-
-def _put(owner: Any, attribute: Any, value: Any) -> None:
-    if isinstance(owner, (list, dict)):
-        owner[attribute] = value
-    else:
-        setattr(owner, attribute, value)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Whether plain values are equal; other things must be the same object."""
-    if type(a) is tuple and type(b) is tuple:
-        if len(a) == len(b) and all(map(operator.is_, a, b)):
-            return True
-        return len(a) == len(b) and all(x is y or _equal(x, y) for x, y in zip(a, b, strict=True))
-    return type(a) is type(b) and isinstance(a, (frozenset, *_SIMPLE)) and bool(a == b)

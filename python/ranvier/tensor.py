@@ -239,6 +239,8 @@ class Tensor:
         if self.device.type == "cuda":
             data = _core.to_device(data, 0)
         text = np.array2string(data.numpy(), separator=", ", prefix="tensor(", precision=4)
+        if not self.data.size and self.ndim != 1:  # no element says it
+            text += f", shape={self.shape}"
         return f"tensor({text}{tail})"
 
     def __format__(self, spec: str) -> str:

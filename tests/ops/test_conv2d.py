@@ -319,6 +319,31 @@ def test_memory_layout() -> None:
     assert w.grad.strides == w.strides
 
 
+@pytest.mark.parametrize("size", [(9, 8), (1, 1)])
+def test_weight_of_any_strides(size: tuple[int, int]) -> None:
+    """Taps that are one number, turned, with others between them; outputs innermost."""
+    rng = np.random.default_rng(0)
+    whole = rv.tensor(rng.standard_normal((20, 18, 6, 6)).astype("f"))
+    weights = [
+        whole[:, :, :3, :1].expand((20, 18, 3, 3)),
+        whole[:, :, :1, :3].expand((20, 18, 3, 3)),
+        whole[:, :, :3, :3].transpose(2, 3),
+        whole[:, :, ::2, ::2],
+        whole[:, :, ::2, 1:4],
+        whole.permute(2, 3, 1, 0)[:3, :3].permute(3, 2, 0, 1),
+        whole.transpose(0, 1)[:18, :18, :3, :3],
+    ]
+    for weight in weights:
+        k, c = weight.shape[:2]
+        x = rv.tensor(rng.standard_normal((2, c, *size)).astype("f"), requires_grad=True)
+        y = F.conv2d(x, weight, padding=1)
+        y.backward(rv.ones(y.shape))
+        expected, *_ = ref.conv2d_backward(
+            np.ones(y.shape), host(x).astype("d"), host(weight).astype("d"), padding=1
+        )
+        np.testing.assert_allclose(host(x.grad), expected, rtol=0, atol=2e-5 * (1 + k))
+
+
 def test_only_wanted_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first layer of a network needs no gradient of its images."""
     x, w = random(2, 3, 5, 5), random(4, 3, 3, 3, requires_grad=True)

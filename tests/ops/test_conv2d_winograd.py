@@ -224,6 +224,7 @@ SHAPES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], int]] = [
     ((2, 70, 20, 17, 33), 2, 1, (0, 1, 1, 0), 1),
     ((2, 64, 27, 27, 192), 5, 1, (2,) * 4, 1),
     ((1, 256, 12, 15, 80), 5, 1, (2, 1, 0, 2), 1),
+    ((4, 208, 17, 9, 150), 4, 2, (1, 2, 0, 1), 1),  # ragged blocks of weights, phases together
 ]
 
 
@@ -259,7 +260,7 @@ def test_any_shape(data: st.DataObject) -> None:
     assert max(errors(arrays, padding, groups, stride)[0]) < BOUND
 
 
-@pytest.mark.parametrize("index", [0, 3, 9, 10, 14])
+@pytest.mark.parametrize("index", [0, 3, 9, 10, 14, 16])
 def test_bits_do_not_depend_on_threads(index: int) -> None:
     shape, taps, stride, padding, groups = SHAPES[index]
     arrays = problem(shape, taps, stride, padding, groups)

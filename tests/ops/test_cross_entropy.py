@@ -62,7 +62,18 @@ OPTIONS = [
         (False, True), (False, True), (0.0, 0.1), ("mean", "none")
     )
 ]
-
+FEW = [  # rows of few classes, in more than one block of samples
+    case(normal(3000, 2), integers(0, 2, 3000), reduction="none"),
+    case(normal(400, 15), integers(0, 15, 400), reduction="none"),
+    case(
+        normal(1501, 3),
+        integers(0, 3, 1501),
+        evenly(0.2, 2.0, 3),
+        label_smoothing=0.1,
+        reduction="none",
+        ignore_index=1,
+    ),
+]
 
 LIKELIHOOD = [
     Case(
@@ -87,7 +98,7 @@ LIKELIHOOD = [
 
 
 class TestCrossEntropy(OpTests):
-    cases = PLAIN + OPTIONS + COLUMNS + LIKELIHOOD
+    cases = PLAIN + OPTIONS + COLUMNS + FEW + LIKELIHOOD
     errors = [
         Raises(ValueError, r"expected class indices of shape \(4,\)", F.cross_entropy,
                normal(4, 3), integers(0, 3, 5)),

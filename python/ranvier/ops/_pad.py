@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ranvier import _core
 from ranvier.autograd import Function
 from ranvier.ops._resample import Resample, Way, is_channels_last, places, resample
-from ranvier.ops._taps import ReadAxis, filled, view
+from ranvier.ops._taps import ReadAxis, filled_as, view
 from ranvier.tensor import Tensor
 
 Array = _core.Array
@@ -39,12 +39,7 @@ class _Constant(Function):
         zero = value == 0 and math.copysign(1.0, value) > 0 and x.dtype < 2
         if zero and dense and ways:  # in one pass
             return resample(x, first, ways)
-        if (
-            x.ndim == 4 and x.is_channels_last and not x.is_contiguous
-        ):  # keep the layout: permute, pad, permute
-            y = filled((shape[0], *shape[2:], shape[1]), x, value).permute((0, 3, 1, 2))
-        else:
-            y = filled(shape, x, value)
+        y = filled_as(shape, x, value)
         _core.copy_into(view(y, *inner), view(x, *crop))
         return y
 
@@ -52,7 +47,7 @@ class _Constant(Function):
         place = self.place
         if place.grows:
             return view(grad, *place.inner)
-        dx = filled(self.shape, grad)
+        dx = filled_as(self.shape, grad)
         _core.copy_into(view(dx, *place.crop), view(grad, *place.inner))
         return dx
 

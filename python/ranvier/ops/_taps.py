@@ -111,10 +111,13 @@ def filled(shape: tuple[int, ...], like: Array, value: Any = 0.0) -> Array:
 
 
 def filled_as(shape: tuple[int, ...], like: Array, value: float = 0.0) -> Array:
-    """A new array filled with a number, physically channels-last where `like` is."""
-    if _is_channels_last(like):
-        return filled((shape[0], *shape[2:], shape[1]), like, value).permute((0, 3, 1, 2))
-    return filled(shape, like, value)
+    """A new array filled with a number, its axes in memory in the order of those of `like`.
+
+    That of a slice of an image that lies channels-last, too: what is added to it lies so.
+    """
+    y = _core.empty_in_order(shape, like.strides, like.dtype, like.device)
+    _core.copy_into(y, _core.scalar(value, like.dtype, like.device))
+    return y
 
 
 def constant(values: np.ndarray, like: Array) -> Array:

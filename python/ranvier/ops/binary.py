@@ -348,11 +348,13 @@ def _in_place(name: str) -> Any:
         clock.changed(data)
         return self
 
-    method.__name__ = name + "_"
-    method.__doc__ = f"`{name}` in place: the result is written to this tensor's memory."
-    if name not in ("add", "subtract"):  # only these two know an alpha
-        return lambda self, other: method(self, other)
-    return method
+    def plain(self: Tensor, other: Any) -> Tensor:
+        return method(self, other)
+
+    found = method if name in ("add", "subtract") else plain  # only these two know an alpha
+    found.__name__ = name + "_"
+    found.__doc__ = f"`{name}` in place: the result is written to this tensor's memory."
+    return found
 
 
 for _operator, _short, _name in (

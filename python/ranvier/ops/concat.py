@@ -39,7 +39,7 @@ class _Concat(Function):
 class _Split(Function):
     def forward(self, x: Array, *, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
         self.sizes, self.axis = sizes, axis
-        self.like = (x.shape, x.dtype, x.device)
+        self.like = (x.shape, x.strides, x.dtype, x.device)
         out, at = [], 0
         for size in sizes:
             out.append(_part(x, axis, at, at + size))
@@ -47,8 +47,8 @@ class _Split(Function):
         return tuple(out)
 
     def backward(self, *grads: Array | None) -> Array:
-        shape, dtype, device = self.like
-        dx = _core.empty(shape, dtype, device)
+        _, _, dtype, device = self.like
+        dx = _core.empty_in_order(*self.like)  # laid out as x is
         at = 0
         for size, g in zip(self.sizes, grads, strict=True):
             part = _part(dx, self.axis, at, at + size)

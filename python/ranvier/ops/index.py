@@ -20,11 +20,17 @@ from ranvier.tensor import Tensor, array_for, attach, clock, from_host
 Array = _core.Array
 
 
-def _zeros(like: tuple[Any, int, int]) -> Array:
-    shape, dtype, device = like
-    zeros = _core.empty(shape, dtype, device)
-    _core.copy_into(zeros, _core.scalar(0.0, dtype, device))
-    return zeros
+def _like(x: Array) -> tuple[Any, Any, int, int]:
+    """What `empty_in_order` takes to make an array that lies as x does.
+
+    Laid out otherwise, a gradient costs four times as much to add to another one of x.
+    """
+    return x.shape, x.strides, x.dtype, x.device
+
+
+def _zeros(empty: Array) -> Array:
+    _core.copy_into(empty, _core.scalar(0.0, empty.dtype, empty.device))
+    return empty
 
 
 def _view(x: Array, key: Any) -> Any:
@@ -36,12 +42,12 @@ class _View(Function):
     halves = True
 
     def forward(self, x: Array, key: Any) -> Array:
-        self.like = (x.shape, x.dtype, x.device)
+        self.like = _like(x)
         self.key = key
         return _view(x, key)
 
     def backward(self, grad: Array) -> Any:
-        dx = _zeros(self.like)
+        dx = _zeros(_core.empty_in_order(*self.like))
         _core.copy_into(_view(dx, self.key), grad)
         return dx, None
 
@@ -57,14 +63,14 @@ class _Places(NamedTuple):
 
 class _Gather(Function):
     def forward(self, x: Array, *, places: _Places) -> Array:
-        self.like = (x.shape, x.dtype, x.device)
+        self.like = _like(x)
         self.places = places
         self.save(*places.indices)
         return _core.index(_view(x, places.key), places.axes, places.indices, places.place)
 
     def backward(self, grad: Array) -> Array:
         key, axes, indices, place = self.places
-        dx = _zeros(self.like)
+        dx = _zeros(_core.empty_in_order(*self.like))
         _core.index_put(_view(dx, key), axes, indices, place, grad, True)
         return dx
 
@@ -80,7 +86,7 @@ class _Masked(Function):
         return _core.index(x.reshape(self.rows), (0,), [places], 0)
 
     def backward(self, grad: Array) -> Array:
-        dx = _zeros((self.rows, self.dtype, self.device))
+        dx = _zeros(_core.empty(self.rows, self.dtype, self.device))
         # Each place is there once: nothing to add up.
         _core.index_put(dx, (0,), [self.saved[0]], 0, grad, False)
         return dx.reshape(self.shape)

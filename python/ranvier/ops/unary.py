@@ -319,7 +319,7 @@ def identity(x: Tensor) -> Tensor:
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x for x > 0, else negative_slope x.
+    """x for x > 0, else negative_slope x; derivative 1, else negative_slope, as at 0.
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
     ICML workshop (2013).

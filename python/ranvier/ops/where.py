@@ -70,6 +70,7 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
 
 @attach("where")
 def _where_method(a: Tensor, condition: Tensor, b: Any) -> Tensor:
+    """This tensor where the condition holds, b elsewhere; see `functional.where`."""
     return where(condition, a, b)
 
 

@@ -62,6 +62,10 @@ class LRScheduler:
         """The rates of all groups."""
         return [group["lr"] for group in self.optimizer.groups]
 
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "optimizer"}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands, as plain numbers; the rates are part of the optimizer."""
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
@@ -507,6 +511,8 @@ class ReduceLROnPlateau:
     def get_last_lr(self) -> list[float]:
         """The rates of all groups."""
         return [group["lr"] for group in self.optimizer.groups]
+
+    __repr__ = LRScheduler.__repr__
 
     def state_dict(self) -> dict[str, Any]:
         """Best value and what is counted, as plain numbers."""

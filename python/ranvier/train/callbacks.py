@@ -35,8 +35,20 @@ if TYPE_CHECKING:
     from .fit import Run
 
 
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Settings as a call would have them, but for private ones and paths as they are typed."""
+    shown = {k: v for k, v in settings.items() if not k.startswith("_")}
+    return ", ".join(
+        f"{k}={str(v)!r}" if isinstance(v, os.PathLike) else f"{k}={v!r}" for k, v in shown.items()
+    )
+
+
 class Callback:
     """Base: every hook does nothing."""
+
+    def __repr__(self) -> str:
+        """The settings: what is kept under a public name."""
+        return f"{type(self).__name__}({settings_text(vars(self))})"
 
     def on_train_begin(self, run: Run) -> None:
         """Before the first step; in a resumed run after its state was put back."""
