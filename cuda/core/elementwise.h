@@ -9,6 +9,7 @@
 // `each_logical` keeps the order of the axes, and also hands out the row-major position.
 #pragma once
 
+#include "cuda/core/divider.h"
 #include "cuda/core/launch.h"
 
 namespace ranvier {
@@ -20,6 +21,13 @@ struct Layout {
   int64_t count;
   int64_t shape[kMaxDims];
   int64_t stride[K][kMaxDims];  // in elements
+  double inverse[kMaxDims];     // of the shape
+
+  // To be called when shape and count stand.
+  void settle() {
+    small = count < int64_t{1} << 31;
+    for (int a = 0; a < ndim; ++a) inverse[a] = 1.0 / static_cast<double>(shape[a]);
+  }
 
   __device__ void locate(int64_t i, int64_t (&at)[K]) const {
     if (ndim == 1) {
@@ -32,7 +40,7 @@ struct Layout {
       if (a > 0) {
         const int64_t rest =
             small ? static_cast<int64_t>(static_cast<uint32_t>(i) / static_cast<uint32_t>(shape[a]))
-                  : i / shape[a];
+                  : divided(i, shape[a], inverse[a]);
         index = i - rest * shape[a];
         i = rest;
       }
@@ -57,7 +65,6 @@ Layout<K> merged_layout(const ArrayRef* const (&refs)[K], bool sorted) {
   }
   Layout<K> l{};
   l.count = element_count(lead);
-  l.small = l.count < int64_t{1} << 31;
   for (int c = 0; c < axes; ++c) {
     const int axis = order[c];
     const int64_t size = lead.shape[axis];
@@ -73,6 +80,7 @@ Layout<K> merged_layout(const ArrayRef* const (&refs)[K], bool sorted) {
     for (int k = 0; k < K; ++k) l.stride[k][l.ndim - 1] = step[k];
   }
   if (l.ndim == 0) l.ndim = 1, l.shape[0] = 1;  // one element
+  l.settle();
   return l;
 }
 

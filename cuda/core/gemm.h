@@ -19,10 +19,12 @@
 // (`whole` and `address` for tensor_gemm.h, they and the last two for hopper_tiles.h),
 //
 // and the result goes to `out.store(batch, i, j, value)`, or two neighbours of a row to
-// `out.store_two(batch, i, j, a, b)` where it has that. One block computes a tile of BM x BN in
-// steps of BK, each thread TM x TN of it in registers; the next step's elements travel while this
-// one is multiplied. Where tiles are few and the depth is long, it is cut into pieces that other
-// blocks sum; a second kernel adds them in order. All by the shape alone: the same bits on any run.
+// `out.store_two(batch, i, j, a, b)` where it has that; pieces are added by
+// `out.add_pieces(context, size, pieces)` where it knows better than row by row. One block computes
+// a tile of BM x BN in steps of BK, each thread TM x TN of it in registers; the next step's
+// elements travel while this one is multiplied. Where tiles are few and the depth is long, it is
+// cut into pieces that other blocks sum; a second kernel adds them in order. All by the shape
+// alone: the same bits on any run.
 #pragma once
 
 #include <initializer_list>
@@ -185,6 +187,8 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(Size size, Out out, con
 template <class T, class Out>
 void merge(const Context& c, const Size& size, const Out& out, const Scratch& partial) {
   if (size.pieces == 1) return;
+  if constexpr (requires { out.add_pieces(c, size, partial.as<T>()); })
+    return out.add_pieces(c, size, partial.as<T>());
   const int64_t blocks = divide_up(size.batches * size.m * size.n, kThreads);
   launch(c, static_cast<unsigned>(blocks < 4096 ? blocks : 4096), kThreads, merge_kernel<T, Out>,
          size, out, static_cast<const T*>(partial.as<T>()));

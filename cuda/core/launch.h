@@ -37,6 +37,26 @@ constexpr int64_t kMostBlocksDeep = 65535;
 constexpr int64_t kMostBlocksDeep = 5;
 #endif
 
+#if defined(__CUDACC__)
+// What the runtime wants to know of a launch in clusters; its attribute lies in it.
+struct ClusterLaunch {
+  cudaLaunchAttribute attribute{};
+  cudaLaunchConfig_t config{};
+  ClusterLaunch(dim3 grid, dim3 block, int cluster, int shared, cudaStream_t stream) {
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = static_cast<size_t>(shared);
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+  }
+  ClusterLaunch(const ClusterLaunch&) = delete;
+};
+#endif
+
 // launch(context, grid, block, kernel, arguments...): the only way to start a kernel. launch_large
 // also takes the bytes of its RV_SHARED_LARGE array, launch_cluster how many neighbours along x
 // form a cluster (cluster.h; 0: no clusters).
@@ -49,18 +69,8 @@ void launch_cluster(const Context& context, dim3 grid, dim3 block, int cluster, 
                          cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
   const auto stream = static_cast<cudaStream_t>(context.place.stream);
   if (cluster > 0) {
-    cudaLaunchAttribute attribute{};
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
-    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-    cudaLaunchConfig_t config{};
-    config.gridDim = grid;
-    config.blockDim = block;
-    config.dynamicSmemBytes = static_cast<size_t>(shared);
-    config.stream = stream;
-    config.attrs = &attribute;
-    config.numAttrs = 1;
-    cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+    const ClusterLaunch l(grid, block, cluster, shared, stream);
+    cudaLaunchKernelEx(&l.config, kernel, static_cast<Parameters>(arguments)...);
   } else {
     kernel<<<grid, block, static_cast<size_t>(shared), stream>>>(arguments...);
   }
@@ -89,6 +99,24 @@ template <class... Parameters, class... Arguments>
 void launch(const Context& context, dim3 grid, dim3 block, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
   launch_cluster(context, grid, block, 0, 0, kernel, arguments...);
+}
+
+// Whether the device can hold a cluster of a kernel that launch_cluster is to start.
+template <class... Parameters>
+bool cluster_fits([[maybe_unused]] dim3 block, [[maybe_unused]] int cluster,
+                  [[maybe_unused]] int shared, [[maybe_unused]] void (*kernel)(Parameters...)) {
+#if defined(__CUDACC__)
+  const ClusterLaunch l(dim3(static_cast<unsigned>(cluster)), block, cluster, shared, nullptr);
+  int clusters = 0;
+  const bool found =
+      cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                           cudaFuncAttributeMaxDynamicSharedMemorySize, shared) == cudaSuccess &&
+      cudaOccupancyMaxActiveClusters(&clusters, kernel, &l.config) == cudaSuccess;
+  cudaGetLastError();
+  return found && clusters > 0;
+#else
+  return true;
+#endif
 }
 
 // Workspace of one kernel, given back in the order of the stream. Not initialized.

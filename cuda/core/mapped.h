@@ -22,6 +22,7 @@ template <class T, int K>
 struct Inputs {
   const T* data[K];
   bool repeats[K];  // its first element, all along
+  __device__ T get(int k, int64_t at) const { return data[k][at]; }
 };
 
 template <class T, int K, bool kLong, class F>
@@ -100,9 +101,13 @@ struct Turn {
   int64_t size_a, size_b, step_a[K + 1], step_b[K + 1];
   int tile_a, tile_b, pitch;  // between neighbours of a in the tile
   bool turned[K];
-  int64_t tiles() const { return across() * down() * rest.count; }
-  __host__ __device__ int64_t across() const { return (size_a + tile_a - 1) / tile_a; }
-  __host__ __device__ int64_t down() const { return (size_b + tile_b - 1) / tile_b; }
+  // Tiles along a, along b and in all: 32 bits do, since a tile has a hundred elements or more.
+  uint32_t across, down, tiles;
+  void cut() {
+    across = static_cast<uint32_t>(divide_up(size_a, tile_a));
+    down = static_cast<uint32_t>(divide_up(size_b, tile_b));
+    tiles = static_cast<uint32_t>(across * down * rest.count);
+  }
 };
 
 // Whether some input is read in pieces shorter than a sector, and how to read it along its own
@@ -130,7 +135,7 @@ bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
     ++t.rest.ndim;
   }
   if (t.rest.ndim == 0) t.rest.ndim = 1, t.rest.shape[0] = 1;
-  t.rest.small = l.small;
+  t.rest.settle();
   t.size_a = l.shape[a], t.size_b = l.shape[b];
   for (int k = 0; k <= K; ++k) {
     t.step_a[k] = l.stride[k][a], t.step_b[k] = l.stride[k][b];
@@ -149,19 +154,20 @@ bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
   // A warp stores to y 32 neighbours of a, or all of a and some of b: in different banks.
   t.pitch = t.tile_b | 1;
   if (t.size_a < 32 && t.size_b >= 32) t.pitch = t.tile_b + (32 + t.tile_a - 1) / t.tile_a;
+  t.cut();
   return true;
 }
 
-template <class T, int K, class F>
-__global__ void __launch_bounds__(kEachThreads)
-    turned_kernel(Turn<K> t, T* y, Inputs<T, K> in, F f) {
+// `in.get(k, at)` is element `at` of input k.
+template <class T, int K, class F, class Sources, class To>
+__global__ void __launch_bounds__(kEachThreads) turned_kernel(Turn<K> t, To* y, Sources in, F f) {
   RV_SHARED(T, tile, K * kTileRoom);
-  const int64_t across = t.across(), down = t.down(), tiles = across * down * t.rest.count;
   const int pitch = t.pitch, elements = t.tile_a * t.tile_b;
-  for (int64_t i = blockIdx.x; i < tiles; i += gridDim.x) {
-    const int64_t a0 = i % across * t.tile_a, b0 = i / across % down * t.tile_b;
+  for (uint32_t i = blockIdx.x; i < t.tiles; i += gridDim.x) {
+    const uint32_t row = i / t.across;
+    const int64_t a0 = int64_t{i % t.across} * t.tile_a, b0 = int64_t{row % t.down} * t.tile_b;
     int64_t at[K + 1];
-    t.rest.locate(i / across / down, at);
+    t.rest.locate(row / t.down, at);
     for (int e = static_cast<int>(threadIdx.x); e < elements; e += kEachThreads) {
       const int b = e % t.tile_b, a = e / t.tile_b;
       if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;
@@ -169,7 +175,7 @@ __global__ void __launch_bounds__(kEachThreads)
       for (int k = 0; k < K; ++k)
         if (t.turned[k])
           tile[k * kTileRoom + a * pitch + b] =
-              in.data[k][at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]];
+              in.get(k, at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]);
     }
     __syncthreads();
     for (int e = static_cast<int>(threadIdx.x); e < elements; e += kEachThreads) {
@@ -181,7 +187,7 @@ __global__ void __launch_bounds__(kEachThreads)
         if (t.turned[k])
           v[k] = tile[k * kTileRoom + a * pitch + b];
         else
-          v[k] = in.data[k][at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]];
+          v[k] = in.get(k, at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]);
       }
       y[at[0] + (a0 + a) * t.step_a[0] + (b0 + b) * t.step_b[0]] = f(v);
     }
@@ -212,7 +218,8 @@ void mapped_over(const Context& context, const Layout<K + 1>& layout, T* y, cons
     launch(context, blocks_of(divide_up(layout.count, kEachThreads * (16 / int64_t{sizeof(T)}))),
            kEachThreads, mapped_kernel<T, K, kLong, F>, layout.count, y, in, f);
   else if (turn_of<K>(layout, sizeof(T), turn))
-    launch(context, blocks_of(turn.tiles()), kEachThreads, turned_kernel<T, K, F>, turn, y, in, f);
+    launch(context, blocks_of(turn.tiles), kEachThreads, turned_kernel<T, K, F, Inputs<T, K>, T>,
+           turn, y, in, f);
   else
     launch(context, blocks_of(divide_up(layout.count, kEachThreads)), kEachThreads,
            each_kernel<K + 1, MapOne<T, K, F>>, layout, MapOne<T, K, F>{y, in, f});
@@ -232,20 +239,66 @@ struct Same {
   __device__ T operator()(const T (&v)[1]) const { return v[0]; }
 };
 
+// Sums of some arrays that lie alike, `apart` elements from each other, added in order.
+template <class T>
+struct Pieces {
+  const T* data;
+  int64_t count, apart;
+  __device__ T get(int, int64_t at) const {
+    T sum = data[at];
+    for (int64_t p = 1; p < count; ++p) sum += data[p * apart + at];
+    return sum;
+  }
+};
+template <class To, class T, class F>
+struct PiecesOne {
+  To* y;
+  Pieces<T> in;
+  F f;
+  __device__ void operator()(const int64_t (&at)[2]) const {
+    const T v[1] = {in.get(0, at[1])};
+    y[at[0]] = f(v);
+  }
+};
+// y = f(sum of the pieces), of arrays as in the layout: y, then a piece.
+template <class To, class T, class F>
+void mapped_pieces(const Context& context, const Layout<2>& layout, To* y, const Pieces<T>& in,
+                   const F& f) {
+  if (layout.count == 0) return;
+  Turn<1> turn{};
+  const bool turns = turn_of<1>(layout, sizeof(T), turn);
+  const int64_t blocks = turns ? turn.tiles : divide_up(layout.count, kEachThreads);
+  const auto grid = static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks);
+  if (turns)
+    launch(context, grid, kEachThreads, turned_kernel<T, 1, F, Pieces<T>, To>, turn, y, in, f);
+  else
+    launch(context, grid, kEachThreads, each_kernel<2, PiecesOne<To, T, F>>, layout,
+           PiecesOne<To, T, F>{y, in, f});
+}
+
+// Of two arrays of a shape, by their strides.
+inline Layout<2> layout_of(std::initializer_list<int64_t> shape, const int64_t* y_steps,
+                           const int64_t* x_steps) {
+  ArrayRef y{}, x{};
+  y.ndim = x.ndim = static_cast<int>(shape.size());
+  for (int i = 0; i < y.ndim; ++i) {
+    y.shape[i] = x.shape[i] = shape.begin()[i];
+    y.strides[i] = y_steps[i];
+    x.strides[i] = x_steps[i];
+  }
+  return merged_layout<2>({&y, &x}, true);
+}
+
 // A dense copy of some numbers with a shape and steps of their own, the last axis fastest.
 template <class T>
 void pack(const Context& context, std::initializer_list<int64_t> shape,
           std::initializer_list<int64_t> steps, T* to, const T* from) {
-  ArrayRef y{}, x{};
-  y.ndim = x.ndim = static_cast<int>(shape.size());
-  int64_t dense = 1;
-  for (int i = y.ndim - 1; i >= 0; --i) {
-    y.shape[i] = x.shape[i] = shape.begin()[i];
-    y.strides[i] = dense;
-    x.strides[i] = steps.begin()[i];
-    dense *= y.shape[i];
+  int64_t dense[kMaxDims], count = 1;
+  for (int i = static_cast<int>(shape.size()) - 1; i >= 0; --i) {
+    dense[i] = count;
+    count *= shape.begin()[i];
   }
-  mapped_over<T, 1>(context, merged_layout<2>({&y, &x}, true), to, {from}, Same<T>());
+  mapped_over<T, 1>(context, layout_of(shape, dense, steps.begin()), to, {from}, Same<T>());
 }
 
 }  // namespace ranvier

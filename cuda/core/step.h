@@ -2,18 +2,22 @@
 #pragma once
 
 #include "cuda/core/elementwise.h"
+#include "cuda/core/words.h"
 
 namespace ranvier {
 
 constexpr int kStepTensors = 4;  // arrays of one parameter: itself, its gradient, its state
 constexpr int kStepBatch = 48;   // parameters of one launch: their table is a kernel's argument
+constexpr int kStepElements = 4 * kEachThreads;  // of a block at a time
+static_assert(kStepBatch < 64);                  // six turns find one
 
 // Parameters whose arrays all lie in memory alike, as runs of `count` elements.
 struct StepTable {
   int tensors;
   void* data[kStepBatch][kStepTensors];
   int64_t count[kStepBatch];
-  int64_t index[kStepBatch];  // among all parameters
+  unsigned first[kStepBatch + 1];  // block of each, and of all
+  int64_t index[kStepBatch];       // among all parameters
 };
 
 // Steps that each parameter has taken; advanced by a kernel of its own, after all have read them.
@@ -33,21 +37,41 @@ __global__ void __launch_bounds__(kEachThreads)
     step_kernel(StepTable table, Rule rule, const double* hyper, StepCounts counts) {
   using Numbers = typename Rule::template Numbers<T>;
   RV_SHARED(Numbers, shared, 1);
-  const int which = static_cast<int>(blockIdx.y);
+  int which = 0;  // the last parameter that begins at this block or before
+  for (int half = 32; half > 0; half /= 2)
+    if (which + half < table.tensors && table.first[which + half] <= blockIdx.x) which += half;
+  const unsigned first = table.first[which], blocks = table.first[which + 1] - first;
+  T* data[kStepTensors];
+#pragma unroll
+  for (int k = 0; k < kStepTensors; ++k) data[k] = static_cast<T*>(table.data[which][k]);
+  const int64_t step = int64_t{blocks} * kStepElements, count = table.count[which];
+  int64_t at = int64_t{blockIdx.x - first} * kStepElements + int64_t{threadIdx.x} * 4;
+  T v[kStepTensors][4] = {};
+  const auto fetch = [&] {
+#pragma unroll
+    for (int k = 0; k < kStepTensors; ++k)
+      if (data[k]) get_four(data[k], at, count, v[k]);
+  };
+  fetch();  // on its way while the powers are computed
   if (threadIdx.x == 0)
     shared[0] = rule.template numbers<T>(hyper, counts.steps[table.index[which] * counts.stride]);
   __syncthreads();
   const Numbers numbers = shared[0];
-  T* data[kStepTensors];
-  for (int k = 0; k < kStepTensors; ++k) data[k] = static_cast<T*>(table.data[which][k]);
-  const int64_t step = int64_t{gridDim.x} * kEachThreads, count = table.count[which];
-  for (int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; i < count; i += step) {
-    T v[kStepTensors] = {};
+  while (at < count) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      T one[kStepTensors];
+#pragma unroll
+      for (int k = 0; k < kStepTensors; ++k) one[k] = v[k][e];
+      rule.update(numbers, one);
+#pragma unroll
+      for (int k = 0; k < kStepTensors; ++k) v[k][e] = one[k];
+    }
+#pragma unroll
     for (int k = 0; k < kStepTensors; ++k)
-      if (data[k]) v[k] = data[k][i];
-    rule.update(numbers, v);
-    for (int k = 0; k < kStepTensors; ++k)
-      if (k != 1 && data[k]) data[k][i] = v[k];
+      if (k != 1 && data[k]) put_four(data[k], at, count, v[k]);
+    at += step;
+    fetch();
   }
 }
 
@@ -124,11 +148,13 @@ class Stepper {
   void flush(bool wide) {
     StepTable& table = tables_[wide];
     if (table.tensors == 0) return;
-    int64_t most = 0;
-    for (int t = 0; t < table.tensors; ++t) most = most > table.count[t] ? most : table.count[t];
-    const int64_t blocks = divide_up(most, 4 * kEachThreads);
-    const dim3 grid(static_cast<unsigned>(blocks < 1056 ? blocks : 1056),
-                    static_cast<unsigned>(table.tensors));
+    // Of each as many blocks as it has work for, up to eight for each processor of a large GPU.
+    constexpr int64_t kMost = 132 * 8;
+    for (int t = 0; t < table.tensors; ++t) {
+      const int64_t blocks = divide_up(table.count[t], kStepElements);
+      table.first[t + 1] = table.first[t] + static_cast<unsigned>(blocks < kMost ? blocks : kMost);
+    }
+    const unsigned grid = table.first[table.tensors];
     if (wide)
       launch(c_, grid, kEachThreads, step_kernel<double, Rule>, table, rule_, hyper_, counts_);
     else

@@ -16,22 +16,24 @@ namespace {
 
 constexpr int kCluster = 8, kRows = 8, kClusterThreads = 256;
 constexpr int kRowsAtOnce = 4;     // of a thread, per weight that it reads
-constexpr int kWords = 226 * 256;  // of shared memory: all but 1 KiB
+constexpr int kWords = 227 * 256;  // of shared memory: all that a block can have
 
 // Where things lie in shared memory. `depth` numbers of each row travel, in two buffers by turns;
 // a block computes `columns` sums per row.
 struct Plan {
   int units, depth, columns;
   int share;  // units of a block
+  int pitch;  // of the weights, odd: they are brought along the depth, and meet all banks
   __host__ __device__ int buffer(int64_t step) const {
-    return depth * columns + static_cast<int>(step % 2) * kRows * depth;
+    return depth * pitch + static_cast<int>(step % 2) * kRows * depth;
   }
-  __host__ __device__ int sums() const { return depth * columns + 2 * kRows * depth; }
+  __host__ __device__ int sums() const { return depth * pitch + 2 * kRows * depth; }
   __host__ __device__ int words() const { return sums() + kRows * columns; }
 };
 Plan plan_of(const Places& k, int64_t units, bool backward) {
   const int u = static_cast<int>(units), share = (u + kCluster - 1) / kCluster;
-  return backward ? Plan{u, k.count * u, share, share} : Plan{u, u, k.count * share, share};
+  return backward ? Plan{u, k.count * u, share, share, share | 1}
+                  : Plan{u, u, k.count * share, share, (k.count * share) | 1};
 }
 
 // sums[row, j] = sum over d of arrived[row, d] weight[d, j], for all rows of the cluster.
@@ -42,7 +44,7 @@ __device__ void multiply_rows(Memory& memory, const Plan& p, int from) {
     const int j = item % p.columns, first = item / p.columns * kRowsAtOnce;
     float sum[kRowsAtOnce] = {};
     for (int d = 0; d < p.depth; ++d) {
-      const float w = memory[d * p.columns + j];
+      const float w = memory[d * p.pitch + j];
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r)
         sum[r] = fmaf(memory[from + (first + r) * p.depth + d], w, sum[r]);
@@ -70,7 +72,7 @@ __global__ void __launch_bounds__(kClusterThreads, 1)
   const int64_t first_row = int64_t{blockIdx.x} / kCluster * kRows, rows = f.walk.rows;
   for (int e = static_cast<int>(threadIdx.x); e < p.depth * p.columns; e += kClusterThreads) {
     const int j = e / p.depth, d = e % p.depth, g = j / p.share, unit = u0 + j % p.share;
-    memory[d * p.columns + j] =
+    memory[d * p.pitch + j] =
         unit < p.units ? f.weight[(int64_t{g} * p.units + unit) * p.depth + d] : 0.0f;
   }
   for (int e = static_cast<int>(threadIdx.x); e < kRows * p.depth; e += kClusterThreads) {
@@ -119,8 +121,8 @@ __global__ void __launch_bounds__(kClusterThreads, 1)
   const int u0 = cluster_rank() * p.share, gates = b.k.count;
   const int64_t first_row = int64_t{blockIdx.x} / kCluster * kRows, rows = b.walk.rows;
   for (int e = static_cast<int>(threadIdx.x); e < p.depth * p.columns; e += kClusterThreads) {
-    const int d = e / p.columns, unit = u0 + e % p.columns;
-    memory[e] = unit < p.units ? b.weight[int64_t{d} * p.units + unit] : 0.0f;
+    const int d = e / p.columns, j = e % p.columns, unit = u0 + j;
+    memory[d * p.pitch + j] = unit < p.units ? b.weight[int64_t{d} * p.units + unit] : 0.0f;
   }
   for (int e = static_cast<int>(threadIdx.x); e < 2 * kRows * p.depth; e += kClusterThreads)
     if (first_row + e / p.depth % kRows >= rows) memory[p.buffer(0) + e] = 0.0f;
@@ -167,7 +169,11 @@ unsigned blocks_for(const Walk& walk) {
 
 bool takes_cluster(const Context& c, const Places& k, int64_t units, bool backward) {
   if (!allowed(Unproven::HopperLstm) || units == 0 || units > 1024) return false;
-  return plan_of(k, units, backward).words() <= kWords && hopper::available(c);
+  if (plan_of(k, units, backward).words() > kWords || !hopper::available(c)) return false;
+  // Eight whole processors of one group: a part of a GPU (MIG) may have none that are free
+  // together.
+  return backward ? cluster_fits(kClusterThreads, kCluster, kWords * 4, cluster_backward_kernel)
+                  : cluster_fits(kClusterThreads, kCluster, kWords * 4, cluster_forward_kernel);
 }
 
 void cluster_forward(const Context& c, const ClusterForward& f) {

@@ -4,8 +4,7 @@
 // barrier.
 #include "ops/chain_impl.h"
 
-#include "cuda/core/elementwise.h"
-#include "cuda/core/words.h"
+#include "cuda/core/mapped.h"
 #include "cuda/ops/binary_impl.h"
 #include "cuda/ops/clip_impl.h"
 #include "cuda/ops/unary_impl.h"
@@ -16,6 +15,7 @@ namespace {
 using namespace pointwise;
 
 constexpr int kChainThreads = 128, kChainWidth = 4;  // elements of a thread at a time
+constexpr int kChainBlocks = 8;  // of a processor at once: nine would fit, and spill registers
 
 struct ChainProgram {
   int reads, arrays, steps;
@@ -76,7 +76,7 @@ __device__ void carry_out(const ChainStep& s, Slots& slots, const At& at, int co
 // kWhole: all arrays are one run of memory or repeat one element, and a thread takes neighbours, 16
 // bytes at once. Array k of the program is array k + 1 of the layout; the first gives the shape.
 template <bool kWhole>
-__global__ void __launch_bounds__(kChainThreads)
+__global__ void __launch_bounds__(kChainThreads, kChainBlocks)
     chain_kernel(Layout<kChainArrays + 1> layout, ChainProgram program) {
   RV_SHARED(float, slots, kChainSlots * kChainWidth * kChainThreads);
   constexpr int64_t kTile = kChainWidth * kChainThreads, kApart = kWhole ? 1 : kChainThreads;
@@ -146,6 +146,70 @@ __global__ void __launch_bounds__(kChainThreads)
   }
 }
 
+// Where an array that is read runs along another axis than the others (a transposition: read by
+// neighbours of the others, each would take a sector of its own): a block takes a tile of 32 x 16,
+// reads such arrays along their own axis, and puts the numbers into the slots of the threads that
+// carry on with them.
+constexpr int kTileA = 32, kTileB = kChainWidth * kChainThreads / kTileA;
+__global__ void __launch_bounds__(kChainThreads)
+    chain_turned_kernel(Turn<kChainArrays> t, ChainProgram program) {
+  RV_SHARED(float, slots, kChainSlots * kChainWidth * kChainThreads);
+  constexpr int kRows = kChainThreads / kTileA;  // of the tile, between elements of a thread
+  const int me = static_cast<int>(threadIdx.x), my_a = me % kTileA, my_b = me / kTileA;
+  // Rows of 32 numbers, each turned by two banks more: two columns of 16 meet all banks.
+  const auto place = [](int slot, int row, int column) {
+    return (slot * kTileB + row) * kTileA + (column + 2 * row) % kTileA;
+  };
+  const auto at = [&](int slot, int e) { return place(slot, e * kRows + my_b, my_a); };
+  const auto load = [&](int k, int64_t i) -> float {
+    return program.condition[k]
+               ? (reinterpret_cast<const uint8_t*>(program.data[k])[i] != 0 ? 1.0f : 0.0f)
+               : reinterpret_cast<const float*>(program.data[k])[i];
+  };
+  for (uint32_t tile = blockIdx.x; tile < t.tiles; tile += gridDim.x) {
+    const uint32_t line = tile / t.across;
+    const int64_t a0 = int64_t{tile % t.across} * kTileA, b0 = int64_t{line % t.down} * kTileB;
+    int64_t base[kChainArrays + 1];
+    t.rest.locate(line / t.down, base);
+    const int64_t below = (t.size_b - b0 - my_b + kRows - 1) / kRows;  // elements above the edge
+    int count = 0;
+    if (a0 + my_a < t.size_a && below > 0)
+      count = static_cast<int>(below < kChainWidth ? below : kChainWidth);
+    const auto offset = [&](int k, int row, int column) {
+      return (a0 + column) * t.step_a[k + 1] + (b0 + row) * t.step_b[k + 1];
+    };
+    __syncthreads();  // nobody is at the tile before
+#pragma unroll
+    for (int k = 0; k < kChainArrays; ++k) {
+      if (k >= program.reads) continue;
+      if (t.turned[k]) {
+#pragma unroll
+        for (int e = 0; e < kChainWidth; ++e) {
+          const int row = me % kTileB, column = me / kTileB + e * (kChainThreads / kTileB);
+          if (a0 + column < t.size_a && b0 + row < t.size_b)
+            slots[place(program.slot[k], row, column)] =
+                load(k, base[k + 1] + offset(k, row, column));
+        }
+      } else {
+#pragma unroll
+        for (int e = 0; e < kChainWidth; ++e)
+          if (e < count)
+            slots[at(program.slot[k], e)] =
+                load(k, base[k + 1] + offset(k, e * kRows + my_b, my_a));
+      }
+    }
+    __syncthreads();
+    for (int s = 0; s < program.steps; ++s) carry_out(program.step[s], slots, at, count);
+#pragma unroll
+    for (int k = 0; k < kChainArrays; ++k) {
+      if (k < program.reads || k >= program.arrays) continue;
+      auto* to = reinterpret_cast<float*>(program.data[k]) + base[k + 1];
+      for (int e = 0; e < count; ++e)
+        to[offset(k, e * kRows + my_b, my_a)] = slots[at(program.slot[k], e)];
+    }
+  }
+}
+
 void chain(const ChainArgs& a, const Context& c) {
   ChainProgram program{};
   program.reads = a.reads, program.arrays = static_cast<int>(a.arrays.count);
@@ -168,8 +232,17 @@ void chain(const ChainArgs& a, const Context& c) {
     const bool aligned = reinterpret_cast<uintptr_t>(program.data[k]) % 16 == 0;
     whole = whole && (step == 1 ? program.condition[k] || aligned : step == 0 && k < a.reads);
   }
-  const int64_t tiles = divide_up(layout.count, kChainWidth * kChainThreads);
-  const auto blocks = static_cast<unsigned>(tiles < kEachBlocks ? tiles : kEachBlocks);
+  const auto blocks_of = [](int64_t tiles) {
+    return static_cast<unsigned>(tiles < kEachBlocks ? tiles : kEachBlocks);
+  };
+  Turn<kChainArrays> turn{};
+  if (turn_of<kChainArrays>(layout, sizeof(float), turn) && turn.size_a >= kTileA &&
+      turn.size_b >= kTileB) {
+    turn.tile_a = kTileA, turn.tile_b = kTileB;
+    turn.cut();
+    return launch(c, blocks_of(turn.tiles), kChainThreads, chain_turned_kernel, turn, program);
+  }
+  const unsigned blocks = blocks_of(divide_up(layout.count, kChainWidth * kChainThreads));
   launch(c, blocks, kChainThreads, whole ? chain_kernel<true> : chain_kernel<false>, layout,
          program);
 }

@@ -1,6 +1,6 @@
 #include "ops/clip.h"
 
-#include "cuda/core/elementwise.h"
+#include "cuda/core/mapped.h"
 #include "cuda/ops/clip_impl.h"
 
 namespace ranvier {
@@ -8,26 +8,20 @@ namespace {
 
 template <class T>
 struct Clip {
-  T* y;
-  const T* x;
   T low, high;
-  __device__ void operator()(const int64_t (&at)[2]) const {
-    y[at[0]] = pointwise::clipped(x[at[1]], low, high);
-  }
+  __device__ T operator()(const T (&v)[1]) const { return pointwise::clipped(v[0], low, high); }
 };
 template <class T>
 struct ClipBackward {
-  T* dx;
-  const T *grad, *x;
   T low, high;
-  __device__ void operator()(const int64_t (&at)[3]) const {
-    dx[at[0]] = pointwise::clip_slope(grad[at[1]], x[at[2]], low, high);
+  __device__ T operator()(const T (&v)[2]) const {  // the gradient, x
+    return pointwise::clip_slope(v[0], v[1], low, high);
   }
 };
 
 template <class T>
 void run(const ClipArgs& a, T low, T high, const Context& c) {
-  each<2>(c, {&a.y, &a.x}, Clip<T>{device_data<T>(a.y), device_data<T>(a.x), low, high});
+  mapped<T, 1>(c, a.y, {&a.x}, Clip<T>{low, high});
 }
 template <class T>
 void floats(const ClipArgs& a, const Context& c) {
@@ -58,9 +52,8 @@ RV_DEVICE_KERNEL(clip, ClipArgs, clip);
 
 template <class T>
 void gradient(const ClipBackwardArgs& a, const Context& c) {
-  each<3>(c, {&a.dx, &a.grad, &a.x},
-          ClipBackward<T>{device_data<T>(a.dx), device_data<T>(a.grad), device_data<T>(a.x),
-                          static_cast<T>(a.low), static_cast<T>(a.high)});
+  mapped<T, 2>(c, a.dx, {&a.grad, &a.x},
+               ClipBackward<T>{static_cast<T>(a.low), static_cast<T>(a.high)});
 }
 void clip_backward(const ClipBackwardArgs& a, const Context& c) {
   a.dx.dtype == DType::Float64 ? gradient<double>(a, c) : gradient<float>(a, c);

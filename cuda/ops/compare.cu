@@ -1,6 +1,6 @@
 #include "ops/compare.h"
 
-#include "cuda/core/elementwise.h"
+#include "cuda/core/packed.h"
 
 namespace ranvier {
 namespace {
@@ -8,13 +8,8 @@ namespace {
 // A comparison with NaN is false, != is true.
 template <class T>
 struct Compare {
-  uint8_t* y;
-  const T *left, *right;
   CompareOp op;
-  __device__ void operator()(const int64_t (&at)[3]) const {
-    y[at[0]] = of(left[at[1]], right[at[2]]);
-  }
-  __device__ bool of(T a, T b) const {
+  __device__ uint8_t operator()(T a, T b) const {
     switch (op) {
       case CompareOp::Equal:
         return a == b;
@@ -44,8 +39,7 @@ struct Compare {
 template <class T>
 void run(const CompareArgs& a, const Context& c) {
   const ArrayRef& b = a.op == CompareOp::Finite ? a.a : a.b;  // there of another dtype, unused
-  each<3>(c, {&a.y, static_cast<const ArrayRef*>(&a.a), &b},
-          Compare<T>{device_data<uint8_t>(a.y), device_data<T>(a.a), device_data<T>(b), a.op});
+  packed<uint8_t, T, T>(c, a.y, {&a.a, &b}, Compare<T>{a.op});
 }
 
 void compare(const CompareArgs& a, const Context& c) {

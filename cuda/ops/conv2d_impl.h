@@ -8,6 +8,7 @@
 #include "cuda/core/divider.h"
 #include "cuda/core/gemm.h"
 #include "cuda/core/hopper_gemm.h"
+#include "cuda/core/mapped.h"
 #include "ops/conv2d.h"
 
 namespace ranvier::convolution {
@@ -131,6 +132,10 @@ struct ShiftedPixels {
   __device__ const T* address(const Line&, int64_t) const { return nullptr; }
 };
 template <class T>
+struct Narrowed {
+  __device__ T operator()(const Wide<T> (&v)[1]) const { return narrow<T>(v[0]); }
+};
+template <class T>
 struct FilterGradient {
   T* data;
   Weights at;
@@ -139,6 +144,18 @@ struct FilterGradient {
     const int64_t tap = j / C;
     data[(group * K + k) * at.k + j % C * at.c + tap / S * at.r + tap % S * at.s] =
         narrow<T>(value);
+  }
+  // Sums of `count` pieces, whose numbers lie by the steps of (group, k, channel, row, column).
+  // Filters lie channel by channel and pieces tap by tap: by way of shared memory, so that both are
+  // met in runs.
+  void add(const Context& c, int64_t groups, int64_t R, const Pieces<Wide<T>>& pieces,
+           const int64_t (&steps)[5]) const {
+    const int64_t mine[5] = {K * at.k, at.k, at.c, at.r, at.s};
+    mapped_pieces(c, layout_of({groups, K, C, R, S}, mine, steps), data, pieces, Narrowed<T>());
+  }
+  void add_pieces(const Context& c, const gemm::Size& s, const Wide<T>* partial) const {
+    const int64_t plane = s.m * s.n, steps[5] = {s.pieces * plane, s.n, 1, S * C, C};
+    add(c, s.batches, s.n / C / S, {partial, s.pieces, plane}, steps);
   }
 };
 

@@ -17,14 +17,15 @@ __global__ void __launch_bounds__(kReduceThreads)
                        Wide<T>* partial) {
   RV_SHARED(Wide<T>, part, kReduceThreads);
   const int thread = static_cast<int>(threadIdx.x), row = thread / kThinOutputs;
-  const int64_t outputs = divide_up(s.K, kThinOutputs), K = s.K / s.groups;
-  const int64_t k = blockIdx.x % outputs * kThinOutputs + thread % kThinOutputs;
+  const auto outputs = static_cast<uint32_t>(divide_up(s.K, kThinOutputs));
+  const int64_t k = int64_t{blockIdx.x % outputs} * kThinOutputs + thread % kThinOutputs;
   const int64_t j = blockIdx.x / outputs, first = blockIdx.y * share;
   const int64_t pixels = s.N * s.P * s.Q, last = first + share < pixels ? first + share : pixels;
   Wide<T> sum = 0;
   if (k < s.K) {
-    const auto right = x.line(k / K, j);
-    const auto left = dy.line(k / K, k % K);
+    const auto K = static_cast<uint32_t>(s.K / s.groups), group = static_cast<uint32_t>(k) / K;
+    const auto right = x.line(group, j);
+    const auto left = dy.line(group, k - int64_t{group} * K);
     for (int64_t d = first + row; d < last; d += kThinRows)
       sum = gemm::fused(widen(dy.load(left, d)), widen(x.load(right, d)), sum);
   }
@@ -35,17 +36,6 @@ __global__ void __launch_bounds__(kReduceThreads)
       part[thread] = sum = sum + static_cast<Wide<T>>(part[thread + half * kThinOutputs]);
   }
   if (row == 0 && k < s.K) partial[(blockIdx.y * (s.C / s.groups * s.R * s.S) + j) * s.K + k] = sum;
-}
-template <class T>
-__global__ void __launch_bounds__(kReduceThreads)
-    thin_merge_kernel(const Wide<T>* partial, int64_t pieces, FilterGradient<T> out,
-                      Conv2dShape s) {
-  const int64_t weights = s.C / s.groups * s.R * s.S * s.K, K = s.K / s.groups;
-  const int64_t e = int64_t{blockIdx.x} * kReduceThreads + threadIdx.x;
-  if (e >= weights) return;
-  Wide<T> sum = partial[e];
-  for (int64_t p = 1; p < pieces; ++p) sum += partial[p * weights + e];
-  out.store(e % s.K / K, e % s.K % K, e / s.K, sum);
 }
 template <class T>
 void thin_weight(const Context& context, const ShiftedPixels<T>& x, const gemm::Matrix<T>& dy,
@@ -62,9 +52,8 @@ void thin_weight(const Context& context, const ShiftedPixels<T>& x, const gemm::
   const Scratch partial(context, pieces * columns * s.K * static_cast<int64_t>(sizeof(Wide<T>)));
   launch(context, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(pieces)),
          kReduceThreads, thin_weight_kernel<T>, x, dy, s, share, partial.template as<Wide<T>>());
-  launch(context, static_cast<unsigned>(divide_up(columns * s.K, kReduceThreads)), kReduceThreads,
-         thin_merge_kernel<T>, static_cast<const Wide<T>*>(partial.template as<Wide<T>>()), pieces,
-         out, s);
+  const int64_t steps[5] = {s.K / s.groups, 1, s.K, s.S * out.C * s.K, out.C * s.K};
+  out.add(context, s.groups, s.R, {partial.template as<Wide<T>>(), pieces, columns * s.K}, steps);
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 
 #include "cuda/core/half.h"
 #include "cuda/core/mapped.h"
+#include "cuda/core/packed.h"
 
 namespace ranvier {
 namespace {
@@ -56,17 +57,12 @@ struct Convert<Boolean> {
 
 template <class To, class From>
 struct Converter {
-  To* y;
-  const From* x;
-  __device__ void operator()(const int64_t (&at)[2]) const {
-    y[at[0]] = Convert<To>::from(widen(x[at[1]]));
-  }
+  __device__ To operator()(From x) const { return Convert<To>::from(widen(x)); }
 };
 
 template <class To, class From>
 void convert(const CopyArgs& a, const Context& c) {
-  each<2>(c, {&a.dst, &a.src},
-          Converter<To, From>{device_data<To>(a.dst), device_data<From>(a.src)});
+  packed<To, From>(c, a.dst, {&a.src}, Converter<To, From>());
 }
 
 template <class To>

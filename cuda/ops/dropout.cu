@@ -1,7 +1,7 @@
 #include "ops/dropout.h"
 
+#include "cuda/core/packed.h"
 #include "cuda/core/random.h"
-#include "cuda/core/words.h"
 
 namespace ranvier {
 namespace {
@@ -65,19 +65,14 @@ RV_DEVICE_KERNEL(dropout, DropoutArgs, dropout);
 
 template <class T>
 struct Backward {
-  T* dx;
-  const T* grad;
-  const uint8_t* mask;
   const double* p;
-  __device__ void operator()(const int64_t (&at)[3]) const {
-    dx[at[0]] = mask[at[2]] ? grad[at[1]] * static_cast<T>(scale_of(*p)) : T(0);
+  __device__ T operator()(T grad, uint8_t stays) const {
+    return stays ? grad * static_cast<T>(scale_of(*p)) : T(0);
   }
 };
 template <class T>
 void gradient(const DropoutBackwardArgs& a, const Context& c) {
-  each<3>(c, {&a.dx, &a.grad, &a.mask},
-          Backward<T>{device_data<T>(a.dx), device_data<T>(a.grad), device_data<uint8_t>(a.mask),
-                      device_data<double>(a.p)});
+  packed<T, T, uint8_t>(c, a.dx, {&a.grad, &a.mask}, Backward<T>{device_data<double>(a.p)});
 }
 void dropout_backward(const DropoutBackwardArgs& a, const Context& c) {
   a.dx.dtype == DType::Float64 ? gradient<double>(a, c) : gradient<float>(a, c);

@@ -1,7 +1,7 @@
 #include "ops/pointwise_loss.h"
 
-#include "cuda/core/elementwise.h"
 #include "cuda/core/functions.h"
+#include "cuda/core/mapped.h"
 
 namespace ranvier {
 namespace {
@@ -48,15 +48,10 @@ __device__ T probability_slope(T x, T t) {
 
 template <class T>
 struct Values {
-  T* y;
-  const T *from, *target;
   LossOp op;
   T a, b;
-  __device__ void operator()(const int64_t (&at)[3]) const {
-    y[at[0]] = value(from[at[1]], target[at[2]]);
-  }
-  __device__ T value(T x, T t) const {
-    const T d = x - t;
+  __device__ T operator()(const T (&v)[2]) const {  // x, the target
+    const T x = v[0], t = v[1], d = x - t;
     switch (op) {
 #define RV_CASE(Name, formula, slope) \
   case LossOp::Name:                  \
@@ -69,12 +64,10 @@ struct Values {
 };
 template <class T>
 struct Slopes {
-  T* dx;
-  const T *grad, *from, *target;
   LossOp op;
   T a, b, scale;
-  __device__ void operator()(const int64_t (&at)[4]) const {
-    dx[at[0]] = grad[at[1]] * scale * value(from[at[2]], target[at[3]]);
+  __device__ T operator()(const T (&v)[3]) const {  // the gradient, x, the target
+    return v[0] * scale * value(v[1], v[2]);
   }
   __device__ T value(T x, T t) const {
     const T d = x - t;
@@ -91,9 +84,8 @@ struct Slopes {
 
 template <class T>
 void forward(const PointwiseLossArgs& a, const Context& c) {
-  each<3>(c, {&a.y, &a.x, &a.t},
-          Values<T>{device_data<T>(a.y), device_data<T>(a.x), device_data<T>(a.t), a.op,
-                    static_cast<T>(a.a), static_cast<T>(a.b)});
+  mapped<T, 2, true>(c, a.y, {&a.x, &a.t},
+                     Values<T>{a.op, static_cast<T>(a.a), static_cast<T>(a.b)});
 }
 void pointwise_loss(const PointwiseLossArgs& a, const Context& c) {
   a.y.dtype == DType::Float64 ? forward<double>(a, c) : forward<float>(a, c);
@@ -102,10 +94,9 @@ RV_DEVICE_KERNEL(pointwise_loss, PointwiseLossArgs, pointwise_loss);
 
 template <class T>
 void backward(const PointwiseLossBackwardArgs& a, const Context& c) {
-  each<4>(c, {&a.dx, &a.grad, &a.x, &a.t},
-          Slopes<T>{device_data<T>(a.dx), device_data<T>(a.grad), device_data<T>(a.x),
-                    device_data<T>(a.t), a.op, static_cast<T>(a.a), static_cast<T>(a.b),
-                    static_cast<T>(a.scale)});
+  mapped<T, 3, true>(
+      c, a.dx, {&a.grad, &a.x, &a.t},
+      Slopes<T>{a.op, static_cast<T>(a.a), static_cast<T>(a.b), static_cast<T>(a.scale)});
 }
 void pointwise_loss_backward(const PointwiseLossBackwardArgs& a, const Context& c) {
   a.dx.dtype == DType::Float64 ? backward<double>(a, c) : backward<float>(a, c);

@@ -1,6 +1,7 @@
 #include "ops/reduce.h"
 
 #include "cuda/ops/reduce_impl.h"
+#include "cuda/ops/walk_impl.h"
 
 namespace ranvier {
 namespace {
@@ -143,13 +144,17 @@ Layout<3> axes_of(uint32_t axes, bool chosen, const ArrayRef& a, const ArrayRef&
   return l;
 }
 
+// `across`: neighbours of y belong to different outputs.
 template <class T>
 __global__ void __launch_bounds__(kReduceThreads)
-    chosen_kernel(Layout<3> kept, Layout<3> reduced, T* y, const T* grad, const int64_t* index) {
+    chosen_kernel(Layout<3> kept, Layout<3> reduced, bool across, T* y, const T* grad,
+                  const int64_t* index) {
   const int64_t step = int64_t{gridDim.x} * kReduceThreads;
   for (int64_t i = int64_t{blockIdx.x} * kReduceThreads + threadIdx.x;
        i < kept.count * reduced.count; i += step) {
-    const int64_t output = i / reduced.count, k = i % reduced.count;
+    const int64_t slow = i / (across ? kept.count : reduced.count);
+    const int64_t fast = i - slow * (across ? kept.count : reduced.count);
+    const int64_t output = across ? fast : slow, k = across ? slow : fast;
     int64_t at[3], inside[3];
     kept.locate(output, at);
     reduced.locate(k, inside);
@@ -163,8 +168,9 @@ void put_chosen(const ChosenArgs& a, const Context& c) {
   const Layout<3> reduced = axes_of(a.axes, true, a.y, a.grad, a.index);
   const int64_t blocks = divide_up(kept.count * reduced.count, kReduceThreads);
   launch(c, static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks), kReduceThreads,
-         chosen_kernel<T>, kept, reduced, device_data<T>(a.y), device_data<T>(a.grad),
-         device_data<int64_t>(a.index));
+         chosen_kernel<T>, kept, reduced,
+         magnitude(kept.stride[0][kept.ndim - 1]) < magnitude(reduced.stride[0][reduced.ndim - 1]),
+         device_data<T>(a.y), device_data<T>(a.grad), device_data<int64_t>(a.index));
 }
 void chosen(const ChosenArgs& a, const Context& c) {
   a.y.dtype == DType::Float64 ? put_chosen<double>(a, c) : put_chosen<float>(a, c);
@@ -196,6 +202,11 @@ template <class T>
 void product_gradient(const ProductBackwardArgs& a, const Context& c) {
   const Layout<3> kept = axes_of(a.axes, false, a.y, a.x, a.grad);
   const Layout<3> reduced = axes_of(a.axes, true, a.y, a.x, a.grad);
+  if (reduced.ndim == 1 && walk::runs(reduced.count, reduced.stride[0][0], reduced.stride[1][0])) {
+    walk::product_rows<T, false>(c, kept, reduced.count, device_data<T>(a.y), device_data<T>(a.x),
+                                 device_data<T>(a.grad));
+    return;
+  }
   launch(c, static_cast<unsigned>(divide_up(kept.count, kReduceThreads)), kReduceThreads,
          product_kernel<T>, kept, reduced, device_data<T>(a.y), device_data<T>(a.x),
          device_data<T>(a.grad));

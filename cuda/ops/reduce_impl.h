@@ -188,7 +188,6 @@ void add_axis(Layout<K>& l, int64_t size, const int64_t (&stride)[K], bool sorte
 }
 template <int K>
 void join_axes(Layout<K>& l) {
-  l.small = l.count < int64_t{1} << 31;
   int m = 0;
   for (int i = 0; i < l.ndim; ++i) {
     bool one = m > 0;
@@ -204,6 +203,7 @@ void join_axes(Layout<K>& l) {
     l.shape[0] = l.count;
     for (int k = 0; k < K; ++k) l.stride[k][0] = 0;
   }
+  l.settle();
 }
 
 template <class Op>

@@ -1,6 +1,6 @@
 #include "ops/scan.h"
 
-#include "cuda/core/lanes.h"
+#include "cuda/ops/walk_impl.h"
 
 namespace ranvier {
 namespace {
@@ -25,26 +25,21 @@ struct Scan {
     }
   }
 };
-// The same walk where the numbers of a lane are neighbours: a warp brings 32 of each of its 32
-// lanes by way of shared memory, so that it reads and writes runs. The bits are those of the other
-// kernel.
-constexpr int kScanThreads = 128, kScanPitch = 33;
+// The same walk where the numbers of a lane are neighbours. The bits are those of the other kernel.
+constexpr int kScanThreads = 128;
 template <class T, class Sum>
 __global__ void __launch_bounds__(kScanThreads) scan_rows_kernel(Scan<T, Sum> s) {
-  RV_SHARED(T, tile, kScanThreads * kScanPitch);
+  RV_SHARED(T, tile, kScanThreads * walk::kPitch);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
-  const int mine = thread * kScanPitch, all = (thread - lane) * kScanPitch;
-  const int64_t own = int64_t{blockIdx.x} * kScanThreads + thread, first = own - lane;
-  const int64_t count = s.lanes.starts.count;
+  const int mine = thread * walk::kPitch, all = (thread - lane) * walk::kPitch;
+  const int64_t own = int64_t{blockIdx.x} * kScanThreads + thread, count = s.lanes.starts.count;
+  const int64_t lanes = count - (own - lane);
   int64_t at[2] = {};
   if (own < count) s.lanes.starts.locate(own, at);
   Sum running = s.product ? Sum(1) : Sum(0);
   for (int64_t k0 = 0; k0 < s.n; k0 += 32) {
     const int64_t k = k0 + lane, i = s.reverse ? s.n - 1 - k : k;
-    for (int row = 0; row < 32; ++row) {
-      const int64_t start = __shfl_sync(0xffffffffu, at[1], row);
-      if (first + row < count && k < s.n) tile[all + row * kScanPitch + lane] = s.from[start + i];
-    }
+    walk::bring(tile, all, s.from, at[1], lanes, i, k < s.n);
     __syncwarp();
     for (int e = 0; own < count && e < 32 && k0 + e < s.n; ++e) {
       const Sum x = static_cast<Sum>(static_cast<T>(tile[mine + e]));
@@ -52,10 +47,7 @@ __global__ void __launch_bounds__(kScanThreads) scan_rows_kernel(Scan<T, Sum> s)
       tile[mine + e] = static_cast<T>(running);
     }
     __syncwarp();
-    for (int row = 0; row < 32; ++row) {
-      const int64_t start = __shfl_sync(0xffffffffu, at[0], row);
-      if (first + row < count && k < s.n) s.to[start + i] = tile[all + row * kScanPitch + lane];
-    }
+    walk::put(tile, all, s.to, at[0], lanes, i, k < s.n);
     __syncwarp();
   }
 }
@@ -63,7 +55,7 @@ __global__ void __launch_bounds__(kScanThreads) scan_rows_kernel(Scan<T, Sum> s)
 template <class T, class Sum>
 void run(const ScanArgs& a, const Context& c) {
   const Lanes<2> lanes = lanes_of<2>({&a.y, &a.x});
-  if (lanes.step[0] == 1 && lanes.step[1] == 1 && lane_length(a.x) >= 8) {
+  if (walk::runs(lane_length(a.x), lanes.step[0], lanes.step[1])) {
     if (lanes.starts.count == 0) return;
     launch(c, static_cast<unsigned>(divide_up(lanes.starts.count, kScanThreads)), kScanThreads,
            scan_rows_kernel<T, Sum>,
@@ -89,7 +81,7 @@ RV_DEVICE_KERNEL(scan, ScanArgs, scan);
 
 template <class T>
 struct ProductGradient {
-  Lanes<3> lanes;  // of dx, grad, x
+  Lanes<3> lanes;  // of dx, x, grad
   int64_t n;
   T* to;
   const T *grad, *from;
@@ -97,8 +89,8 @@ struct ProductGradient {
     int64_t at[3];
     lanes.starts.locate(lane, at);
     T* dx = to + at[0];
-    const T *g = grad + at[1], *x = from + at[2];
-    const int64_t ds = lanes.step[0], gs = lanes.step[1], xs = lanes.step[2];
+    const T *x = from + at[1], *g = grad + at[2];
+    const int64_t ds = lanes.step[0], xs = lanes.step[1], gs = lanes.step[2];
     double after = 0;
     for (int64_t i = n - 1; i >= 0; --i) {
       after = static_cast<double>(g[i * gs]) +
@@ -114,10 +106,16 @@ struct ProductGradient {
 };
 template <class T>
 void gradient(const CumprodBackwardArgs& a, const Context& c) {
-  const Lanes<3> lanes = lanes_of<3>({&a.dx, &a.grad, &a.x});
+  const Lanes<3> lanes = lanes_of<3>({&a.dx, &a.x, &a.grad});
+  const int64_t n = lane_length(a.x);
+  if (walk::runs(n, lanes.step[0], lanes.step[1]) && lanes.step[2] == 1) {
+    walk::product_rows<T, true>(c, lanes.starts, n, device_data<T>(a.dx), device_data<T>(a.x),
+                                device_data<T>(a.grad));
+    return;
+  }
   each_index(c, lanes.starts.count,
-             ProductGradient<T>{lanes, lane_length(a.x), device_data<T>(a.dx),
-                                device_data<T>(a.grad), device_data<T>(a.x)});
+             ProductGradient<T>{lanes, n, device_data<T>(a.dx), device_data<T>(a.grad),
+                                device_data<T>(a.x)});
 }
 void cumprod_backward(const CumprodBackwardArgs& a, const Context& c) {
   a.dx.dtype == DType::Float64 ? gradient<double>(a, c) : gradient<float>(a, c);

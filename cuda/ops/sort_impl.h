@@ -1,11 +1,11 @@
 // The k smallest of each lane of keys, in order, with their places: what `sort` and drawing without
 // replacement share.
 //
-// Tiles are sorted in shared memory by a bitonic network (Batcher, "Sorting networks and their
-// applications", AFIPS 1968), then runs are merged two by two: each thread finds where its piece of
-// the result begins by a binary search over both (Green, McColl and Bader, "GPU merge path", ICS
-// 2012). Only the first k of a run go on. Equal keys keep the order of their places, so the result
-// is one and the same however the work is cut.
+// Tiles are sorted by a bitonic network (Batcher, "Sorting networks and their applications", AFIPS
+// 1968), by shuffles where partners are in one warp, else in shared memory; then runs are merged
+// two by two: each thread finds where its piece of the result begins by a binary search over both
+// (Green, McColl and Bader, "GPU merge path", ICS 2012). Only the first k of a run go on. Equal
+// keys keep the order of their places, so the result is one and the same however the work is cut.
 #pragma once
 
 #include "cuda/core/elementwise.h"
@@ -44,23 +44,38 @@ struct Runs {
   }
 };
 
+// The end of a merge to runs of `size`, whose partners are less than a warp apart; i is the item's
+// place in the tile. Most steps of the network are such, and need neither barriers nor memory.
+inline __device__ void merge_in_warp(Item& item, int i, int size) {
+  for (int stride = size / 2 < 16 ? size / 2 : 16; stride > 0; stride /= 2) {
+    const Item other{__shfl_xor_sync(0xffffffffu, item.key, stride),
+                     __shfl_xor_sync(0xffffffffu, item.place, stride)};
+    const bool first = (i & stride) == 0, rising = (i & size) == 0;
+    if (other.before(item) == (first == rising)) item = other;
+  }
+}
+
 // A block per tile of a lane: keys (lanes, n) to sorted runs of at most k.
 template <int TILE, int THREADS>
 __global__ void __launch_bounds__(THREADS)
     tile_sort_kernel(const uint64_t* keys, int64_t n, int64_t k, int64_t lanes, Runs to) {
   RV_SHARED(uint64_t, key, TILE);
   RV_SHARED(uint32_t, place, TILE);
+  static_assert(TILE % THREADS == 0 && THREADS % 32 == 0 && TILE > 32);
   const int me = static_cast<int>(threadIdx.x);
   const int64_t tiles = (n + TILE - 1) / TILE;
   for (int64_t b = blockIdx.x; b < lanes * tiles; b += gridDim.x) {
     const int64_t lane = b / tiles, tile = b % tiles, first = tile * TILE;
     for (int i = me; i < TILE; i += THREADS) {
       const bool inside = first + i < n;
-      key[i] = inside ? keys[lane * n + first + i] : ~uint64_t{0};
-      place[i] = inside ? static_cast<uint32_t>(first + i) : ~uint32_t{0};
+      Item item{inside ? keys[lane * n + first + i] : ~uint64_t{0},
+                inside ? static_cast<uint32_t>(first + i) : ~uint32_t{0}};
+      for (int size = 2; size <= 32; size *= 2) merge_in_warp(item, i, size);
+      key[i] = item.key;
+      place[i] = item.place;
     }
-    for (int size = 2; size <= TILE; size *= 2) {
-      for (int stride = size / 2; stride > 0; stride /= 2) {
+    for (int size = 64; size <= TILE; size *= 2) {
+      for (int stride = size / 2; stride >= 32; stride /= 2) {
         __syncthreads();
         for (int p = me; p < TILE / 2; p += THREADS) {
           const int i = 2 * p - (p & (stride - 1)), j = i + stride;
@@ -74,11 +89,18 @@ __global__ void __launch_bounds__(THREADS)
           }
         }
       }
+      __syncthreads();
+      for (int i = me; i < TILE; i += THREADS) {
+        Item item{key[i], place[i]};
+        merge_in_warp(item, i, size);
+        if (size < TILE) {
+          key[i] = item.key;
+          place[i] = item.place;
+        } else if (i < k && first + i < n) {
+          to.put(lane * to.lane + tile * to.room + i, item);
+        }
+      }
     }
-    __syncthreads();
-    for (int i = me; i < TILE && i < k && first + i < n; i += THREADS)
-      to.put(lane * to.lane + tile * to.room + i, {key[i], place[i]});
-    __syncthreads();
   }
 }
 

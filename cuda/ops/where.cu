@@ -1,26 +1,19 @@
 #include "ops/where.h"
 
-#include "cuda/core/elementwise.h"
+#include "cuda/core/packed.h"
 
 namespace ranvier {
 namespace {
 
 template <class T>
 struct Choose {
-  T* y;
-  const uint8_t* condition;
-  const T *a, *b;
-  __device__ void operator()(const int64_t (&at)[4]) const {
-    y[at[0]] = condition[at[1]] ? a[at[2]] : b[at[3]];
-  }
+  __device__ T operator()(uint8_t condition, T a, T b) const { return condition ? a : b; }
 };
 
 // Bits move; what they mean does not matter.
 template <class T>
 void run(const WhereArgs& a, const Context& c) {
-  each<4>(c, {&a.y, &a.condition, &a.a, &a.b},
-          Choose<T>{device_data<T>(a.y), device_data<uint8_t>(a.condition), device_data<T>(a.a),
-                    device_data<T>(a.b)});
+  packed<T, uint8_t, T, T>(c, a.y, {&a.condition, &a.a, &a.b}, Choose<T>());
 }
 
 void where(const WhereArgs& a, const Context& c) {

@@ -7,6 +7,7 @@
 
 #include "cuda/core/async.h"
 #include "cuda/core/cluster.h"
+#include "cuda/core/elementwise.h"
 #include "cuda/core/hopper.h"
 #include "cuda/core/launch.h"
 #include "cuda/core/mma.h"
@@ -34,6 +35,30 @@ struct DeviceArray {
   int64_t n;
   void* data;
 };
+
+// ---- Divisions by multiplication, of 32 bits and of more ----
+constexpr int64_t kDivisors[] = {
+    1, 2, 3, 10, 49, 641, 1000003, (1 << 30), 2147483647, 2147483648, 2147483659, 1099511627777};
+__global__ void divisions(float* missed) {
+  const int64_t by = kDivisors[threadIdx.x / 16], most = int64_t{1} << 52;
+  const int64_t whole = (most - 1) / by * by, half = (int64_t{1} << 31) / by * by;
+  const int64_t around[16] = {0,          by - 1,     by,         by + 1,   2 * by - 1,
+                              2147483647, 2147483648, 2147483649, half,     half - (half > 0),
+                              whole,      whole - 1,  most - 1,   most / 2, most / 3 * 2,
+                              most / 7};
+  const int64_t x = around[threadIdx.x % 16];
+  int64_t rest = -1;
+  bool right = Divider(by).split(x, &rest) == x / by && rest == x % by;
+  Layout<1> rows{};  // x, as a row of `by` columns and a column
+  rows.ndim = 2, rows.count = most;
+  rows.shape[0] = most / by, rows.shape[1] = by;
+  rows.stride[0][0] = 1 << 10, rows.stride[0][1] = -1;
+  rows.settle();
+  int64_t at[1];
+  rows.locate(x, at);
+  right = right && at[0] == (x / by << 10) - x % by;
+  missed[threadIdx.x] = right ? 0.0f : 1.0f;
+}
 
 // ---- Sum of a block by a tree in shared memory ----
 __global__ void tree(const float* x, float* y, bool barrier) {
@@ -537,6 +562,14 @@ std::string run(const std::string& name) {
                                      "block that has ended"};
   for (int i = 0; i < 5; ++i)
     if (name == of_clusters[i]) return clusters(i);
+  if (name == "divisions") {
+    constexpr int kCases = static_cast<int>(sizeof(kDivisors) / sizeof(kDivisors[0])) * 16;
+    DeviceArray<float> missed(kCases);
+    launch(kHere, 1, kCases, divisions, missed.get());
+    for (float m : missed.values())
+      if (m != 0) return "wrong";
+    return "right";
+  }
   if (name == "ragged cluster") launch_cluster(kHere, 6, 64, 4, 0, ring, to, 0);
   if (name == "staged" || name == "late wait") {
     DeviceArray<float> source(512), result(512);

@@ -145,6 +145,21 @@ def test_arrays_that_lie_in_different_ways():
     chained(lambda: shifted, numbers(2, 1025), chains=2)
 
 
+@pytest.mark.parametrize("shape", [(45, 37), (16, 32), (2, 33, 50), (3, 20, 5, 9)])
+def test_operands_that_run_along_another_axis(shape):
+    """Tiles with and without a rest, of matrices and images; conditions turn as well."""
+    turned = (*shape[:-2], shape[-1], shape[-2]) if len(shape) < 4 else (3, 5, 9, 20)
+    order = (*range(len(shape) - 2), -1, -2) if len(shape) < 4 else (0, 3, 1, 2)
+    flags = rv.tensor(np.random.default_rng(3).random(turned) < 0.5, device="cuda")
+
+    def step(x, a, b, row):
+        y = (x * a.permute(*order) + row) * b.permute(*order)
+        return rv.where(flags.permute(*order), y, x * 2.0) - 1.0
+
+    inputs = [numbers(0, *shape), numbers(1, *turned), numbers(2, *turned), numbers(3, shape[-1])]
+    chained(lambda: step, *inputs, calls=0)
+
+
 def test_conditions_and_limits():
     flags = rv.tensor(np.random.default_rng(5).random((6, 50)) < 0.5, device="cuda")
     row = rv.tensor(np.random.default_rng(6).random(50) < 0.5, device="cuda")

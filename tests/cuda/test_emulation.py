@@ -20,6 +20,7 @@ SOURCES = [
 ]
 
 RIGHT = [
+    "divisions",
     "tree",
     "warp",
     "warp, own after neighbour",

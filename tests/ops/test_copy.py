@@ -55,6 +55,17 @@ def test_every_pair_of_dtypes(here, there):
     np.testing.assert_array_equal(host(back.to("float64")), held)
 
 
+@pytest.mark.parametrize("there", ["float32", "bfloat16", "int32", "bool"])
+@pytest.mark.parametrize("here", ["float32", "bfloat16", "uint8"])
+def test_views_at_any_address(here, there):
+    """From every element of 16 bytes on: some start where several cannot be read at once."""
+    x = rv.tensor(np.arange(1031) % 7, dtype=here)
+    for start in range(17):
+        part = host(x[start:].to(there).to("float64"))
+        wanted = np.arange(start, 1031) % 7
+        np.testing.assert_array_equal(part, wanted != 0 if there == "bool" else wanted)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_rounding_goes_to_the_nearest_of_two_to_the_even_one(dtype):
     x = np.array([*BETWEEN, *(-b for b in BETWEEN), np.inf, -np.inf, np.nan], np.float32)

@@ -57,6 +57,7 @@ class TestScan(OpTests):
         *(products(uniform(-1.5, 1.5, N, 4, 5), dim) for dim in (1, 2, -1)),
         *(products(normal(*shape), 0) for shape in [(), (1,), (0,), (9,)]),
         products(uniform(0.9, 1.1, 300, 67), 0),
+        products(uniform(0.9, 1.1, 70, 67), 1),
         products(fixed([[2.0, 0.0, 3.0, 0.5], [0.0, 1.0, 0.0, 4.0], [1.0, 2.0, 3.0, 0.0]]), 1),
         products(integers(-3, 4, 4, 5), 0),
     ]
