@@ -622,6 +622,37 @@ RV_INLINE Vec<float> narrow(Vec<double> low, Vec<double> high) {
 #endif
 }
 
+// ---- Stores past the cache ---------------------------------------------------------------
+
+// Stores a vector to a multiple of its size without reading the line of the cache first and without
+// leaving it there, if all of the line is stored so. What is known of it: kPast in core/loops.h.
+// Other threads see it after stores_past_done().
+template <class T>
+RV_INLINE void store_past(Vec<T> v, T* to) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)v.v);
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)v.v);
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)v.v);
+#else
+  v.store(to);
+#endif
+}
+RV_INLINE void stores_past_done() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+template <class T>
+RV_INLINE void put(Vec<T> v, T* to, All, bool past) {
+  past ? store_past(v, to) : v.store(to);
+}
+template <class T>
+RV_INLINE void put(Vec<T> v, T* to, int64_t lanes, bool) {
+  v.store(to, lanes);
+}
+
 // ---- Horizontal reductions ---------------------------------------------------------------
 //
 // Always the same tree: lane i with lane i + N/2, then the lower half the same way, down to one.

@@ -64,7 +64,7 @@ struct Power {
 // Rows with one number for each, before or behind the operator: a factor of each channel of planes.
 template <class T, class Op>
 void rows_with_number(const Loop<3>& loop) {
-  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([](int64_t n, char* const* p, const int64_t* stride) {
     const bool first = stride[1] == 0;
     const Vec<T> same(*reinterpret_cast<const T*>(p[first ? 1 : 2]));
     auto* x = reinterpret_cast<const T*>(p[first ? 2 : 1]);
@@ -107,7 +107,7 @@ template <class T, class Op>
 void integers(const BinaryArgs& args) {
   Loop<3> loop({&args.y, &args.a, &args.b});
   bool boolean = args.y.dtype == DType::Bool;
-  loop.run([boolean](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([boolean](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> y(p[0], stride[0]), a(p[1], stride[1]), b(p[2], stride[2]);
     for (int64_t i = 0; i < n; ++i) {
       auto r = Op::of(static_cast<int64_t>(a[i]), static_cast<int64_t>(b[i]));

@@ -140,6 +140,12 @@ RV_INLINE void strips(int64_t count, int64_t width, int64_t columns, const F& f)
   }
 }
 
+// Whether rows of so many columns all begin with a line of the cache, if the first one does.
+template <class T>
+RV_INLINE bool whole_lines(int64_t columns) {
+  return columns % (64 / static_cast<int64_t>(sizeof(T))) == 0;
+}
+
 // f(elements from the piece's first, width) for every row, the one cut short last.
 template <class F>
 RV_INLINE void for_each_row(const NormPiece& p, int64_t columns, const F& f) {
@@ -419,15 +425,17 @@ RV_ONE_COPY void channel_apply(const ChannelApplyArgs& args) {
     const T* residual = args.residual.storage ? data<T>(args.residual) + p.start : nullptr;
     T* y = data<T>(args.y) + p.start;
     const V floor{args.relu ? T(0) : T(-INFINITY)};  // max(floor, NaN) is NaN
+    const bool past = whole_lines<T>(columns) && norm_past(g, y, 2);
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
         V center = V::load(own + c, lanes), scale = V::load(own + columns + c, lanes);
         V shift = V::load(own + 2 * columns + c, lanes);
         V value = fma(V::load(x + row + c, lanes) - center, scale, shift);
         if (residual) value = value + V::load(residual + row + c, lanes);
-        max(floor, value).store(y + row + c, lanes);
+        put(max(floor, value), y + row + c, lanes, past);
       });
     });
+    if (past) stores_past_done();
   });
 }
 
@@ -567,6 +575,7 @@ RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
     const T* own = coefficients + p.sample * 4 * columns + p.column;
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
     T* dx = data<T>(args.dx) + p.start;
+    const bool past = whole_lines<T>(columns) && norm_past(g, dx, 3);
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
         prefetch(dy + row + c + kAhead);
@@ -578,9 +587,10 @@ RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
           inner =
               fma(d, V::load(own + 2 * columns + c, lanes), V::load(own + 3 * columns + c, lanes));
         }
-        fma(grad, scale, inner).store(dx + row + c, lanes);
+        put(fma(grad, scale, inner), dx + row + c, lanes, past);
       });
     });
+    if (past) stores_past_done();
   });
 }
 

@@ -39,6 +39,17 @@ RV_INLINE void for_each_plane_piece(const ChannelNormGeometry& g, const F& f) {
   });
 }
 
+// Whether results at `to`, one of `arrays` that a pass goes over, are stored past the cache. They
+// would push out what the first pass left there for the second, but whoever reads them at once
+// finds them there. One thread of a Zen 5 core, time over that of ordinary stores: 32x64x56x56
+// forward 0.84, backward 0.83; 16x64x56x56 forward and a sum of it 1.12 (channels-last) and 0.91
+// (planes), forward and backward 0.85.
+template <class T>
+RV_INLINE bool norm_past(const ChannelNormGeometry& g, const T* to, int64_t arrays) {
+  const int64_t bytes = arrays * g.samples * g.rows * g.channels * static_cast<int64_t>(sizeof(T));
+  return bytes >= int64_t{36} << 20 && reinterpret_cast<uintptr_t>(to) % 64 == 0;
+}
+
 // Elements of chunk k of a sample and channel.
 RV_INLINE int64_t plane_chunk(const ChannelNormGeometry& g, int64_t k) {
   const int64_t parts = g.chunks / g.planes, left = g.rows / g.planes - k % parts * g.chunk_rows;
@@ -74,11 +85,13 @@ RV_INLINE void plane_apply(const ChannelApplyArgs& args) {
     const T* x = data<T>(args.x) + p.start;
     const T* residual = args.residual.storage ? data<T>(args.residual) + p.start : nullptr;
     T* y = data<T>(args.y) + p.start;
+    const bool past = norm_past(g, y, 2);
     for_each_vector<T>(p.count, [&](int64_t i, auto lanes) RV_LAMBDA {
       V value = fma(V::load(x + i, lanes) - center, scale, shift);
       if (residual) value = value + V::load(residual + i, lanes);
-      max(floor, value).store(y + i, lanes);
+      put(max(floor, value), y + i, lanes, past);
     });
+    if (past) stores_past_done();
   });
 }
 
@@ -114,11 +127,13 @@ RV_INLINE void plane_grad(const ChannelGradArgs& args) {
     const V slope{own[2 * g.channels]}, shift{own[3 * g.channels]};
     const T *x = data<T>(args.x) + p.start, *dy = data<T>(args.dy) + p.start;
     T* dx = data<T>(args.dx) + p.start;
+    const bool past = norm_past(g, dx, 3);
     for_each_vector<T>(p.count, [&](int64_t i, auto lanes) RV_LAMBDA {
       V inner = V::zero();
       if (!constant) inner = fma(V::load(x + i, lanes) - center, slope, shift);
-      fma(V::load(dy + i, lanes), scale, inner).store(dx + i, lanes);
+      put(fma(V::load(dy + i, lanes), scale, inner), dx + i, lanes, past);
     });
+    if (past) stores_past_done();
   });
 }
 

@@ -9,7 +9,7 @@ template <class T>
 void floats(const ClipArgs& args) {
   const Vec<T> low(static_cast<T>(args.low)), high(static_cast<T>(args.high));
   Loop<2> loop({&args.y, &args.x});
-  loop.run([&](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([&](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> y(p[0], stride[0]), x(p[1], stride[1]);
     for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
       y.store(min(high, max(low, x.load(i, lanes))), i, lanes);  // NaN is the second of both
@@ -23,7 +23,7 @@ void integers(const ClipArgs& args) {
   const T low = args.low < -0x1p63 ? static_cast<T>(INT64_MIN) : static_cast<T>(args.low);
   const T high = args.high >= 0x1p63 ? static_cast<T>(INT64_MAX) : static_cast<T>(args.high);
   Loop<2> loop({&args.y, &args.x});
-  loop.run([&](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([&](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> y(p[0], stride[0]), x(p[1], stride[1]);
     for (int64_t i = 0; i < n; ++i) {
       T v = x[i] < low ? low : x[i];
@@ -36,7 +36,7 @@ template <class T>
 void backward(const ClipBackwardArgs& args) {
   const Vec<T> low(static_cast<T>(args.low)), high(static_cast<T>(args.high));
   Loop<3> loop({&args.dx, &args.grad, &args.x});
-  loop.run([&](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([&](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> dx(p[0], stride[0]), grad(p[1], stride[1]), x(p[2], stride[2]);
     for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
       const Vec<T> v = x.load(i, lanes);

@@ -28,7 +28,7 @@ RV_LINE(Finite, a - a == 0)  // infinity - infinity is NaN
 
 template <class T, class Op>
 void rows(const CompareArgs& args) {
-  Loop<3>({&args.y, &args.a, &args.b}).run([](int64_t n, char* const* p, const int64_t* stride) {
+  Loop<3>({&args.y, &args.a, &args.b}).map([](int64_t n, char* const* p, const int64_t* stride) {
     const Row<uint8_t> y(p[0], stride[0]);
     const Row<T> a(p[1], stride[1]), b(p[2], stride[2]);
     int64_t i = 0;

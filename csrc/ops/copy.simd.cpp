@@ -112,7 +112,7 @@ struct Convert<Boolean> {
 
 template <class To, class From>
 void convert_rows(const CopyArgs& a) {
-  Loop<2>({&a.dst, &a.src}).run([](int64_t n, char* const* p, const int64_t* stride) {
+  Loop<2>({&a.dst, &a.src}).map([](int64_t n, char* const* p, const int64_t* stride) {
     const Row<To> to(p[0], stride[0]);
     const Row<From> from(p[1], stride[1]);
     int64_t i = 0;

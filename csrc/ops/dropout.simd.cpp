@@ -71,7 +71,7 @@ template <class T>
 void backward(const DropoutBackwardArgs& args) {
   const T scale = static_cast<T>(scale_of(*data<double>(args.p)));
   Loop<3> loop({&args.dx, &args.grad, &args.mask});
-  loop.run([scale](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([scale](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> dx(p[0], stride[0]), grad(p[1], stride[1]);
     Row<uint8_t> mask(p[2], stride[2]);
     if (dx.dense() && grad.dense() && mask.dense()) {

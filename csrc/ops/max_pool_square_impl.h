@@ -175,7 +175,8 @@ bool square_run(const SquareRun& args) {
 
 // Pools where all `count` taps lie inside, no sample between them, and this is the faster way.
 // From far away, where windows do not lie side by side, it is not: 2x2 over 16x64x112x112 took
-// 1.43 ms, and the general loop takes 1.15.
+// 1.43 ms, and the general loop takes 1.15; 3x3 with stride 2 over 8x64x112x112 0.63 and 0.67, but
+// over 32x192x55x55 3.66 and 3.04. A mere read of these three takes 1.1, 0.3 and 1.7.
 template <bool Where>
 bool square(const SquareRun& args, const PoolGeometry& g, int64_t count) {
   const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];

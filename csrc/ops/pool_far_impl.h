@@ -8,33 +8,6 @@ namespace ranvier::RV_ISA {
 // Bytes of an array from which on it is not expected in the cache when it is wanted next.
 constexpr int64_t kFar = 1 << 23;
 
-// Stores of whole lines of the cache that do not leave them there. Other threads see them after
-// stores_past_done().
-template <class T>
-RV_INLINE void store_past(Vec<T> v, T* to) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) {
-    _mm512_stream_ps(to, (__m512)v.v);
-  } else {
-    _mm512_stream_pd(to, (__m512d)v.v);
-  }
-#else
-  v.store(to);
-#endif
-}
-template <class T>
-RV_INLINE void put(Vec<T> v, T* to, All, bool past) {
-  past ? store_past(v, to) : v.store(to);
-}
-template <class T>
-RV_INLINE void put(Vec<T> v, T* to, int64_t lanes, bool) {
-  v.store(to, lanes);
-}
-RV_INLINE void stores_past_done() {
-#if defined(__AVX512F__)
-  _mm_sfence();
-#endif
-}
 // Whether all vectors of pixels of c numbers are whole lines.
 template <class T>
 RV_INLINE bool aligned(const T* y, int64_t c) {

@@ -134,7 +134,7 @@ T whole(T first, T second) {
 
 template <class T, RemainderOp Op>
 void integers(const RemainderArgs& args) {
-  Loop<3>({&args.y, &args.a, &args.b}).run([](int64_t n, char* const* p, const int64_t* stride) {
+  Loop<3>({&args.y, &args.a, &args.b}).map([](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> y(p[0], stride[0]), a(p[1], stride[1]), b(p[2], stride[2]);
     for (int64_t i = 0; i < n; ++i) y[i] = whole<T, Op>(a[i], b[i]);
   });

@@ -168,7 +168,7 @@ RV_INLINE T of_integer(UnaryOp op, T x) {
 template <class T>
 void integers(const UnaryArgs& args) {
   Loop<2> loop({&args.y, &args.x});
-  loop.run([op = args.op](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([op = args.op](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> y(p[0], stride[0]), x(p[1], stride[1]);
     for (int64_t i = 0; i < n; ++i) y[i] = of_integer(op, x[i]);
   });

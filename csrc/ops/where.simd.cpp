@@ -9,7 +9,7 @@ namespace {
 template <class T>
 void choose(const WhereArgs& args) {
   Loop<4> loop({&args.y, &args.condition, &args.a, &args.b});
-  loop.run([](int64_t n, char* const* p, const int64_t* stride) {
+  loop.map([](int64_t n, char* const* p, const int64_t* stride) {
     const Row<T> y(p[0], stride[0]), a(p[2], stride[2]), b(p[3], stride[3]);
     const Row<uint8_t> c(p[1], stride[1]);
     int64_t i = 0;

@@ -169,6 +169,24 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         fit(model, (x, y), resume=tmp_path / "checkpoint.safetensors", verbose=0)
 
 
+def test_another_optimizer_is_refused(tmp_path: Path) -> None:
+    x, y = np.ones((8, 2), np.float32), np.zeros(8, np.int64)
+
+    def run(rule: Any, epochs: int, **options: Any) -> Any:
+        model = nn.Linear(2, 2)
+        return fit(model, (x, y), epochs, rule(model.parameters(), lr=0.01), verbose=0, **options)
+
+    run(optim.Adam, 1, callbacks=[Checkpoint(tmp_path)])
+    for rule in (optim.AdamW, optim.SGD):
+        with pytest.raises(ValueError, match=rf"of the checkpoint, Adam, got {rule.__name__} - "):
+            run(rule, 2, callbacks=[Checkpoint(tmp_path)], resume=True)
+    assert len(run(optim.Adam, 2, callbacks=[Checkpoint(tmp_path)], resume=tmp_path)) == 2
+    state = load_state(tmp_path / "checkpoint.safetensors")
+    del state["rule"]  # as in a file of an earlier version
+    save_state(state, tmp_path / "checkpoint.safetensors")
+    assert len(run(optim.AdamW, 3, callbacks=[Checkpoint(tmp_path)], resume=True)) == 3
+
+
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     save_file({"w": np.zeros(3)}, path)

@@ -97,6 +97,7 @@ def state_of(run: Run) -> dict[str, Any]:
         "version": rv.__version__,
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
+        "rule": type(run.optimizer).__name__,  # Adam and AdamW have the same state
         "random": rv.get_rng_state(),
         "loader": loader_state(run.loader),
         "epoch": run.epoch,
@@ -125,6 +126,8 @@ def restore(run: Run, path: str | os.PathLike[str]) -> None:
         FileNotFoundError: there is no such checkpoint.
         ValueError: damaged, of another kind of run, or of other data or settings.
     """
+    if os.path.isdir(path):
+        path = Checkpoint(path).path
     if not os.path.exists(path):
         raise FileNotFoundError(
             f"[resume] expected a checkpoint, got nothing at {os.fspath(path)!r} - "
@@ -153,6 +156,12 @@ def restore(run: Run, path: str | os.PathLike[str]) -> None:
         raise ValueError(
             f"[resume] expected the callbacks of the checkpoint, "
             f"{[name for name, _ in state['callbacks']]}, got {names} - pass the same ones"
+        )
+    rule = type(run.optimizer).__name__
+    if state.get("rule", rule) != rule:  # older files do not say
+        raise ValueError(
+            f"[resume] expected the optimizer of the checkpoint, {state['rule']}, got {rule} - "
+            "pass the same one, or start a new run from the weights: model.load_state_dict"
         )
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])

@@ -63,7 +63,8 @@ def fit(
         callbacks: `EarlyStopping`, `Checkpoint`, `LRSchedule`, `JSONLLogger` ...
         device: where to train; None leaves the model where it is.
         seed: for the library's random numbers (dropout) and for the order of arrays.
-        resume: True goes on from the file of the `Checkpoint` callback, a path from that file.
+        resume: True goes on from the file of the `Checkpoint` callback, a path from that file or
+            from the checkpoint in that folder.
         capture: whether steps may be captured.
         verbose: 0 silent, 1 a bar on a terminal, 2 a line per epoch; None is 1, or what the
             environment's RANVIER_VERBOSE says.
