@@ -2,8 +2,8 @@
 //
 //   Loop<3> loop({&args.y, &args.a, &args.b});       // the first operand gives the shape
 //   loop.run([&](int64_t n, char* const* p, const int64_t* stride) { one row of n elements });
-//   loop.map([&](int64_t n, char* const* p, const int64_t* stride) { the same, but only writes p[0]
-//   }); loop.run_dense([&](int64_t n, char* const* p) { n elements that lie side by side });
+//   loop.map([&](int64_t n, char* const* p, const int64_t* stride) { one that only writes p[0] });
+//   loop.run_dense([&](int64_t n, char* const* p) { n elements that lie side by side });
 //
 // Axes are sorted as the first operand lies in memory and merged where all operands allow it, so a
 // dense array of any layout is one long row. Rows are cut into chunks by the shape alone. What map
