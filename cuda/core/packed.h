@@ -6,8 +6,7 @@
 //   struct Choose {
 //     __device__ float operator()(uint8_t condition, float a, float b) const;
 //   };
-//   packed<float, uint8_t, float, float>(context, y, {&args.condition, &args.a, &args.b},
-//   Choose());
+//   packed<float, uint8_t, float, float>(context, y, {&condition, &a, &b}, Choose());
 #pragma once
 
 #include <utility>
