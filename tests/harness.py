@@ -633,11 +633,11 @@ class OpTests:
     def __init_subclass__(cls) -> None:
         # A check that no case needs is no test, rather than a skipped one.
         if not any(case.gradient for case in cls.cases):
-            cls.test_gradient = cls.test_reference = None  # type: ignore[assignment]
+            cls.test_gradient = cls.test_reference = None
         if not any(case.has_batch for case in cls.cases):
-            cls.test_batch = None  # type: ignore[assignment]
+            cls.test_batch = None
         if not cls.errors:
-            cls.test_error = None  # type: ignore[assignment]
+            cls.test_error = None
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Parametrizes each check by the cases that it concerns, dtypes and devices."""

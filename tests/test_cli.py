@@ -70,7 +70,7 @@ def command(*arguments: str, **options: object) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "ranvier.cli", *arguments],
         capture_output=True, text=True, **options,
-    )  # type: ignore[call-overload]  # fmt: skip
+    )  # fmt: skip
 
 
 # ---- train --------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_ctrl_c_saves_and_resume_ends_in_the_same_bits(
     from ranvier.train.callbacks import JSONLLogger
 
     def press(self: object, run: object) -> None:
-        if run.step == 13:  # type: ignore[attr-defined]
+        if run.step == 13:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
@@ -264,7 +264,7 @@ def test_the_second_ctrl_c_says_how_to_go_on(
     from ranvier.train.callbacks import JSONLLogger
 
     def press(self: object, run: object) -> None:
-        if run.step == 13:  # type: ignore[attr-defined]
+        if run.step == 13:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 

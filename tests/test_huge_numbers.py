@@ -89,7 +89,7 @@ def test_places_and_counts(n: int) -> None:
     with pytest.raises(ValueError, match="expected 1 to 1024 threads"):
         rv.set_num_threads(n)
     with pytest.raises(TypeError, match=r"\[set_num_threads\] expected a whole number, got str"):
-        rv.set_num_threads("2")  # type: ignore[arg-type]
+        rv.set_num_threads("2")
     with pytest.raises(MemoryError, match=r"\[linspace\] expected fewer numbers"):
         rv.linspace(0, 1, n)
     with pytest.raises(ValueError, match=r"\[unet\] expected depth"):
@@ -103,7 +103,7 @@ def test_layers_that_would_never_be_built(kind: type[nn.Module]) -> None:
 
 
 def test_layers_take_sizes_from_numpy() -> None:
-    layer = nn.Linear(np.prod((2, 3)), np.int32(4))  # type: ignore[arg-type]
+    layer = nn.Linear(np.prod((2, 3)), np.int32(4))
     assert layer(rv.ones(1, 6)).shape == (1, 4)
     assert repr(layer) == "Linear(6, 4)"
 

@@ -38,6 +38,15 @@ constexpr int kDotTile = 2;
 // processor does not read ahead by itself.
 constexpr int64_t kAhead = 8;
 
+template <class T, int R, int V>
+RV_INLINE void set_zero(Vec<T> (&c)[R][V]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
+  }
+}
+
 // One step of k: c[r][v] += rows[r][k] * b[v].
 template <class T, int R, int V>
 RV_INLINE void multiply_step(Vec<T> (&c)[R][V], const T* const (&rows)[R], int64_t k,
@@ -306,11 +315,7 @@ RV_ONE_COPY void run_deep_tiles(const Left& left, const T* b, int64_t ldb, const
   if (block.fetch) fetch = *block.fetch;
   for (; tiles > 0; --tiles, row += R) {
     Vec<T> c[R][V];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
-    }
+    set_zero(c);
     left.template multiply<R, V>(c, row, block.k, runs, b, ldb, fetch);
     if (fetch.at) fetch.next_tile();
     sink.template prefetch<R, V>(row, block.column);
@@ -326,11 +331,7 @@ RV_ONE_COPY void run_tiles(const Left& left, const T* b, int64_t ldb, const Sink
                            const Block& block, int64_t row, int64_t tiles) {
   for (; tiles > 0; --tiles, row += R) {
     Vec<T> c[R][V];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
-    }
+    set_zero(c);
     sink.template prefetch<R, V>(row, block.column);
     left.template multiply<R, V>(c, row, block.k, block.depth, b, ldb);
     sink.template store<R, V>(c, row, block.column, block.columns, block.first, block.last);
@@ -344,11 +345,7 @@ RV_ONE_COPY void run_packing_tile(const Left& left, const T* b, int64_t ldb, T* 
                                   const Sink& sink, const Block& block) {
   constexpr int R = max_rows(kVectors), V = kVectors;
   Vec<T> c[R][V];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) c[r][v] = Vec<T>::zero();
-  }
+  set_zero(c);
   sink.template prefetch<R, V>(block.row, block.column);
   left.template multiply<R, V, true>(c, block.row, block.k, block.depth, b, ldb, packed);
   sink.template store<R, V>(c, block.row, block.column, block.columns, block.first, block.last);

@@ -33,10 +33,10 @@ def test_matmul_of_views(draw: Draw) -> Call:
 
     def product(x: object, y: object) -> object:
         if kind == "both":  # (k, b, m), (n, k)
-            return x.permute(1, 2, 0) @ y.transpose(0, 1)  # type: ignore[attr-defined]
+            return x.permute(1, 2, 0) @ y.transpose(0, 1)
         if kind == "cut":
-            return x.permute(1, 2, 0)[:, 1:, ::2] @ y.transpose(0, 1)[::2, 1:]  # type: ignore[attr-defined]
-        return y @ x.transpose(0, 1)  # type: ignore[attr-defined]
+            return x.permute(1, 2, 0)[:, 1:, ::2] @ y.transpose(0, 1)[::2, 1:]
+        return y @ x.transpose(0, 1)
 
     call = draw.call(product, product, draw.normal(k, b, m), draw.normal(n, k), multilinear=True)
     call.text = f"{kind}: {call.text}"
