@@ -179,7 +179,8 @@ Array data_gradient(const Array& dy, const Array& w, const std::optional<Array>&
         .cast(dy.dtype());
   Array dx = Array::empty_channels_last(x_shape, dy.dtype(), dy.device(), op);
   if (dx.size() == 0) return dx;
-  const bool winograd = may_use_winograd(dy) && conv2d_data_prefers_minimal(s);
+  const bool winograd =
+      may_use_winograd(dy) && (conv2d_data_stem(s) || conv2d_data_prefers_minimal(s));
   const Array workspace =
       Array::empty({conv2d_data_workspace(s, winograd)}, dy.dtype(), dy.device(), op);
   conv2d_data({in(dy.channels_last()), in(w), optional_in(b), out(dx), out(workspace), s, winograd,

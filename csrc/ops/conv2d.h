@@ -193,26 +193,38 @@ static inline Conv2dStem conv2d_stem_cut(const Conv2dShape& s) {
   const int64_t without = taps * s.stride_h - s.R;  // phases without a last tap
   return {edge, s.stride_h * edge - without};
 }
-// Whether it is worth it, in multiply-adds of a vector of outputs: a tile has points^2 C of its
-// own, and its transforms, those of a forward at 100 per cent, are worth some more.
-static inline bool conv2d_stem_worth(const Conv2dShape& s, int64_t least, int64_t percent) {
+static inline bool conv2d_stem_fits(const Conv2dShape& s, int64_t least) {
   const bool plain = s.R == s.S && s.stride_h == s.stride_w && s.dilation_h == 1 &&
                      s.dilation_w == 1 && s.groups == 1;
-  if (!plain || s.C > 16) return false;
+  if (!plain || s.C > 16 || s.K < 16 || s.N * conv2d_tiles(1, s.P, s.Q) < least) return false;
+  const int64_t edge = conv2d_stem_cut(s).edge;
+  return edge >= 5 && edge <= 7;
+}
+// Whether it is worth it, in multiply-adds of a vector of outputs: a tile has points^2 C of its
+// own, and its transforms are worth some more.
+static inline bool conv2d_stem_worth(const Conv2dShape& s) {
   const Conv2dStem cut = conv2d_stem_cut(s);
-  if (cut.edge < 5 || cut.edge > 7) return false;
-  const int64_t transforms = (cut.edge == 5 ? 70 : cut.edge == 6 ? 130 : 200) * percent / 100;
+  const int64_t transforms = cut.edge == 5 ? 70 : cut.edge == 6 ? 130 : 200;
   const int64_t tiles = conv2d_tiles(1, s.P, s.Q);
-  if (s.N * tiles < least) return false;
-  return s.P * s.Q * s.R * s.R * s.C >= 2 * tiles * (cut.points * cut.points * s.C + transforms);
+  return 4 * s.P * s.Q * s.R * s.R * s.C >=
+         7 * tiles * (cut.points * cut.points * s.C + transforms);
 }
 // F(4x4, 3x3) at 16 outputs has a rival in run_slide.
 static inline bool conv2d_stem(const Conv2dShape& s) {
-  return s.K >= (s.stride_h > 1 || s.R > 3 ? 16 : 17) && conv2d_stem_worth(s, 16, 100) &&
-         !conv2d_prefers_minimal(s);
+  return s.K >= (s.stride_h > 1 || s.R > 3 ? 16 : 17) && conv2d_stem_fits(s, 16) &&
+         conv2d_stem_worth(s) && !conv2d_prefers_minimal(s);
 }
 static inline bool conv2d_weight_stem(const Conv2dShape& s) {
-  return s.K >= 16 && conv2d_stem_worth(s, 64, 150) && !conv2d_weight_prefers_minimal(s);
+  return conv2d_stem_fits(s, 64) && conv2d_stem_worth(s) && !conv2d_weight_prefers_minimal(s);
+}
+// The rival of a data gradient multiplies each pixel of dy once by all taps, side by side in the
+// lanes. Here a number at a point is a sum of K products, whose lanes are added up: as much again
+// as 48 of them.
+static inline bool conv2d_data_stem(const Conv2dShape& s) {
+  if (s.C > 8 || !conv2d_stem_fits(s, 64) || conv2d_data_prefers_minimal(s)) return false;
+  const int64_t points = conv2d_stem_cut(s).points, tiles = conv2d_tiles(1, s.P, s.Q);
+  const int64_t taps = conv2d_whole_vectors(s.R * s.S * s.C);
+  return s.P * s.Q * taps * s.K >= tiles * points * points * s.C * (s.K + 48);
 }
 // The weight gradient adds up tiles in this many pieces.
 static inline int64_t conv2d_stem_pieces(const Conv2dShape& s) {
@@ -245,6 +257,7 @@ static inline int64_t conv2d_data_workspace(const Conv2dShape& s, bool winograd)
                                               : conv2d_whole_vectors(s.C / s.groups);
   const int64_t direct = s.R * s.S * (s.K / s.groups) * outputs;
   if (!winograd) return direct;
+  if (conv2d_data_stem(s)) return conv2d_most(direct, conv2d_stem_workspace(s));
   const int64_t tiles = conv2d_tiles(s.N, (s.H + s.stride_h - 1) / s.stride_h,
                                      (s.W + s.stride_w - 1) / s.stride_w);  // the largest class
   Conv2dMinimal m = conv2d_minimal(s);

@@ -2,7 +2,7 @@
 
 #include "ops/conv2d_grouped_impl.h"
 #include "ops/conv2d_heads_impl.h"
-#include "ops/conv2d_stem_impl.h"
+#include "ops/conv2d_stem_data_impl.h"
 #include "ops/conv2d_winograd_impl.h"
 
 namespace ranvier::RV_ISA {
@@ -84,7 +84,13 @@ void data_gradient(const Conv2dDataArgs& a) {
   const Conv2dShape& s = a.shape;
   T* workspace = data<T>(a.workspace);
   const bool depthwise = conv2d_depthwise(s), grouped = grouped_channels<T>(s);
+  const bool by_tiles = a.winograd && conv2d_data_prefers_minimal(s);
   if (depthwise && depthwise_near_data(s)) return run_depthwise_near_data(a, workspace);
+#if RV_WINOGRAD
+  if constexpr (__is_same(T, float)) {
+    if (a.winograd && conv2d_data_stem(s)) return stem::run_data(a, workspace);
+  }
+#endif
   for (int64_t group = 0; group < (depthwise || grouped ? 1 : s.groups); ++group) {
     Channels<T> channels{workspace, {}};
     if (!depthwise && !grouped && s.P == 1 && s.Q == 1) {
@@ -94,7 +100,7 @@ void data_gradient(const Conv2dDataArgs& a) {
       channels.finish();
       continue;
     }
-    if (!depthwise && !a.winograd && prefers_runs<T>(s)) {
+    if (!depthwise && !by_tiles && prefers_runs<T>(s)) {
       prefers_taps<T>(s) ? run_taps(taps_problem<T>(a), workspace) : run_runs(a, group, workspace);
       continue;
     }
@@ -109,7 +115,7 @@ void data_gradient(const Conv2dDataArgs& a) {
         }
 #if RV_WINOGRAD
         if constexpr (__is_same(T, float)) {
-          if (a.winograd && winograd::fits(p)) {
+          if (by_tiles && winograd::fits(p)) {
             winograd::run(p, workspace);
             continue;
           }

@@ -1,5 +1,6 @@
 // Stems: the first convolution of a network, from the 3 channels of a picture, by Winograd's
-// minimal filtering (conv2d_winograd_impl.h, whose formula and words are used here).
+// minimal filtering (conv2d_winograd_impl.h, whose formula and words are used here); forward and
+// weight gradient, the data gradient is in conv2d_stem_data_impl.h.
 //
 // Stride s. Along each axis a filter of R taps falls apart into s filters of every s-th tap,
 // ceil(R / s) of them or one less, each of which meets one "phase" of the image, every s-th pixel.

@@ -44,6 +44,11 @@ void check(const Conv2dShape& s) {
       const int64_t tiles = conv2d_tiles(s.N, s.P, s.Q);
       check("forward", s, needed(m, tiles, s.C, s.K, lanes), conv2d_workspace(s, true));
     }
+    if (conv2d_data_stem(s)) {
+      const int64_t edge = conv2d_stem_cut(s).edge, phases = s.stride_h * s.stride_h;
+      check("stem data", s, edge * edge * phases * s.C * round_up(s.K, lanes),
+            conv2d_data_workspace(s, true));
+    }
     for (int64_t a = 0; a < s.stride_h && conv2d_data_prefers_minimal(s); ++a) {  // classes
       const int64_t tiles = conv2d_tiles(s.N, (s.H + a) / s.stride_h, (s.W + a) / s.stride_w);
       check("data", s, needed({m.edge, s.stride_h > 1 ? 1 : m.phases}, tiles, s.K, s.C, lanes),

@@ -70,7 +70,7 @@ class TestConv2d(OpTests):
         case(normal(N, 4, 7, 17), normal(20, 2, 3, 3), groups=2, padding=(0, 1)),
         # all taps in the lanes
         case(normal(N, 3, 9, 12), normal(32, 3, 3, 3), padding=1),
-        case(normal(N, 3, 50, 6), normal(40, 3, 3, 3), padding=((0, 2), (1, 0))),
+        case(normal(N, 3, 50, 6), normal(40, 3, 3, 3), padding=((0, 2), (1, 0)), dilation=(2, 1)),
         case(normal(N, 3, 17, 19), normal(72, 3, 7, 7), stride=2, padding=3),
         case(normal(N, 2, 16, 15), normal(48, 2, 5, 5), stride=(2, 3), dilation=(3, 2), padding=4),
         # residue classes, some without taps
