@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -177,12 +178,42 @@ class TestPromotion:
             ("bool", 2.5, "float32"),
             ("float64", np.float32(2.5), "float64"),
             ("float32", np.float64(2.5), "float32"),
+            ("int64", np.float32(2.5), "float32"),
+            ("int32", np.int64(2), "int32"),
+            ("int64", np.True_, "int64"),
+            ("uint8", np.True_, "uint8"),
+            ("float64", np.True_, "float64"),
+            ("int64", np.array(True), "int64"),
+            ("int64", np.array(2), "int64"),
+            ("int64", Fraction(1, 2), "float32"),
         ],
     )
     def test_numbers_are_weak(self, dtype, number, expected):
         for result in (rv.ones(2, dtype=dtype) + number, number + rv.ones(2, dtype=dtype)):
             assert result.dtype.name == expected
             assert result.tolist() == [1 + number] * 2
+
+    def test_numbers_of_numpy_where_no_operand_is_expected(self):
+        x = rv.tensor([1, 2, 3])
+        assert x.clip(np.float32(1.5)).tolist() == [1.5, 2.0, 3.0]
+        assert x.clip(np.int64(2)).dtype.name == "int64"
+        assert x.clip(rv.tensor(2.5)).tolist() == [2.5, 2.5, 3.0]
+        kinds = {"bool": [True, np.True_], "int64": [2, np.int32(2), 2**60 + 1]}
+        kinds["float32"] = [2.0, np.float32(2.0), Fraction(1, 2)]
+        for kind, values in kinds.items():
+            for value in values:
+                chosen = rv.where(x > 2, value, value)
+                assert chosen.dtype.name == kind
+                assert chosen.tolist() == [value] * 3
+        y = rv.tensor([1.0, 2.0, 3.0])
+        assert y.scatter(0, rv.tensor([0]), np.float32(1.5)).tolist() == [1.5, 2.0, 3.0]
+        assert y.norm(np.int64(1)).item() == 6.0
+        assert rv.root(rv.tensor([8.0]), np.int64(3)).tolist() == [2.0]
+
+    @pytest.mark.parametrize("wrong", [np.ones(1), np.ones((1, 1)), np.complex64(1), 1j, "1"])
+    def test_what_is_no_single_real_number(self, wrong):
+        with pytest.raises(TypeError, match=r"^\[add\] expected a tensor or a number, got "):
+            rv.tensor([1, 2]) + wrong
 
     def test_a_tensor_without_axes_is_weak(self):
         """As in PyTorch: beside a tensor with axes it only decides the kind of number."""
@@ -399,6 +430,18 @@ class TestReading:
         assert "meta" in repr(rv.ones(2, 3, device="meta"))
         assert "bfloat16" in repr(rv.ones(1, dtype="bfloat16"))
         assert len(repr(rv.zeros(1000, 1000))) < 2000
+
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_text_of_a_broadcast_tensor(self, dtype):
+        """Also of one whose elements no memory would hold."""
+        x = rv.tensor([1.0, 2.0, 3.0], dtype=dtype)
+        text = repr(x.expand(2**60, 3))
+        assert text == repr(x.expand(2000, 3))
+        assert text.count("[1., 2., 3.]") == 6
+        assert repr(rv.tensor([1.5], dtype=dtype).expand(2**62)).count("1.5") == 6
+        assert repr(x.expand(2, 3)) == repr(x.expand(2, 3).contiguous())
+        with np.printoptions(threshold=5000):
+            assert repr(rv.zeros(1).expand(3000)).count("0.") == 3000
 
     def test_what_it_is(self):
         t = rv.zeros(2, 3, 4)

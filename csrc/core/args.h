@@ -12,6 +12,14 @@ enum class DType : uint8_t { Float32, Float64, BFloat16, Float16, Int64, Int32, 
 enum class DeviceKind : uint8_t { Cpu, Cuda, Meta };
 enum class Access : uint8_t { In, Out, InOut };
 
+// Bytes of an element. Compiled into every caller, so that no copy is shared (see above).
+[[gnu::always_inline]] constexpr int64_t item_size(DType t) {
+  return t == DType::Float64 || t == DType::Int64      ? 8
+         : t == DType::Float32 || t == DType::Int32    ? 4
+         : t == DType::BFloat16 || t == DType::Float16 ? 2
+                                                       : 1;
+}
+
 constexpr int kMaxDims = 8;
 
 // First word of every Storage. Moving a buffer is one pointer written here.

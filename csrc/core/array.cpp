@@ -14,24 +14,6 @@ std::string to_string(const Dims& d) {
   return s + (d.n == 1 ? ",)" : ")");
 }
 
-int64_t item_size(DType t) {
-  switch (t) {
-    case DType::Float64:
-    case DType::Int64:
-      return 8;
-    case DType::Float32:
-    case DType::Int32:
-      return 4;
-    case DType::BFloat16:
-    case DType::Float16:
-      return 2;
-    case DType::UInt8:
-    case DType::Bool:
-      return 1;
-  }
-  return 0;
-}
-
 const char* dtype_name(DType t) {
   constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16",
                                    "int64",   "int32",   "uint8",    "bool"};
@@ -163,6 +145,13 @@ Array Array::scalar(double value, DType dtype, Device device) {
       copy_into(a, scalar(value, DType::Float32, device));
       break;
   }
+  return a;
+}
+
+Array Array::whole(int64_t value, Device device) {
+  Array a = empty({}, DType::Int64, device);
+  if (device.kind == DeviceKind::Cuda) fill(a, static_cast<double>(value), value);
+  if (device.kind == DeviceKind::Cpu) *a.data<int64_t>() = value;
   return a;
 }
 

@@ -41,7 +41,6 @@ struct Dims {
 std::string to_string(const Dims& d);  // "(2, 3)"
 inline std::ostream& operator<<(std::ostream& s, const Dims& d) { return s << to_string(d); }
 
-int64_t item_size(DType t);
 const char* dtype_name(DType t);
 inline std::ostream& operator<<(std::ostream& s, DType t) { return s << dtype_name(t); }
 constexpr bool is_floating(DType t) {
@@ -77,6 +76,7 @@ class Array {
                                    const char* op = "empty");
   // One element, written by the host: a constant operand.
   static Array scalar(double value, DType dtype, Device device);
+  static Array whole(int64_t value, Device device);  // an int64 scalar, exact beyond 2^53
 
   bool defined() const { return static_cast<bool>(storage_); }
   const Dims& shape() const { return shape_; }

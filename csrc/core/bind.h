@@ -43,7 +43,19 @@ class MaybeNoGil {
   PyThreadState* state_;
 };
 
-// `a op b` where either may be a Python number: numbers are weak, they take the array's dtype
+// A number of Python or NumPy.
+struct Number {
+  nb::handle given;
+  DType dtype;  // its kind, and what it is where no tensor says more: Bool, Int64 or Float32
+  double value;
+  int64_t whole = 0;      // of Int64: exact beyond 2^53 ...
+  bool overflow = false;  // ... unless 64 bits do not hold it
+};
+Number read_number(const char* op, nb::handle given);
+// As an array without axes; a whole number that its dtype does not hold is refused.
+Array as_scalar(const char* op, const Number& number, DType dtype, Device device);
+
+// `a op b` where either may be a number: numbers are weak, they take the array's dtype
 // category (an integer array with a Python float becomes float32, as in PyTorch).
 struct Operands {
   Array a, b;

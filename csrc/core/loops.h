@@ -14,22 +14,6 @@
 
 namespace ranvier::RV_ISA {
 
-RV_INLINE int64_t item_bytes(DType t) {
-  switch (t) {
-    case DType::Float64:
-    case DType::Int64:
-      return 8;
-    case DType::Float32:
-    case DType::Int32:
-      return 4;
-    case DType::BFloat16:
-    case DType::Float16:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
 constexpr int64_t kLoopGrain = 32768;  // elements; 128 KB of float32 per operand
 
 // Bytes of a result from which on it goes past the cache: an ordinary store reads the line first,
@@ -88,7 +72,7 @@ struct Loop {
     const ArrayRef& lead = *refs[0];
     for (int k = 0; k < K; ++k) {
       base[k] = data<char>(*refs[k]);
-      item[k] = item_bytes(refs[k]->dtype);
+      item[k] = item_size(refs[k]->dtype);
     }
     // Insertion sort of the axes by the lead's stride, widest first; size-1 axes drop out.
     int order[kMaxDims], count = 0;

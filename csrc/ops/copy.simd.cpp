@@ -221,7 +221,7 @@ void move(const CopyArgs& a) {
 
 void copy(const CopyArgs& a) {
   if (a.src.dtype == a.dst.dtype) {
-    switch (item_bytes(a.src.dtype)) {
+    switch (item_size(a.src.dtype)) {
       case 8:
         return move<int64_t>(a);
       case 4:

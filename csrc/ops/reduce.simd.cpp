@@ -660,7 +660,7 @@ struct Plan {
 };
 RV_ONE_COPY void make_plan(const ReduceArgs& args, bool logical_order, Plan* plan) {
   Axes &kept = plan->kept, &reduced = plan->reduced;
-  const int64_t item = item_bytes(args.x.dtype), out = item_bytes(args.y.dtype);
+  const int64_t item = item_size(args.x.dtype), out = item_size(args.y.dtype);
   const bool center = args.op == ReduceOp::SquaredDeviation;
   for (int i = 0; i < args.x.ndim; ++i) {
     int64_t size = args.x.shape[i], sx = args.x.strides[i] * item;

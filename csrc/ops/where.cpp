@@ -9,24 +9,15 @@ RV_KERNEL(where, WhereArgs);
 
 namespace {
 
-Array number(nb::handle h, Device device) {
-  PyObject* p = h.ptr();
-  DType t = PyBool_Check(p) ? DType::Bool : PyLong_Check(p) ? DType::Int64 : DType::Float32;
-  RV_CHECK(PyLong_Check(p) || PyFloat_Check(p) || nb::hasattr(h, "__float__"), "where", Type,
-           "expected tensors or numbers, got ", Py_TYPE(p)->tp_name);
-  double value = PyFloat_AsDouble(p);
-  if (value == -1.0 && PyErr_Occurred()) throw nb::python_error();
-  return Array::scalar(value, t, device);
-}
-
 Array choose(const Array& condition, nb::handle ha, nb::handle hb) {
   Operands x;
   if (as_array(ha) || as_array(hb)) {
     x = operands("where", ha, hb);
   } else {
-    Array a = number(ha, condition.device()), b = number(hb, condition.device());
-    DType t = promote(a.dtype(), b.dtype());
-    x = {a.cast(t), b.cast(t)};
+    const Number a = read_number("where", ha), b = read_number("where", hb);
+    const DType t = promote(a.dtype, b.dtype);
+    x = {as_scalar("where", a, t, condition.device()),
+         as_scalar("where", b, t, condition.device())};
   }
   nb::gil_scoped_release nogil;
   check_same_device("where", {&condition, &x.a, &x.b});

@@ -49,7 +49,7 @@ void choose(const WhereArgs& args) {
 }  // namespace
 
 void where(const WhereArgs& args) {
-  switch (item_bytes(args.y.dtype)) {
+  switch (item_size(args.y.dtype)) {
     case 8:
       return choose<uint64_t>(args);
     case 4:

@@ -11,13 +11,6 @@ namespace {
 constexpr int64_t kTileBytes = 1 << 16;   // of each operand
 constexpr int64_t kWorthBytes = 1 << 17;  // smaller arrays stay in the cache by themselves
 
-int64_t item_bytes(const ArrayRef& a) {
-  return a.dtype == DType::Float64 || a.dtype == DType::Int64      ? 8
-         : a.dtype == DType::Float32 || a.dtype == DType::Int32    ? 4
-         : a.dtype == DType::BFloat16 || a.dtype == DType::Float16 ? 2
-                                                                   : 1;
-}
-
 int64_t elements(const ArrayRef& a) {
   int64_t n = 1;
   for (int i = 0; i < a.ndim; ++i) n *= a.shape[i];
@@ -41,7 +34,7 @@ Chain tiles_of(const ArrayRef& out) {
     if ((out.shape[a] == 1) != (out.shape[b] == 1)) return out.shape[b] == 1;
     return std::abs(out.strides[a]) > std::abs(out.strides[b]);
   });
-  int64_t inner = elements(out) * item_bytes(out);
+  int64_t inner = elements(out) * item_size(out.dtype);
   c.tiles = 1;
   for (c.outer = 0;; ++c.outer) {
     const int64_t size = c.shape[c.order[c.outer]];
@@ -60,7 +53,7 @@ RV_REWRITE(chains, 9, [](Rewriter& r) {
   for (int i = 0; i < r.size(); ++i) {
     if (!candidate(r, i)) continue;
     const ArrayRef out = chain_output(r, i);
-    if (out.ndim == 0 || elements(out) * item_bytes(out) < kWorthBytes) continue;
+    if (out.ndim == 0 || elements(out) * item_size(out.dtype) < kWorthBytes) continue;
     std::vector<int> members{i};
     for (int j = i + 1; j < r.size() && j <= members.back() + kLookAhead; ++j)
       if (candidate(r, j) && same_shape(chain_output(r, j), out) && agree(r, members, j) &&

@@ -158,7 +158,7 @@ class Tensor:
         self._requires_grad = bool(value)
 
     def requires_grad_(self, value: bool = True) -> Tensor:
-        """Sets `requires_grad` and returns the tensor."""
+        """Sets `requires_grad` to `value` and returns the tensor."""
         self.requires_grad = value
         return self
 
@@ -235,7 +235,13 @@ class Tensor:
             tail += ", requires_grad=True"
         if self.device.type == "meta":
             return f"tensor(..., shape={self.shape}{tail})"
-        data = self.data.cast(0) if self.dtype.numpy is None else self.data
+        data = self.data
+        if 0 in data.strides:  # equal elements: as many as make NumPy leave some out stand for all
+            many = int(np.get_printoptions()["threshold"]) + 1
+            cut: Any = data.index(tuple([slice(None if step else many) for step in data.strides]))
+            data = cut
+        if self.dtype.numpy is None:
+            data = data.cast(0)
         if self.device.type == "cuda":
             data = _core.to_device(data, 0)
         text = np.array2string(data.numpy(), separator=", ", prefix="tensor(", precision=4)
@@ -253,7 +259,12 @@ class Tensor:
         return Tensor(self.data)
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
-        """Adds the gradient of this tensor to `.grad` of the leaves; see `autograd.backward`."""
+        """Adds the gradient of this tensor to `.grad` of the leaves; see `autograd.backward`.
+
+        Args:
+            gradient: that of the objective by this tensor; 1 for a scalar.
+            retain_graph: keeps the saved values for a second backward.
+        """
         from ranvier import autograd
 
         autograd.backward(self, gradient, retain_graph)

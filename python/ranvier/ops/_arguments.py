@@ -5,10 +5,13 @@ The op's name is looked up when there is something to complain about, at no cost
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
+
+import numpy as np
 
 from ranvier import _core
 from ranvier.tensor import Tensor
@@ -18,6 +21,18 @@ def _refused(wanted: str, value: Any) -> TypeError:
     text = repr(value)
     short = text if len(text) <= 60 else f"{text[:57]}..."
     return TypeError(f"[{_core.op_name() or 'argument'}] expected {wanted}, got {short}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number of Python or NumPy; a truth value is one."""
+    return isinstance(value, numbers.Real | np.bool_)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number by its type: 2 and NumPy's int64(2), but not 2.0."""
+    if isinstance(value, Tensor):
+        return not value.dtype.is_floating_point
+    return isinstance(value, numbers.Integral | np.bool_)
 
 
 def real(name: str, value: Any) -> float:

@@ -273,14 +273,14 @@ def root(x: Tensor, degree: int) -> Tensor:
         [-2.0, 3.0]
     """
     check_tensors(x)
-    if isinstance(degree, bool) or not isinstance(degree, int):
+    if isinstance(degree, bool) or not isinstance(degree, numbers.Integral):
         raise TypeError(
             f"[root] expected a whole number as degree, got {degree!r} - write x ** (1 / n) for "
             "others"
         )
     if degree < 1:
         raise ValueError(f"[root] expected a degree of at least 1, got {degree}")
-    return _Root.apply(x if x.dtype.is_floating_point else x * 1.0, degree=degree)
+    return _Root.apply(x if x.dtype.is_floating_point else x * 1.0, degree=int(degree))
 
 
 @attach("maximum")

@@ -6,7 +6,7 @@ import math
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._arguments import real
+from ranvier.ops._arguments import is_whole, real
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -30,7 +30,7 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
     The gradient passes inside the closed interval [min, max] and is 0 outside; NaN passes through.
 
     Args:
-        x: any shape. Integers stay integers unless a limit is a float.
+        x: any shape. Integers stay integers where the limits are.
         min: the lower limit.
         max: the upper limit; it wins where it is below the lower one.
 
@@ -47,7 +47,8 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
             f"[{_core.op_name()}] expected min, max or both, got neither - give at least one limit"
         )
     check_tensors(x)
-    if not x.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
+    limits = [limit for limit in (min, max) if limit is not None]
+    if not x.dtype.is_floating_point and not all(is_whole(limit) for limit in limits):
         x = Tensor(x.data.cast(0))
     low = -math.inf if min is None else real("min", min)
     high = math.inf if max is None else real("max", max)

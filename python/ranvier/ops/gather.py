@@ -15,7 +15,7 @@ from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
-from ranvier.ops._arguments import axis_of, whole
+from ranvier.ops._arguments import axis_of, is_number, whole
 from ranvier.tensor import Tensor, attach, check_tensors
 
 Array = _core.Array
@@ -161,7 +161,7 @@ def _source(op: str, index: Tensor, src: Any) -> tuple[Tensor, Any]:
             )
         if src.shape != index.shape:
             src = src[tuple([slice(size) for size in index.shape])]
-    elif not isinstance(src, (bool, int, float)):
+    elif not is_number(src):
         raise TypeError(f"[{op}] expected a tensor or a number, got {type(src).__name__}")
     return index, src
 

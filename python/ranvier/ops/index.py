@@ -15,6 +15,7 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.ops._arguments import is_number
 from ranvier.tensor import Tensor, array_for, attach, clock, from_host
 
 Array = _core.Array
@@ -203,7 +204,7 @@ def _write(x: Tensor, key: Any, value: Any) -> None:
     view = _view(data, key)
     if view is not None:
         _core.copy_into(view, _values(value, data))
-    elif isinstance(key, Tensor) and key.dtype.name == "bool" and _is_number(value):
+    elif isinstance(key, Tensor) and key.dtype.name == "bool" and is_number(value):
         # Nothing is read on the host, so that a captured step may do it.
         mask = key.data
         if mask.shape != data.shape[: mask.ndim]:
@@ -219,10 +220,6 @@ def _write(x: Tensor, key: Any, value: Any) -> None:
             target, places.axes, places.indices, places.place, _values(value, data), False
         )
     clock.changed(data)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (bool, int, float))
 
 
 def _values(value: Any, like: Array) -> Array:

@@ -13,6 +13,7 @@ Source: Golub and Van Loan, Matrix Computations (2013), section 2.2.
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 from ranvier import _core
@@ -77,7 +78,7 @@ def _norm(op: str, x: Tensor, p: Any, dim: Dim, keepdim: bool) -> Tensor:
         what = x.dtype.name if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"[{_core.op_name()}] expected a float32 or float64 tensor, got {what}")
     order = 2.0 if p == "fro" else p
-    if not isinstance(order, (int, float)) or math.isnan(order):
+    if not isinstance(order, numbers.Real) or math.isnan(order):
         raise ValueError(f"[{op}] expected a number or 'fro' as p, got {p!r}")
     y = _Norm.apply(x, p=float(order), dim=dim)
     if keepdim:
