@@ -254,7 +254,7 @@ def test_every_kernel_is_shared_among_threads_by_some_case() -> None:
     assert not seen.shared & set(ONE_THREAD), "shared after all"
 
 
-ROOMS = sorted(p for p in OPS.glob("test_*.py") if p.stem != "test_examples")
+ROOMS = sorted(OPS.glob("test_*.py"))
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)

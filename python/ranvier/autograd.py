@@ -179,7 +179,7 @@ class Function:
 
     @classmethod
     def apply2(cls, a: Any, b: Any) -> Any:
-        """`apply` for two arguments and no options, unrolled: arithmetic on small tensors."""
+        """`apply` for two arguments, a and b, unrolled: arithmetic on small tensors."""
         mode = _core.mode()
         if mode >= 4:
             return _autocast(cls, mode, (a, b), {})

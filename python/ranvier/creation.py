@@ -16,7 +16,17 @@ from ranvier.tensor import Tensor, shape_of
 def empty(
     *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor of the given shape whose values are whatever the memory holds."""
+    """A tensor of the given shape whose values are whatever the memory holds.
+
+    Args:
+        *shape: sizes, or one tuple of them.
+        dtype: float32 unless given.
+        device: where the tensor lives; the cpu unless given.
+        requires_grad: record operations on it for backward.
+
+    Raises:
+        MemoryError: more than the memory holds.
+    """
     t = float32 if dtype is None else as_dtype(dtype)
     array = _core.empty(shape_of("empty", shape), t.code, as_device(device).code)
     return Tensor(array).requires_grad_(requires_grad)
@@ -25,7 +35,7 @@ def empty(
 def full(
     shape: Any, value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor filled with `value`; its dtype follows the value unless given."""
+    """A tensor filled with `value`, whose dtype it has unless given; the rest as of `empty`."""
     t = as_dtype(type(value) if dtype is None else dtype)
     array = _core.empty(
         shape_of("full", shape if isinstance(shape, (tuple, list)) else (shape,)),
@@ -40,19 +50,23 @@ def full(
 def zeros(
     *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor of zeros (float32 unless told otherwise)."""
+    """A tensor of zeros; arguments as of `empty`."""
     return full(shape_of("zeros", shape), 0.0, dtype or float32, device, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones (float32 unless told otherwise)."""
+    """A tensor of ones; arguments as of `empty`."""
     return full(shape_of("ones", shape), 1.0, dtype or float32, device, requires_grad)
 
 
 def empty_like(
     x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Uninitialized, with the shape of `x`; its dtype and device unless given, else its layout."""
+    """Whatever the memory holds, with the shape of x; its dtype and device unless given.
+
+    It lies in memory as x does if neither is given. `requires_grad` records operations on it for
+    backward.
+    """
     if not isinstance(x, Tensor):
         raise TypeError(f"[empty_like] expected a tensor, got {type(x).__name__}")
     if dtype is None and device is None:
@@ -67,21 +81,21 @@ def empty_like(
 def full_like(
     x: Tensor, value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Filled with `value`, with the shape of `x`, and its dtype and device unless given."""
+    """Filled with `value`, with the shape of x; the rest as of `empty_like`."""
     return empty_like(x, dtype, device).fill_(value).requires_grad_(requires_grad)
 
 
 def zeros_like(
     x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Zeros with the shape of `x`, and its dtype and device unless given."""
+    """Zeros with the shape of x; arguments as of `empty_like`."""
     return full_like(x, 0, dtype, device, requires_grad)
 
 
 def ones_like(
     x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Ones with the shape of `x`, and its dtype and device unless given."""
+    """Ones with the shape of x; arguments as of `empty_like`."""
     return full_like(x, 1, dtype, device, requires_grad)
 
 
@@ -104,7 +118,14 @@ def _number(op: str, value: Any) -> Any:
 def arange(
     start: float, stop: float | None = None, step: float = 1, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """start, start + step, ... below stop; `arange(n)` counts from 0. Integers give int64.
+    """start, start + step, ... below stop; `arange(n)` counts from 0.
+
+    Args:
+        start: the first number.
+        stop: the end, which is not among them.
+        step: the distance; below 0 they fall.
+        dtype: unless given, int64 if all three are integers, else float32.
+        device: where the tensor lives; the cpu unless given.
 
     Raises:
         ValueError: step is 0, or an end is not finite.
@@ -139,7 +160,14 @@ def arange(
 def linspace(
     start: float, stop: float, steps: int, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """`steps` numbers at equal distances, the first `start` and the last `stop`; float32.
+    """`steps` numbers at equal distances, the first `start` and the last `stop`.
+
+    Args:
+        start: the first number.
+        stop: the last number.
+        steps: how many; 1 gives `start` alone.
+        dtype: float32 unless given.
+        device: where the tensor lives; the cpu unless given.
 
     Raises:
         ValueError: steps is negative.
@@ -173,6 +201,8 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The matrix (n, m) with ones on its diagonal and zeros beside it; m = n unless given.
+
+    `dtype`, `device` and `requires_grad` as of `empty`.
 
     Raises:
         ValueError: a negative size.

@@ -87,7 +87,7 @@ def device_count() -> int:
 
 
 def device_name(device: Any = None) -> str:
-    """Name, memory and driver of a GPU, in one line."""
+    """Name, memory and driver of a GPU, `device`, in one line; of the first one unless given."""
     return _core.device_text(_code(device) & 255)
 
 
@@ -95,6 +95,9 @@ def synchronize(device: Any = None) -> None:
     """Waits until a GPU has done all that was asked of it.
 
     Kernels run behind Python's back: time is measured between two calls of this.
+
+    Args:
+        device: which GPU, such as "cuda:1"; the first one unless given.
 
     Raises:
         IndexError: a kernel met an index out of range.
@@ -104,13 +107,16 @@ def synchronize(device: Any = None) -> None:
 
 
 def memory_stats(device: Any = None) -> dict[str, int]:
-    """Bytes that tensors take ("in_use"), that are kept for new ones ("cached"), and the "peak"."""
+    """Bytes that tensors take ("in_use"), that are kept for new ones ("cached"), and the "peak".
+
+    `device` tells the GPU; the first one unless given.
+    """
     in_use, cached, peak = _core.device_memory_stats(_code(device))
     return {"in_use": in_use, "cached": cached, "peak": peak}
 
 
 def reset_peak_memory(device: Any = None) -> None:
-    """Lets the peak begin again from what is in use now."""
+    """Lets the peak of `device` begin again from what is in use now."""
     _core.reset_device_peak(_code(device))
 
 

@@ -16,7 +16,7 @@ class DType:
         code: its number in the compiled core.
         itemsize: bytes per element.
         numpy: the NumPy dtype of the same bits; None for bfloat16, which NumPy lacks.
-        is_floating_point: whether gradients can flow through tensors of this type.
+        is_floating_point: whether gradients can flow through tensors of this type (`floating`).
     """
 
     __slots__ = ("code", "is_floating_point", "itemsize", "name", "numpy")

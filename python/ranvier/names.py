@@ -51,7 +51,7 @@ def is_tensor(x: Any) -> bool:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor: a Tensor of that type and device as it is, a copy of anything else."""
+    """`data` as a tensor: a Tensor of that `dtype` and `device` as it is, else a copy."""
     if not isinstance(data, Tensor):
         return tensor(data, dtype, device)
     options = {"dtype": dtype, "device": device}
@@ -98,7 +98,10 @@ def isinf(x: Tensor) -> Tensor:
 def isclose(
     a: Tensor, b: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """``|a - b| <= atol + rtol |b|``, elementwise; infinities are close to themselves."""
+    """``|a - b| <= atol + rtol |b|``, elementwise; infinities are close to themselves.
+
+    NaN is close to nothing, unless `equal_nan` says that it is to NaN.
+    """
     with no_grad():
         near = F.logical_or(F.equal(a, b), F.abs(a - b) <= atol + rtol * F.abs(b))
         near = F.logical_and(near, F.logical_or(F.equal(a, b), F.isfinite(b)))
@@ -113,7 +116,7 @@ def allclose(
 
 
 def count_nonzero(x: Tensor, dim: Any = None) -> Tensor:
-    """How many elements are not zero, int64."""
+    """How many elements are not zero along `dim` (an axis, several, or None for all), int64."""
     return F.sum(F.not_equal(x, 0), dim)
 
 
@@ -178,7 +181,7 @@ def _dim(x: Tensor) -> int:
 
 @attach("stride")
 def _stride(x: Tensor, dim: int | None = None) -> Any:
-    """Steps between neighbours along each axis, or along one, in elements."""
+    """Steps between neighbours along each axis, or along `dim` alone, in elements."""
     return x.strides if dim is None else x.strides[dim]
 
 
@@ -269,7 +272,7 @@ def _options(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
 
 @attach("new_empty")
 def _new_empty(x: Tensor, *shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """A tensor like x, of another shape, with whatever the memory holds."""
+    """A tensor of another shape with whatever the memory holds; `dtype` and `device` as x has."""
     return empty(*shape, **_options(x, dtype, device))
 
 
@@ -277,19 +280,19 @@ def _new_empty(x: Tensor, *shape: Any, dtype: Any = None, device: Any = None) ->
 def _new_full(
     x: Tensor, shape: Any, fill_value: float, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """A tensor like x, of another shape, filled with a value."""
+    """A tensor of another shape filled with `fill_value`; `dtype` and `device` as x has them."""
     return full(shape, fill_value, **_options(x, dtype, device))
 
 
 @attach("new_zeros")
 def _new_zeros(x: Tensor, *shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """Zeros like x, of another shape."""
+    """Zeros of another shape; `dtype` and `device` as x has them unless given."""
     return _new_empty(x, *shape, dtype=dtype, device=device).zero_()
 
 
 @attach("new_ones")
 def _new_ones(x: Tensor, *shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """Ones like x, of another shape."""
+    """Ones of another shape; `dtype` and `device` as x has them unless given."""
     return _new_empty(x, *shape, dtype=dtype, device=device).fill_(1)
 
 

@@ -118,6 +118,12 @@ def randn(
 ) -> Tensor:
     """Random numbers from the normal distribution of mean 0 and standard deviation 1.
 
+    Args:
+        *shape: sizes, or one tuple of them.
+        dtype: floating; float32 unless given.
+        device: where the tensor lives.
+        requires_grad: record operations on it for backward.
+
     Two come from each pair of uniform ones. Source: Box and Muller, "A note on the generation of
     random normal deviates", Annals of Mathematical Statistics 29 (1958).
     """
@@ -159,7 +165,7 @@ def randint(low: int, high: Any = None, shape: Any = None, device: Any = None, *
 
 
 def randperm(n: int, device: Any = None) -> Tensor:
-    """The numbers from 0 to n - 1 in random order, int64."""
+    """The numbers from 0 to n - 1 in random order, int64, on `device`."""
     if isinstance(n, bool) or not hasattr(n, "__index__") or not 0 <= n < 2**63:
         raise ValueError(f"[randperm] expected a whole number from 0 up, got {n!r}")
     return Tensor(_core.random_permutation(n, *on(device)))
@@ -318,7 +324,7 @@ def _uniform(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 
 @attach("normal_")
 def _normal(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Fills the tensor with normal random numbers of the given mean and standard deviation."""
+    """Fills the tensor with normal random numbers of this mean and standard deviation `std`."""
     data = x._writable("normal_")
     drawn = _core.random_normal(data.shape, data.dtype, *on(data.device))
     _core.copy_into(data, _core.add(_core.multiply(drawn, float(std)), float(mean)))

@@ -470,7 +470,7 @@ class Dropout2d(_ChannelDropout):
 
 
 class Dropout3d(_ChannelDropout):
-    """Drops whole channels of (N, C, D, H, W) with probability p while training."""
+    """Drops whole channels of (N, C, D, H, W) with probability p while training, see `Dropout`."""
 
     axes = 3
 

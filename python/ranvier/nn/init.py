@@ -23,7 +23,7 @@ def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Normal draws of the given mean and standard deviation."""
+    """Normal draws of the given mean and standard deviation `std`."""
     return _write(tensor, randn_like(tensor) * std + mean)
 
 

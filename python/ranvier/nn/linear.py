@@ -118,7 +118,13 @@ class Embedding(Module):
     def from_pretrained(
         cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
     ) -> Embedding:
-        """A layer around a given table (V, D), which does not learn unless freeze is False."""
+        """A layer around a given table (V, D).
+
+        Args:
+            embeddings: the table; its memory is shared.
+            freeze: whether it does not learn.
+            padding_idx: a row that gets no gradient.
+        """
         if embeddings.ndim != 2:
             raise ValueError(f"[Embedding] expected a table (V, D), got shape {embeddings.shape}")
         rows, size = embeddings.shape

@@ -135,7 +135,7 @@ class WeightedMSELoss(Module):
         self.ratio = ratio
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of a prediction against targets of 0 and 1."""
+        """The loss of a prediction against a `target` of 0 and 1."""
         return F.weighted_mse_loss(input, target, self.ratio)
 
     def extra_repr(self) -> str:
@@ -271,7 +271,7 @@ class GaussianNLLLoss(_Loss):
         self.full, self.eps = full, eps
 
     def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:  # type: ignore[override]
-        """The loss of means and variances against targets."""
+        """The loss of means (`input`) and variances (`var`) against targets."""
         return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
 
 
@@ -428,7 +428,7 @@ class CosineSimilarity(Module):
         self.dim, self.eps = dim, eps
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """Cosines, without the axis."""
+        """The cosines of x1 and x2, without the axis."""
         return F.cosine_similarity(x1, x2, self.dim, self.eps)
 
     def extra_repr(self) -> str:

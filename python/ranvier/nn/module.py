@@ -69,6 +69,7 @@ class Hook:
 
 
 def _no_forward(self: Any, *inputs: Any) -> Any:
+    """What the module computes; every class defines its own."""
     raise TypeError(f"[{type(self).__name__}] expected the class to define forward(self, ...)")
 
 
@@ -232,15 +233,15 @@ class Module:
         return _tensors(self, Parameter, prefix, recurse)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """The learned tensors, each once."""
+        """The learned tensors, each once; without `recurse`, not those of modules below."""
         return (p for _, p in self.named_parameters("", recurse))
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Buffer]]:
-        """The kept tensors by dotted name, each once."""
+        """The kept tensors by dotted name, each once; arguments as of `named_parameters`."""
         return _tensors(self, Buffer, prefix, recurse)
 
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """The kept tensors, each once."""
+        """The kept tensors, each once; without `recurse`, not those of modules below."""
         return (b for _, b in self.named_buffers("", recurse))
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
@@ -276,13 +277,13 @@ class Module:
         return self.train(False)
 
     def requires_grad_(self, value: bool = True) -> Self:
-        """Freezes (False) or unfreezes all parameters; returns this module."""
+        """Freezes (`value` False) or unfreezes all parameters; returns this module."""
         for p in self.parameters():
             p.requires_grad = value
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of all parameters, or sets them to zero in place."""
+        """Forgets all gradients; with `set_to_none=False`, sets them to zero in place."""
         for p in self.parameters():
             if set_to_none:
                 p.grad = None
@@ -441,7 +442,12 @@ class Module:
 class Window(NamedTuple):
     """How a layer slides over its input; per axis, last axes of the input.
 
-    `padding` holds (before, after) per axis, or None where it depends on the input ("same").
+    Attributes:
+        kernel: taps.
+        stride: steps between windows.
+        dilation: steps between taps.
+        padding: (before, after), or None where it depends on the input ("same").
+        ceil_mode: whether a last window that hangs over the end counts.
     """
 
     kernel: tuple[int, ...]

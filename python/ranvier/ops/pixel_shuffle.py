@@ -24,7 +24,7 @@ def _factor(op: str, x: Tensor, factor: int) -> int:
 
 
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
-    """(N, C r^2, H, W) as (N, C, H r, W r).
+    """(N, C r^2, H, W) as (N, C, H r, W r), with r = `upscale_factor`.
 
     Raises:
         ValueError: channels that r^2 does not divide.
@@ -47,7 +47,7 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
 
 
 def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
-    """(N, C, H r, W r) as (N, C r^2, H, W): the inverse of `pixel_shuffle`.
+    """(N, C, H r, W r) as (N, C r^2, H, W), r = `downscale_factor`: undoes `pixel_shuffle`.
 
     Raises:
         ValueError: sizes that r does not divide.

@@ -115,6 +115,14 @@ class _Extreme(Function):
 def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The sum along `dim`; 0 for no elements. Integers and bool are summed in int64.
 
+    Args:
+        x: any shape.
+        dim: an axis, several, or None for all.
+        keepdim: keep them with size 1.
+
+    Raises:
+        IndexError: no such axis.
+
     Example:
         >>> import ranvier as rv
         >>> rv.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0).tolist()
@@ -126,6 +134,11 @@ def sum(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 @attach("mean")
 def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The arithmetic mean along `dim`: sum / n; NaN for no elements.
+
+    Args:
+        x: any shape, floating.
+        dim: an axis, several, or None for all.
+        keepdim: keep them with size 1.
 
     Raises:
         TypeError: x is not floating.
@@ -183,6 +196,7 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The product along `dim`; 1 for no elements.
 
     The gradient is the product of all other elements, computed as such: zeros need no care.
+    `dim` and `keepdim` as in `sum`.
     """
     return _Prod.apply(x, dim=dim, keepdim=bool(keepdim))
 
@@ -296,6 +310,11 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
     The first one where several are equal; the first NaN if there is one.
 
+    Args:
+        x: any shape.
+        dim: an axis, or None for all.
+        keepdim: keep it with size 1.
+
     Raises:
         ValueError: there is no element along `dim`.
     """
@@ -304,19 +323,19 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
 @attach("argmin")
 def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the smallest element along `dim` is, int64; without `dim`, its row-major position."""
+    """Where the smallest element along `dim` is, as `argmax` tells it of the largest."""
     return _position(_core.argmin, "argmin", x, dim, keepdim)
 
 
 @attach("any")
 def any(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Whether some element along `dim` is not zero; False for no elements."""
+    """Whether some element along `dim` is not zero; False for no elements. See `sum`."""
     check_tensors(x)
     return Tensor(_core.any(x.data, dim, bool(keepdim)))
 
 
 @attach("all")
 def all(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Whether every element along `dim` is not zero; True for no elements."""
+    """Whether every element along `dim` is not zero; True for no elements. See `sum`."""
     check_tensors(x)
     return Tensor(_core.all(x.data, dim, bool(keepdim)))

@@ -180,7 +180,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
 
 @attach("transpose", "swapaxes")
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
-    """A view with two axes exchanged."""
+    """A view with the axes `dim0` and `dim1` exchanged."""
     check_tensors(x)
     n = max(x.ndim, 1)
     a, b = axis_of(dim0, n), axis_of(dim1, n)
@@ -192,7 +192,7 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 @attach("movedim")
 def movedim(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Tensor:
-    """A view with an axis, or several, moved to other places, the others in their order.
+    """A view with axes moved from `source` to `destination`, the others in their order.
 
     Raises:
         IndexError: no such axis.
@@ -337,7 +337,7 @@ def to(x: Tensor, *where: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 @attach("cuda")
 def cuda(x: Tensor, index: int = 0) -> Tensor:
-    """The values on a GPU."""
+    """The values on the GPU of this `index`."""
     return to(x, f"cuda:{index}")
 
 

@@ -148,7 +148,7 @@ def ceil(x: Tensor) -> Tensor:
 def celu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x for x > 0, else alpha (e^(x / alpha) - 1); derivative 1, else e^(x / alpha).
 
-    Unlike that of `elu` its slope is continuous for every alpha.
+    Unlike that of `elu` its slope is continuous for every alpha. `inplace` makes no difference.
 
     Raises:
         ValueError: alpha is not positive.
@@ -186,6 +186,8 @@ def csc(x: Tensor) -> Tensor:
 
 def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x for x > 0, else alpha (e^x - 1); derivative 1, else alpha e^x.
+
+    `inplace` makes no difference.
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
     exponential linear units", ICLR (2016).
@@ -264,7 +266,7 @@ def hardsigmoid(
 ) -> Tensor:
     """slope x + offset, limited to [0, 1]: straight pieces like the logistic function.
 
-    Derivative slope inside, 0 at the corners and outside.
+    Derivative slope inside, 0 at the corners and outside. `inplace` makes no difference.
 
     Source: Courbariaux, Bengio and David, "BinaryConnect", NeurIPS (2015), with slope 1/2; Howard
     et al., "Searching for MobileNetV3", ICCV (2019), with slope 1/6.
@@ -274,6 +276,8 @@ def hardsigmoid(
 
 def hardswish(x: Tensor, inplace: bool = False) -> Tensor:
     """x times `hardsigmoid`: x min(max(x + 3, 0), 6) / 6; derivative 0 at -3 and 1 at 3.
+
+    `inplace` makes no difference.
 
     Source: Howard et al., "Searching for MobileNetV3", ICCV (2019).
     """
@@ -285,7 +289,7 @@ def hardtanh(
 ) -> Tensor:
     """x limited to [min_val, max_val]; derivative 1 inside, 0 at the limits and outside.
 
-    Unlike `clip`, whose gradient passes at the limits.
+    Unlike `clip`, whose gradient passes at the limits. `inplace` makes no difference.
 
     Raises:
         ValueError: the limits are not in order.
@@ -320,6 +324,8 @@ def identity(x: Tensor) -> Tensor:
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x for x > 0, else negative_slope x; derivative 1, else negative_slope, as at 0.
+
+    `inplace` makes no difference.
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
     ICML workshop (2013).
@@ -374,6 +380,8 @@ def logsigmoid(x: Tensor) -> Tensor:
 def mish(x: Tensor, inplace: bool = False) -> Tensor:
     """x tanh(log(1 + e^x)).
 
+    `inplace` makes no difference.
+
     Source: Misra, "Mish: a self regularized non-monotonic activation function", BMVC (2020).
     """
     return _Unary.apply2(x, _FUNCTIONS["mish"])
@@ -395,6 +403,8 @@ def reciprocal(x: Tensor) -> Tensor:
 def relu(x: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0), the rectifier; derivative 1 for x > 0, else 0.
 
+    `inplace` makes no difference.
+
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML
     (2010).
     """
@@ -403,6 +413,8 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
 
 def relu6(x: Tensor, inplace: bool = False) -> Tensor:
     """x limited to [0, 6]; derivative 1 inside, 0 at 0 and 6 and outside.
+
+    `inplace` makes no difference.
 
     Source: Krizhevsky, "Convolutional deep belief networks on CIFAR-10" (2010).
     """
@@ -431,6 +443,7 @@ def selu(x: Tensor, inplace: bool = False) -> Tensor:
     """lambda x for x > 0, else lambda alpha (e^x - 1), lambda = 1.0507..., alpha = 1.6732...
 
     With these two numbers, activations of mean 0 and variance 1 stay so from layer to layer.
+    `inplace` makes no difference.
 
     Source: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks", NeurIPS
     (2017), appendix A1 for the numbers.
@@ -453,6 +466,8 @@ def sign(x: Tensor) -> Tensor:
 
 def silu(x: Tensor, inplace: bool = False) -> Tensor:
     """x sigmoid(x).
+
+    `inplace` makes no difference.
 
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", Neural Networks 107 (2018).

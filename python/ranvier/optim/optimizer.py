@@ -248,7 +248,7 @@ class Optimizer:
         raise TypeError(f"[{self._name}] expected the class to define update")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets all gradients, or sets them to zero in place."""
+        """Forgets all gradients; with `set_to_none=False`, sets them to zero in place."""
         for group in self.groups:
             for p in group.params:
                 if set_to_none:

@@ -103,7 +103,7 @@ def fit(
 
 
 class Run:
-    """A training run under way, as callbacks see it.
+    """A training run under way, as callbacks see it; made by `fit`, with its arguments.
 
     Attributes:
         model, optimizer, loader, device: what is trained, how, on what, where.

@@ -85,7 +85,7 @@ class History:
         write_text(path, rows_to_csv([self.row(epoch) for epoch in range(len(self))]))
 
     def plot(self, path: str | os.PathLike[str], title: str = "") -> Path:
-        """Draw the learning curves into a picture file; needs matplotlib."""
+        """Draw the learning curves into a picture file, under a `title`; needs matplotlib."""
         from .plots import learning_curves
 
         return learning_curves(self.history, path, title)

@@ -29,11 +29,11 @@ class Metric:
         self.total: Any = None
 
     def measure(self, output: Any, target: Any) -> Any:
-        """The batch's contribution to the sum, a Tensor of any fixed shape; no gradients flow."""
+        """What a batch of `output` and `target` adds to the sum: a Tensor, always of one shape."""
         raise NotImplementedError(f"{type(self).__name__} has to define measure")
 
     def add(self, output: Any, target: Any) -> None:
-        """Take in a batch."""
+        """Take in a batch: what `measure` makes of it."""
         self.accumulate(self.measure(output, target))
 
     def accumulate(self, part: Any) -> None:
