@@ -488,7 +488,7 @@ def test_predict_refusals(lenet: Path, capsys: pytest.CaptureFixture[str]) -> No
     Path("text.png").write_text("no picture")
     fails(capsys, "predict", run, "text.png", words=("expected a picture, got 'text.png'",))
     image.new("L", (30, 30), 200).save("blank.png")
-    fails(capsys, "predict", run, "blank.png", words=("nearly uniform",))
+    fails(capsys, "predict", run, "blank.png", words=("'blank.png', which is nearly uniform",))
     fails(capsys, "predict", run, "blank.png", "--top", "0", words=("--top",))
     fails(capsys, "predict", "nowhere", "blank.png", words=("ranvier train lenet",))
     fails(capsys, "predict", ".", "blank.png", words=("model.safetensors",))
@@ -564,6 +564,8 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "lenet", "--device", "meta"], ("expected cpu, cuda", "meta")),
         (["train", "mlp", "--data", "one.npz"], ("at least two classes",)),
         (["train", "mlp", "--data", "real.npz"], ("class numbers", "regression")),
+        (["train", "mlp", "--data", "endless.npz"], ("finite numbers", "infinity", "endless.npz")),
+        (["train", "mlp", "--data", ""], ("a folder or a file, got an empty text",)),
         (["train", "lenet", "--data", "digts"], ("did you mean 'digits'",)),
         (["train", "lenet", "--data", "no/such/folder"], ("no/such/folder",)),
         (["train", "lenet", "--set", "lr=1"], ("did you mean 'optimizer.lr'",)),
@@ -589,6 +591,7 @@ def test_one_clear_line(
     Path("odd.toml").write_text("epoch = 3")
     np.savez("one.npz", x=np.ones((9, 2), np.float32), y=np.zeros(9, int))
     np.savez("real.npz", x=np.ones((9, 2), np.float32), y=np.zeros(9))
+    np.savez("endless.npz", x=np.full((60, 2), np.inf), y=np.arange(60) % 2)
     fails(capsys, *arguments, words=words)
     assert not Path("runs").exists()
 

@@ -128,6 +128,8 @@ def test_npz_class_names_and_regression(tmp_path):
         ({"a": 1}, r"x_train and y_train .*got a$"),
         ({"x_train": np.zeros((4, 2))}, "expected y_train beside x_train"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(3)}, "as many targets as inputs"),
+        ({"x": np.zeros((4, 2), complex), "y": np.zeros(4)}, "real numbers as inputs, got complex"),
+        ({"x": np.array([["a"]] * 4), "y": np.zeros(4)}, "real numbers as inputs, got <U1"),
         (
             {
                 "x": np.zeros((40, 2)),

@@ -115,7 +115,7 @@ def load(source: str, model: str, size: int | None = None) -> Parts:
     name = plain_name(source)
     if name in STROKES:
         kind = "strokes"
-    mean, std = _statistics(train)
+    mean, std = _statistics(train, source)
     stored = name if kind == "strokes" or name in _named() else source
     return Parts(splits, Preparation(stored, kind, shape, mean, std), classes)
 
@@ -124,9 +124,13 @@ def _named() -> Sequence[str]:
     return [plain_name(name) for name in rvdata.available()]
 
 
-def _statistics(train: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(train: Any, source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each channel over (at most 10,000 samples of) the training part."""
     x = train.batch(np.arange(min(len(train), 10_000)))[0].astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError(
+            f"[data] expected finite numbers, got nan or infinity in {source!r} - clean the data"
+        )
     axes = (0, *range(2, x.ndim))
     mean, std = x.mean(axes), x.std(axes)
     std[std < 1e-5] = 1.0  # a pixel or feature that never changes

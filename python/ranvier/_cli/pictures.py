@@ -39,7 +39,7 @@ def read(path: str, prepare: Preparation, invert: bool | None = None) -> tuple[n
     pixels = _pixels(path, prepare.input[0])
     done = [f"{pixels.shape[2]} x {pixels.shape[1]} pixels"]
     if prepare.kind == "strokes":
-        grey, inverted = strokes(pixels[0], invert)
+        grey, inverted = strokes(pixels[0], invert, path)
         if inverted:
             done.append("inverted")
         edge, fill = STROKES[prepare.data]
@@ -88,7 +88,7 @@ def _pixels(path: str, channels: int) -> np.ndarray:
     return values.reshape(*values.shape[:2], channels).transpose(2, 0, 1)
 
 
-def strokes(grey: np.ndarray, invert: bool | None = None) -> tuple[np.ndarray, bool]:
+def strokes(grey: np.ndarray, invert: bool | None, path: str) -> tuple[np.ndarray, bool]:
     """Bright strokes on black from a picture of strokes on any plain background.
 
     The background is the median of the border. Where it is brighter than middle grey, the picture
@@ -97,6 +97,7 @@ def strokes(grey: np.ndarray, invert: bool | None = None) -> tuple[np.ndarray, b
     Args:
         grey: (H, W) in [0, 1].
         invert: whether to invert; None: by the background.
+        path: the file, for errors.
 
     Returns:
         The strokes and whether the picture was inverted.
@@ -112,7 +113,7 @@ def strokes(grey: np.ndarray, invert: bool | None = None) -> tuple[np.ndarray, b
     strongest = float(grey.max())
     if strongest - background < _CONTRAST:
         raise ValueError(
-            "[predict] expected strokes that stand out, got a picture that is nearly uniform"
+            f"[predict] expected strokes that stand out, got {path!r}, which is nearly uniform"
             + ("" if invert is None else " that way - leave out --invert and --no-invert")
         )
     return np.clip((grey - background) / (strongest - background), 0.0, 1.0), inverted

@@ -92,6 +92,8 @@ def load(
         [1197, 240, 360]
     """
     name = os.fspath(source)
+    if not name:  # as a path it would be the current folder
+        raise ValueError("[data] expected a dataset name, a folder or a file, got an empty text")
     plain = name.lower().replace("-", "").replace("_", "").replace(" ", "")
     for known in _NAMED:
         if plain == known.replace("_", ""):

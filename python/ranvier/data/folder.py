@@ -304,6 +304,8 @@ def _npz_parts(path: Path) -> dict[str, ArrayDataset]:
                 f"[data] expected inputs of shape {shape} as in the training part, got "
                 f"{x.shape[1:]} in the {part} part of {path}"
             )
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"[data] expected real numbers as inputs, got {x.dtype} in {path}")
         divisor = 255 if x.dtype == np.uint8 else None
         x = x if divisor else x.astype(np.float32, copy=False)
         parts[part] = ArrayDataset(x, _targets(y, classes, path), classes, divisor, path.stem)
