@@ -5,11 +5,13 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import pickle
 import types
 
 import pytest
 
-from ranvier import nn
+import ranvier as rv
+from ranvier import nn, optim
 from tests.stories import FACTORS, Config, check_captured_is_eager, several, stories, told
 from tests.test_staleness import bits, inputs
 
@@ -484,3 +486,47 @@ def deleted_and_cleared_names(wrap):
 @pytest.mark.parametrize("tell", STORIES, ids=lambda f: f.__name__)
 def test_captured_is_eager(tell):
     check_captured_is_eager(tell)
+
+
+class Learner(nn.Module):
+    """A module with captured steps of both kinds."""
+
+    def __init__(self) -> None:
+        self.layer = nn.Linear(3, 2)
+        self.optimizer = optim.SGD(self.layer.parameters(), lr=0.1)
+        self.attribute = rv.capture(self.value)
+
+    @rv.capture
+    def step(self, x):
+        self.optimizer.zero_grad()
+        loss = self.layer(x).sum()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def value(self, x):
+        return self.layer(x).sum()
+
+
+@rv.capture
+def doubled(x):
+    return x * 2
+
+
+def test_pickled_steps_are_captured_where_they_land() -> None:
+    """By name where they are decorated, as a function elsewhere; recordings stay behind."""
+    x = rv.ones(4, 3)
+    learner = Learner()
+    for _ in range(4):
+        learner.step(x)
+        learner.attribute(x)
+        doubled(x)
+    assert pickle.loads(pickle.dumps(doubled)) is doubled
+    twin = pickle.loads(pickle.dumps(learner))
+    assert "step, 0 recordings" in repr(twin.step)
+    for _ in range(4):
+        assert twin.step(x).item() == learner.step(x).item()
+        assert twin.attribute(x).item() == learner.attribute(x).item()
+    assert "step, 1 recording)" in repr(twin.step)
+    learner.step(x)
+    assert twin.attribute(x).item() != learner.attribute(x).item()  # each has its own weights

@@ -431,6 +431,17 @@ class TestReading:
         assert "bfloat16" in repr(rv.ones(1, dtype="bfloat16"))
         assert len(repr(rv.zeros(1000, 1000))) < 2000
 
+    def test_list_of_bfloat16(self):
+        assert rv.tensor([[1.5], [2.0]], dtype="bfloat16").tolist() == [[1.5], [2.0]]
+
+    def test_shallow_copies_keep_their_class(self):
+        weight = rv.nn.Parameter(rv.ones(2), requires_grad=False)
+        again = copy.copy(weight)
+        assert type(again) is rv.nn.Parameter
+        assert not again.requires_grad
+        assert again.data is weight.data
+        assert not copy.copy(rv.nn.Buffer(rv.ones(1), persistent=False)).persistent
+
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_text_of_a_broadcast_tensor(self, dtype):
         """Also of one whose elements no memory would hold."""

@@ -13,6 +13,7 @@ import functools
 import inspect
 import logging
 import os
+import sys
 import threading
 import traceback
 import weakref
@@ -244,6 +245,17 @@ class CapturedStep:
         recordings = sum(len(signature.recordings) for signature in self._signatures.values())
         name = getattr(self, "__name__", "function")
         return f"CapturedStep({name}, {recordings} recording{'s' if recordings != 1 else ''})"
+
+    def __reduce__(self) -> Any:
+        """The function is pickled, and captured where it lands; recordings stay behind."""
+        function = self._captured_function
+        owner = getattr(function, "__self__", None)
+        name = getattr(function, "__name__", "")
+        if owner is not None and isinstance(getattr(type(owner), name, None), CapturedStep):
+            return getattr, (owner, name)  # a method
+        if getattr(sys.modules.get(function.__module__), name, None) is self:
+            return name  # where it stands as decorated
+        return CapturedStep, (function,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CapturedStep:
         return CapturedStep(copy.deepcopy(self._captured_function, memo))

@@ -184,7 +184,8 @@ class Tensor:
 
     def tolist(self) -> Any:
         """Nested Python lists of the values."""
-        return (self.cpu() if self.device.type == "cuda" else self).numpy().tolist()
+        x = self.cpu() if self.device.type == "cuda" else self
+        return (x.float() if x.dtype.numpy is None else x).numpy().tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         a = self.numpy()
@@ -311,7 +312,10 @@ class Tensor:
     # ---- copies ----
 
     def __copy__(self) -> Tensor:
-        return self.detach().requires_grad_(self._requires_grad)
+        new = self.__class__.__new__(self.__class__)
+        Tensor.__init__(new, self.data)
+        new._requires_grad = self._requires_grad
+        return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:

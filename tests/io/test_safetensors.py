@@ -149,6 +149,17 @@ def test_tensors_of_every_dtype(tmp_path: Path, dtype: str) -> None:
     assert header.dtype == short.get(dtype, header.dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3)])
+def test_shapes_without_axes_or_elements(
+    tmp_path: Path, dtype: str, shape: tuple[int, ...]
+) -> None:
+    x = rv.full(shape, 1.0, dtype=dtype)
+    rv.save({"x": x}, tmp_path / "x.safetensors")
+    y = rv.load(tmp_path / "x.safetensors")["x"]
+    assert (y.shape, y.dtype, y.tolist()) == (shape, x.dtype, x.tolist())
+
+
 def test_bfloat16_tensor_keeps_its_bits(tmp_path: Path) -> None:
     values = np.float32([1.0, -2.5, 3.0e38, 1e-40, np.inf, 0.333])
     tensor = rv.tensor(values).to(rv.bfloat16)

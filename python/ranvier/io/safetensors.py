@@ -167,8 +167,8 @@ def _bits(name: str, value: Any) -> tuple[str, np.ndarray]:
             import ranvier as rv
 
             # Widening is exact, and the upper half of a float32 is the bfloat16.
-            wide = np.ascontiguousarray(value.to(rv.float32).numpy(), dtype="<f4")
-            return "BF16", (wide.view("<u4") >> 16).astype("<u2")
+            wide = np.asarray(value.to(rv.float32).numpy(), dtype="<f4", order="C")
+            return "BF16", np.asarray(wide.view("<u4") >> 16, dtype="<u2")
         value = value.numpy()
     array = np.asarray(value)
     if array.dtype.name not in _NAMES:

@@ -36,6 +36,11 @@ class Buffer(Tensor):
         super().__init__(data.data if isinstance(data, Tensor) else from_host(data))
         self.persistent = persistent
 
+    def __copy__(self) -> Tensor:
+        new = super().__copy__()
+        new.persistent = self.persistent  # type: ignore[attr-defined]
+        return new
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         new = super().__deepcopy__(memo)
         new.persistent = self.persistent  # type: ignore[attr-defined]
