@@ -175,6 +175,19 @@ def test_numbers_that_are_hard_to_compare(channels, kernel, stride, padding, dty
         np.testing.assert_array_equal(np.signbit(host(y))[real], np.signbit(value)[real])
 
 
+@pytest.mark.parametrize("channels", [16, 20, 64])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 0), (3, 1, 1)])
+def test_a_nan_anywhere_is_found(channels, kernel, stride, padding):
+    x = distinct(1, channels, 7, 9).numbers(0, "float32")
+    for place in itertools.product(range(7), range(9)):
+        spoilt = x.copy()
+        spoilt[0, sum(place) % channels][place] = np.nan
+        y, switches = F.max_pool2d(rv.tensor(spoilt), kernel, stride, padding, return_switches=True)
+        value, position = ref.max_pool(spoilt, kernel, stride=stride, padding=padding)
+        np.testing.assert_array_equal(host(y), value)
+        np.testing.assert_array_equal(host(switches.positions), position)
+
+
 def test_windows_are_remembered_by_type():
     """A window of 2 that is known does not let a window of 2.0 pass."""
     x = rv.zeros(1, 1, 4, 4)
