@@ -150,15 +150,39 @@ void convert(const CopyArgs& a) {
   }
 }
 
-// A short row: the last vector overlaps the one before it.
-RV_INLINE void move_row(char* to, const char* from, int64_t bytes) {
+// Short rows that are dense on both sides, as where channels are joined: walking the axes would
+// take longer than moving them. The last vector of a row overlaps the one before it.
+constexpr int64_t kShortRow = 512;  // bytes
+
+RV_INLINE void move_rows(char* to, int64_t to_pitch, const char* from, int64_t from_pitch,
+                         int64_t rows, int64_t bytes) {
   constexpr int64_t kN = RV_VECTOR_BYTES;
   using V = Vec<int32_t>;
   auto at = [](const char* p) RV_LAMBDA { return V::load(reinterpret_cast<const int32_t*>(p)); };
   auto put = [](V v, char* p) RV_LAMBDA { v.store(reinterpret_cast<int32_t*>(p)); };
-  const V last = at(from + bytes - kN);
-  for (int64_t i = 0; i < bytes - kN; i += kN) put(at(from + i), to + i);
-  put(last, to + bytes - kN);
+  for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
+    for (int64_t i = 0; i < bytes - kN; i += kN) put(at(from + i), to + i);
+    put(at(from + bytes - kN), to + bytes - kN);
+  }
+}
+
+RV_ONE_COPY void move_short_rows(const Loop<2>& loop, int64_t bytes) {
+  const int last = loop.ndim - 1;
+  const int64_t rows = loop.shape[last - 1], grain = 4 * kLoopGrain / bytes;
+  int64_t all = 1;
+  for (int i = 0; i < last; ++i) all *= loop.shape[i];
+  parallel_for((all + grain - 1) / grain, [&](int64_t chunk) {
+    const int64_t end = (chunk + 1) * grain < all ? (chunk + 1) * grain : all;
+    for (int64_t r = chunk * grain, n; r < end; r += n) {
+      n = rows - r % rows < end - r ? rows - r % rows : end - r;
+      char *to = loop.base[0], *from = loop.base[1];
+      for (int64_t i = last - 1, rest = r; i >= 0; rest /= loop.shape[i], --i) {
+        to += rest % loop.shape[i] * loop.stride[0][i];
+        from += rest % loop.shape[i] * loop.stride[1][i];
+      }
+      move_rows(to, loop.stride[0][last - 1], from, loop.stride[1][last - 1], n, bytes);
+    }
+  });
 }
 
 // Same dtype: bytes move. A reorder between layouts (C fastest <-> W fastest) goes through squares
@@ -175,6 +199,10 @@ void move(const CopyArgs& a) {
   }
   if (dense < 0 || loop.stride[0][last] != item || loop.stride[1][last] == item ||
       loop.shape[last] < 4) {
+    const int64_t row = loop.shape[last] * item;
+    const bool dense_rows = loop.stride[0][last] == item && loop.stride[1][last] == item;
+    if (dense_rows && row >= RV_VECTOR_BYTES && row <= kShortRow && last > 0)
+      return move_short_rows(loop, row);
     return loop.run([](int64_t n, char* const* p, const int64_t* stride) {
       if (stride[0] == item && stride[1] == -item) {  // mirrored: the compiler turns vectors round
         auto* __restrict y = reinterpret_cast<T*>(p[0]);
@@ -188,9 +216,6 @@ void move(const CopyArgs& a) {
         for (int64_t i = 0; i < n; ++i) y[i] = x;
         return;
       }
-      const int64_t bytes = n * item;
-      if (stride[0] == item && stride[1] == item && bytes >= RV_VECTOR_BYTES && bytes <= 256)
-        return move_row(p[0], p[1], bytes);
       move_elements(p[0], stride[0], p[1], stride[1], n, item);
     });
   }

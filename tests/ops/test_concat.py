@@ -34,6 +34,7 @@ class TestConcat(OpTests):
         joined(normal(N, 4)),
         joined(integers(0, 9, 3, 2), integers(0, 9, 3, 2), options={"dim": 1}, dtypes=("int64",)),
         joined(normal(67, 513), normal(67, 1031), options={"dim": 1}),
+        joined(normal(2500, 16), normal(2500, 37), options={"dim": 1}),
         Case(pile, ref.stack, normal(N, 4), normal(N, 4), normal(N, 4)),
         Case(pile, ref.stack, normal(N, 4), normal(N, 4), options={"dim": 1}),
         Case(pile, ref.stack, normal(N, 4), normal(N, 4), options={"dim": -1}),

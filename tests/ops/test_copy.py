@@ -112,6 +112,22 @@ def test_copy_broadcasts_into_any_layout(dtype):
     assert base.tolist() == [[0.0] * 6, [0, 1, 0, 0, 0, 1], [0.0] * 6, [0, 1, 0, 0, 0, 1]]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 513])
+@pytest.mark.parametrize("outer", [(2, 3, 2), (1, 4, 9), (3, 1, 1500)])
+def test_rows_within_longer_rows(dtype, length, outer):
+    """Rows of every size, whose neighbours in memory stay as they are."""
+    x = np.arange(np.prod(outer) * (length + 5)) % 251
+    x = x.astype(dtype).reshape(*outer, length + 5)
+    whole = np.zeros((*outer, length + 2), dtype)
+    for source in (x[..., 2:-3], x[:, :, ::-1, 2:-3], x[:, :, :1, 2:-3]):
+        whole[:] = 7
+        rv.from_numpy(whole)[..., 1:-1].copy_(rv.from_numpy(source))
+        np.testing.assert_array_equal(whole[..., 1:-1], np.broadcast_to(source, (*outer, length)))
+        assert (whole[..., 0] == 7).all()
+        assert (whole[..., -1] == 7).all()
+
+
 SIDES = (1, 3, 4, 5, 8, 15, 16, 17, 31, 33, 64, 67)
 
 
