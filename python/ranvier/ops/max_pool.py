@@ -54,7 +54,11 @@ def _window(
     )
 
 
-_known_window = lru_cache(maxsize=256, typed=True)(_window)
+@lru_cache(maxsize=256)
+def _known_window(*arguments: Any) -> tuple[_Window, tuple[Any, ...]]:
+    """For whole numbers alone: equal ones need not be. Also as a plain tuple, unpacked faster."""
+    window = _window(*arguments)
+    return window, tuple(window)
 
 
 @dataclass(frozen=True, init=False)
@@ -203,16 +207,20 @@ def _pool(
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] expected a tensor, got {type(x).__name__} - wrap it in rv.tensor")
     plain = type(kernel_size) is type(padding) is type(dilation) is int
-    known = plain and (stride is None or type(stride) is int)  # equal numbers may be no whole ones
-    window = (_known_window if known else _window)(
-        op, axes, kernel_size, stride, padding, dilation, bool(ceil_mode)
-    )
-    ndim = x.ndim
+    arguments = (op, axes, kernel_size, stride, padding, dilation, bool(ceil_mode))
+    if plain and (stride is None or type(stride) is int):
+        window, parts = _known_window(*arguments)
+    else:
+        window = _window(*arguments)
+        parts = tuple(window)
+    data = x.data
+    shape = data.shape
+    ndim = len(shape)
     if ndim != axes + 2 and ndim != axes + 1:
         names = "".join("DHW"[-axes:])
         raise ValueError(
             f"[{op}] expected x of shape (N, C, {', '.join(names)}) or (C, {', '.join(names)}), "
-            f"got {x.shape}"
+            f"got {shape}"
         )
     if ndim == axes + 1:
         y, positions = _MaxPool.apply(x.unsqueeze(0), window=window)
@@ -220,11 +228,12 @@ def _pool(
     elif x._requires_grad or _core.mode() > 1:
         y, positions = _MaxPool.apply(x, window=window)
     else:  # no graph, and nothing else to look after: small images are dominated by what is around
-        values, switches = _core.max_pool(x.data, *window, return_switches)
+        kernel, steps, around, apart, up = parts
+        values, switches = _core.max_pool(data, kernel, steps, around, apart, up, return_switches)
         if not return_switches:
             return Tensor(values)
         y, positions = Tensor(values), Tensor(switches)
-    return (y, Switches(positions, x.shape, window)) if return_switches else y
+    return (y, Switches(positions, shape, window)) if return_switches else y
 
 
 def max_pool1d(
