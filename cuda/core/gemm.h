@@ -81,8 +81,10 @@ void each_launch(Size size, const Grid& all, const F& f) {
     }
 }
 
+// A large tile takes a processor for itself: were the compiler to make room for a second one, it
+// would spill.
 template <class T, int BM, int BN, int BK, int TM, int TN, class Left, class Right, class Out>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, BM == 128 ? 1 : 0)
     tile_kernel(Size size, Left left, Right right, Out out, T* partial) {
   static_assert(BM / TM * (BN / TN) == kThreads && BM * BK % kThreads == 0);
   constexpr int kLeft = BM * BK / kThreads, kRight = BN * BK / kThreads;
@@ -96,34 +98,34 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t first = piece * size.share;
   const int64_t last = first + size.share < size.depth ? first + size.share : size.depth;
 
-  // Element e of a tile: neighbouring threads take neighbours in memory.
+  // Element e of a tile is `apart` lines and `deep` steps of the depth behind the one before it;
+  // neighbouring threads take neighbours in memory.
+  static_assert(kThreads % BK == 0 && kThreads % BM == 0 && kThreads % BN == 0);
+  const int left_i = left.depth_fast ? thread / BK : thread % BM;
+  const int left_d = left.depth_fast ? thread % BK : thread / BM;
+  const int left_apart = left.depth_fast ? kThreads / BK : 0;
+  const int left_deep = left.depth_fast ? 0 : kThreads / BM;
+  const int right_j = right.depth_fast ? thread / BK : thread % BN;
+  const int right_d = right.depth_fast ? thread % BK : thread / BN;
+  const int right_apart = right.depth_fast ? kThreads / BK : 0;
+  const int right_deep = right.depth_fast ? 0 : kThreads / BN;
   typename Left::Line left_line[kLeft];
   typename Right::Line right_line[kRight];
-  int left_i[kLeft], left_d[kLeft], right_j[kRight], right_d[kRight];
 #pragma unroll
-  for (int e = 0; e < kLeft; ++e) {
-    const int at = thread + e * kThreads;
-    left_i[e] = left.depth_fast ? at / BK : at % BM;
-    left_d[e] = left.depth_fast ? at % BK : at / BM;
-    left_line[e] = left.line(batch, i0 + left_i[e]);
-  }
+  for (int e = 0; e < kLeft; ++e) left_line[e] = left.line(batch, i0 + left_i + e * left_apart);
 #pragma unroll
-  for (int e = 0; e < kRight; ++e) {
-    const int at = thread + e * kThreads;
-    right_j[e] = right.depth_fast ? at / BK : at % BN;
-    right_d[e] = right.depth_fast ? at % BK : at / BN;
-    right_line[e] = right.line(batch, j0 + right_j[e]);
-  }
+  for (int e = 0; e < kRight; ++e)
+    right_line[e] = right.line(batch, j0 + right_j + e * right_apart);
   T next_left[kLeft], next_right[kRight];
   auto fetch = [&](int64_t d0) {
 #pragma unroll
     for (int e = 0; e < kLeft; ++e) {
-      const int64_t d = d0 + left_d[e];
+      const int64_t d = d0 + left_d + e * left_deep;
       next_left[e] = d < last ? left.load(left_line[e], d) : T(0);
     }
 #pragma unroll
     for (int e = 0; e < kRight; ++e) {
-      const int64_t d = d0 + right_d[e];
+      const int64_t d = d0 + right_d + e * right_deep;
       next_right[e] = d < last ? right.load(right_line[e], d) : T(0);
     }
   };
@@ -135,10 +137,12 @@ __global__ void __launch_bounds__(kThreads)
   fetch(first);
   for (int64_t d0 = first; d0 < last; d0 += BK) {
 #pragma unroll
-    for (int e = 0; e < kLeft; ++e) tile_left[left_d[e] * kLeftRow + left_i[e]] = next_left[e];
+    for (int e = 0; e < kLeft; ++e)
+      tile_left[(left_d + e * left_deep) * kLeftRow + left_i + e * left_apart] = next_left[e];
 #pragma unroll
     for (int e = 0; e < kRight; ++e)
-      tile_right[right_d[e] * kRightRow + right_j[e]] = next_right[e];
+      tile_right[(right_d + e * right_deep) * kRightRow + right_j + e * right_apart] =
+          next_right[e];
     __syncthreads();
     fetch(d0 + BK);
 #pragma unroll
@@ -221,7 +225,7 @@ void product(const Context& c, int64_t batches, int64_t m, int64_t n, int64_t de
   if constexpr (sizeof(T) == 4 && kIsLight<Left> && kIsLight<Right>) {
     if (large >= 132) return run_tiles<T, 128, 128, 8, 8, 8>(c, size, left, right, out, split);
   }
-  run_tiles<T, 64, 64, 16, 4, 4>(c, size, left, right, out, split);
+  run_tiles<T, 64, 64, 64 / sizeof(T), 4, 4>(c, size, left, right, out, split);
 }
 
 // ---- Operands and results in memory ----

@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kEachThreads)
   constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
   const int64_t packs = count / kWidth, step = int64_t{gridDim.x} * kEachThreads;
   for (int64_t i = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; i < packs; i += step) {
-    T x[K][kWidth], result[kWidth] = {};
+    T x[K][kWidth];  // the results take the place of the first
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (in.repeats[k]) {
@@ -54,9 +54,7 @@ __global__ void __launch_bounds__(kEachThreads)
 #pragma unroll
           for (int e = 0; e + 1 < kWidth; ++e) x[k][e] = x[k][e + 1];
         }
-#pragma unroll
-        for (int e = 0; e + 1 < kWidth; ++e) result[e] = result[e + 1];
-        result[kWidth - 1] = f(v);
+        x[0][kWidth - 1] = f(v);
       }
     } else {
 #pragma unroll
@@ -64,11 +62,11 @@ __global__ void __launch_bounds__(kEachThreads)
         T v[K];
 #pragma unroll
         for (int k = 0; k < K; ++k) v[k] = x[k][e];
-        result[e] = f(v);
+        x[0][e] = f(v);
       }
     }
     uint32_t words[4];
-    memcpy(words, result, 16);
+    memcpy(words, x[0], 16);
     save_words(y + i * kWidth, words);
   }
   const int64_t rest = packs * kWidth + threadIdx.x;

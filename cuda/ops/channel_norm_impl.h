@@ -205,8 +205,9 @@ __global__ void __launch_bounds__(kReduceThreads)
   for (int64_t b = 0; b < g.samples; ++b) {
     const double* sums = partial + b * chunks * 2 * g.channels + c;
     m += channel_mean[b * g.channels + c];
-    v += (sums[g.channels] - sums[0] * sums[0] / rows) / (rows - 1);  // the unbiased estimate
+    v += sums[g.channels] - sums[0] * sums[0] / rows;
   }
+  v /= rows - 1;  // the unbiased estimate
   T &to_m = mean[c * mean_stride], &to_v = var[c * var_stride];
   to_m = static_cast<T>((1 - momentum) * static_cast<double>(to_m) + momentum * (m / samples));
   to_v = static_cast<T>((1 - momentum) * static_cast<double>(to_v) + momentum * (v / samples));

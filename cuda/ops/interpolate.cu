@@ -8,27 +8,26 @@ namespace {
 // A thread per element of y, neighbours along the inner axis.
 template <class T>
 __global__ void __launch_bounds__(kEachThreads)
-    resample_kernel(int64_t count, int64_t inner, int64_t in1, int64_t in2, int64_t in0,
-                    int64_t out0, int64_t out1, int64_t out2, const T* x, const int32_t* begin,
+    resample_kernel(int64_t count, Divider inner, int64_t in1, int64_t in2, int64_t in0,
+                    Divider out0, Divider out1, Divider out2, const T* x, const int32_t* begin,
                     const int32_t* place, const T* weight, T* y) {
   const int64_t step = int64_t{gridDim.x} * kEachThreads;
-  const int32_t *rows = begin + out0 + 1, *columns = begin + out0 + out1 + 2;
+  const int32_t *rows = begin + out0.by + 1, *columns = begin + out0.by + out1.by + 2;
   for (int64_t e = int64_t{blockIdx.x} * kEachThreads + threadIdx.x; e < count; e += step) {
-    int64_t rest = e / inner;
-    const int64_t i = e % inner, c = rest % out2;
-    rest /= out2;
-    const int64_t b = rest % out1;
-    rest /= out1;
-    const int64_t a = rest % out0, o = rest / out0;
+    int64_t i, a, b, c;
+    const int64_t o = out0.split(out1.split(out2.split(inner.split(e, &i), &c), &b), &a);
+    const int32_t d0 = begin[a], d1 = begin[a + 1], r0 = rows[b], r1 = rows[b + 1];
     // Along the first two axes into one row, then along it: the order of the CPU's roundings.
     T sum = T(0);
     for (int32_t f = columns[c]; f < columns[c + 1]; ++f) {
       T part = T(0);
-      for (int32_t d = begin[a]; d < begin[a + 1]; ++d)
-        for (int32_t r = rows[b]; r < rows[b + 1]; ++r)
-          part =
-              fma(weight[d] * weight[r],
-                  x[(((o * in0 + place[d]) * in1 + place[r]) * in2 + place[f]) * inner + i], part);
+      for (int32_t d = d0; d < d1; ++d) {
+        const T tall = weight[d];
+        const T* plane = x + ((o * in0 + place[d]) * in1 * in2 + place[f]) * inner.by + i;
+#pragma unroll 1
+        for (int32_t r = r0; r < r1; ++r)
+          part = fma(tall * weight[r], plane[place[r] * in2 * inner.by], part);
+      }
       sum = fma(weight[f], part, sum);
     }
     y[e] = sum;

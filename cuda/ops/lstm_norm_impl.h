@@ -262,6 +262,7 @@ __global__ void __launch_bounds__(kNormThreads)
   }
   normalize_backward(static_cast<const T*>(inner), layer.gain_c, s.by_c + at, s.factor_c[n], units,
                      part, through);
+#pragma unroll 1  // several side by side would spill
   for (int64_t unit = me; unit < units; unit += kNormThreads) {
     auto value = [&](int g) { return gate[g * units + unit]; };
     const T before = or_zero(s.before, at + unit);

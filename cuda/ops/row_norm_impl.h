@@ -10,44 +10,40 @@ namespace ranvier::row_norm {
 
 template <class T, bool kCenter>
 __global__ void __launch_bounds__(kReduceThreads)
-    forward_kernel(int64_t rows, int64_t size, int group, const T* from, const T* weight,
-                   const T* bias, T* to, double* means, double* invstds, double eps) {
+    forward_kernel(int64_t rows, int64_t size, int group, const T* x, const T* weight,
+                   const T* bias, T* to, double* means, double* invstds, double eps,
+                   double inverse) {
   RV_SHARED(double, part, kReduceThreads);
   const int member = static_cast<int>(threadIdx.x) % group;
   const int64_t r = int64_t{blockIdx.x} * (kReduceThreads / group) + threadIdx.x / group;
-  const int64_t length = r < rows ? size : 0;
-  const T* x = from + r * size;
-  const double n = static_cast<double>(size);
-  double mean = 0, low = 0;
-  T high = 0;
+  // Threads past the last row go on together with the others, on no elements.
+  const int64_t first = r * size + member, last = r < rows ? (r + 1) * size : 0;
+  double mean = 0, squares = 0;
   if constexpr (kCenter) {
-    for (int64_t i = member; i < length; i += group) mean += static_cast<double>(x[i]);
-    mean = share_in_group(mean, group, part, Add()) / n;
-    high = static_cast<T>(mean);
-    low = mean - static_cast<double>(high);
+    for (int64_t i = first; i < last; i += group) mean += static_cast<double>(x[i]);
+    mean = share_in_group(mean, group, part, Add()) * inverse;
   }
-  double squares = 0;
-  for (int64_t i = member; i < length; i += group) {
+  for (int64_t i = first; i < last; i += group) {
     const double d = static_cast<double>(x[i]) - mean;
     squares += d * d;
   }
   squares = share_in_group(squares, group, part, Add());
-  if (r >= rows) return;
-  const double invstd = 1 / sqrt(squares / n + eps);
-  if (member == 0) {
+  const double invstd = 1 / sqrt(fma(squares, inverse, eps));
+  if (member == 0 && r < rows) {
     if constexpr (kCenter) means[r] = mean;
     invstds[r] = invstd;
   }
-  const T scale = static_cast<T>(invstd), shift = static_cast<T>(-low * invstd);
-  for (int64_t i = member; i < length; i += group) {
+  const T high = static_cast<T>(mean), scale = static_cast<T>(invstd);
+  const T shift = static_cast<T>(-(mean - static_cast<double>(high)) * invstd);
+  for (int64_t i = first, j = member; i < last; i += group, j += group) {
     T v = fma(x[i] - high, scale, shift);
     if (weight && bias)
-      v = fma(v, weight[i], bias[i]);
+      v = fma(v, weight[j], bias[j]);
     else if (weight)
-      v *= weight[i];
+      v *= weight[j];
     else if (bias)
-      v += bias[i];
-    to[r * size + i] = v;
+      v += bias[j];
+    to[i] = v;
   }
 }
 
@@ -63,7 +59,8 @@ void forward_of(const RowNormArgs& a, const Context& c) {
   launch(c, static_cast<unsigned>(divide_up(a.g.rows * group, kReduceThreads)), kReduceThreads,
          forward_kernel<T, kCenter>, a.g.rows, a.g.size, group, device_data<T>(a.x),
          optional<T>(a.weight), optional<T>(a.bias), device_data<T>(a.y),
-         kCenter ? device_data<double>(a.mean) : nullptr, device_data<double>(a.invstd), a.eps);
+         kCenter ? device_data<double>(a.mean) : nullptr, device_data<double>(a.invstd), a.eps,
+         1 / static_cast<double>(a.g.size));
 }
 template <bool kCenter>
 void forward(const RowNormArgs& a, const Context& c) {

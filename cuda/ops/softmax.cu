@@ -6,6 +6,11 @@
 namespace ranvier {
 namespace {
 
+// Iterations that run side by side of a loop with an exponential: that of float64 takes so many
+// registers that more than one would spill.
+template <class T>
+constexpr int kUnroll = sizeof(T) == 8 ? 1 : 4;
+
 template <class T>
 __global__ void __launch_bounds__(kReduceThreads)
     softmax_kernel(Rows<2> rows, T* to, const T* from, bool in_log) {
@@ -20,11 +25,16 @@ __global__ void __launch_bounds__(kReduceThreads)
   for (int64_t i = rows.member(); i < length; i += rows.group) most = MaxNaN()(most, x[i]);
   most = share_in_group(most, rows.group, part, MaxNaN());
   T sum = T(0);
+#pragma unroll kUnroll < T>
   for (int64_t i = rows.member(); i < length; i += rows.group) sum += exp(x[i] - most);
   sum = share_in_group(sum, rows.group, part, Add());
-  const T log_sum = in_log ? log(sum) : T(0);
-  for (int64_t i = rows.member(); i < length; i += rows.group)
-    y[i] = in_log ? x[i] - most - log_sum : exp(x[i] - most) / sum;
+  if (in_log) {
+    const T log_sum = log(sum);
+    for (int64_t i = rows.member(); i < length; i += rows.group) y[i] = x[i] - most - log_sum;
+    return;
+  }
+#pragma unroll kUnroll < T>
+  for (int64_t i = rows.member(); i < length; i += rows.group) y[i] = exp(x[i] - most) / sum;
 }
 
 template <class T>
@@ -40,6 +50,7 @@ __global__ void __launch_bounds__(kReduceThreads)
   T dot = T(0);
   for (int64_t i = rows.member(); i < length; i += rows.group) dot += in_log ? g[i] : g[i] * y[i];
   dot = share_in_group(dot, rows.group, part, Add());
+#pragma unroll kUnroll < T>
   for (int64_t i = rows.member(); i < length; i += rows.group)
     dx[i] = in_log ? fma(-exp(y[i]), dot, g[i]) : y[i] * (g[i] - dot);
 }
