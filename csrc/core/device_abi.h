@@ -32,7 +32,7 @@ struct DeviceLibrary {
   const char* built;   // one line: compiler version and architectures
   int32_t exact;       // blocks have the size asked for and are never cached: bounds are watched
   int (*devices)(int* count);
-  int (*describe)(int device, char* text, int64_t room);  // name, memory, driver
+  int (*describe)(int device, char* text, int64_t room);  // name, memory, processors, driver
   int (*allocate)(int device, int64_t bytes, void** data);
   int (*release)(int device, void* data);
   // Bytes between host and device, or within a device, in the order of the device's stream. Returns

@@ -145,9 +145,10 @@ std::string describe(int device) {
   int driver = 0, runtime = 0;
   check(cudaDriverGetVersion(&driver), "cuda");
   check(cudaRuntimeGetVersion(&runtime), "cuda");
-  return text(p.name, ", ", p.totalGlobalMem >> 20, " MiB, compute capability ", p.major, '.',
-              p.minor, ", driver for CUDA ", driver / 1000, '.', driver % 1000 / 10,
-              ", built with CUDA ", runtime / 1000, '.', runtime % 1000 / 10);
+  return text(p.name, ", ", p.totalGlobalMem >> 20, " MiB, ", p.multiProcessorCount,
+              " processors, compute capability ", p.major, '.', p.minor, ", driver for CUDA ",
+              driver / 1000, '.', driver % 1000 / 10, ", built with CUDA ", runtime / 1000, '.',
+              runtime % 1000 / 10);
 }
 
 Place place(int device) {

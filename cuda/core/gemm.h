@@ -18,8 +18,9 @@
 //
 // (`whole` and `address` for tensor_gemm.h, they and the last two for hopper_tiles.h),
 //
-// and the result goes to `out.store(batch, i, j, value)`, or two neighbours of a row to
-// `out.store_two(batch, i, j, a, b)` where it has that; pieces are added by
+// and the result goes to `out.store(batch, i, j, value)`, or neighbours of a row together, where it
+// has those: to `out.store_two(batch, i, j, a, b)` or `out.store_four(batch, i, j, values)`, which
+// knows where the row ends; pieces are added by
 // `out.add_pieces(context, size, pieces)` where it knows better than row by row. One block computes
 // a tile of BM x BN in steps of BK, each thread TM x TN of it in registers; the next step's
 // elements travel while this one is multiplied. Where tiles are few and the depth is long, it is
@@ -309,10 +310,17 @@ struct RowMajor {
   __device__ void store_two(int64_t batch, int64_t i, int64_t j, Wide<T> a, Wide<T> b) const {
     put_two(data + (batch * m + i) * n + j, finished(j, a), finished(j + 1, b));
   }
+  __device__ void store_four(int64_t batch, int64_t i, int64_t j, const Wide<T> (&v)[4]) const
+    requires(sizeof(T) == 2)
+  {
+    T four[4];
+#pragma unroll
+    for (int e = 0; e < 4; ++e) four[e] = j + e < n ? finished(j + e, v[e]) : T{};
+    put_four(data + (batch * m + i) * n, j, n, four);
+  }
 };
 
-// What a lane of a tensor core's fragment has of a row: columns j and j + 1 of n, j even. Stored
-// one by one they would fill half a sector at a time.
+// Columns j and j + 1 of n, j even.
 template <class Out>
 __device__ void store_pair(const Out& out, int64_t batch, int64_t i, int64_t j, int64_t n, float a,
                            float b) {
@@ -323,6 +331,25 @@ __device__ void store_pair(const Out& out, int64_t batch, int64_t i, int64_t j, 
   } else {
     out.store(batch, i, j, a);
     if (j + 1 < n) out.store(batch, i, j + 1, b);
+  }
+}
+
+// What a lane has of a row in two neighbouring fragments of a tensor core: columns j, j + 1, j + 8
+// and j + 9 of n, j even. Of half precision, pairs fill half a sector at a time: there the lane
+// changes two for those of its neighbour, so that it has four columns in a row, and a warp stores
+// whole sectors. All lanes call it; `inside` tells whether the row is one of the result.
+template <class Out>
+__device__ void store_fragments(const Out& out, int64_t batch, bool inside, int64_t i, int64_t j,
+                                int64_t n, float a, float b, float c, float d) {
+  if constexpr (requires(const float (&four)[4]) { out.store_four(batch, i, j, four); }) {
+    const bool odd = threadIdx.x % 2 != 0;
+    const float first = __shfl_xor_sync(0xffffffffu, odd ? a : c, 1);
+    const float second = __shfl_xor_sync(0xffffffffu, odd ? b : d, 1);
+    const float four[4] = {odd ? first : a, odd ? second : b, odd ? c : first, odd ? d : second};
+    if (inside) out.store_four(batch, i, odd ? j + 6 : j, four);
+  } else if (inside) {
+    store_pair(out, batch, i, j, n, a, b);
+    store_pair(out, batch, i, j + 8, n, c, d);
   }
 }
 

@@ -104,10 +104,13 @@ __global__ void __launch_bounds__(kRingThreads, 1)
     const int i = t % tiles_m * kRingRows + (group - 1) * 64 + warp * 16 + lane / 4;
     const int j = t / tiles_m * kColumns + lane % 4 * 2;
 #pragma unroll
-    for (int e = 0; e < kColumns / 2; e += 2) {
-      const int row = i + e % 4 / 2 * 8;
-      if (row < m) gemm::store_pair(out, 0, row, j + e / 4 * 8, n, d[e], d[e + 1]);
-    }
+    for (int e = 0; e < kColumns / 2; e += 8)
+#pragma unroll
+      for (int r = 0; r < 4; r += 2) {
+        const int row = i + r * 4;
+        gemm::store_fragments(out, 0, row < m, row, j + e * 2, n, d[e + r], d[e + r + 1],
+                              d[e + r + 4], d[e + r + 5]);
+      }
   }
 }
 

@@ -180,15 +180,19 @@ __global__ void __launch_bounds__(kGatherThreads, 1)
   const int lane = thread % 32;
   const int64_t i = i0 + group * 64 + thread / 32 % 4 * 16 + lane / 4, j = j0 + lane % 4 * 2;
 #pragma unroll
-  for (int e = 0; e < 64; e += 2) {
-    const int64_t row = i + e % 4 / 2 * 8, column = j + e / 4 * 8;
-    if (row >= size.m) continue;
-    if (size.pieces > 1)
-      gemm::store_pair(gemm::Parts{partial, size.m, size.n}, batch * size.pieces + piece, row,
-                       column, size.n, d[e], d[e + 1]);
-    else
-      gemm::store_pair(out, batch, row, column, size.n, d[e], d[e + 1]);
-  }
+  for (int e = 0; e < 64; e += 8)
+#pragma unroll
+    for (int r = 0; r < 4; r += 2) {
+      const int64_t row = i + r * 4, column = j + e * 2;
+      const auto store = [&](const auto& to, int64_t at) {
+        gemm::store_fragments(to, at, row < size.m, row, column, size.n, d[e + r], d[e + r + 1],
+                              d[e + r + 4], d[e + r + 5]);
+      };
+      if (size.pieces > 1)
+        store(gemm::Parts{partial, size.m, size.n}, batch * size.pieces + piece);
+      else
+        store(out, batch);
+    }
 }
 
 template <Factor kFactor, class Left, class Right, class Out>

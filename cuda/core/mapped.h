@@ -99,14 +99,44 @@ struct Turn {
   int64_t size_a, size_b, step_a[K + 1], step_b[K + 1];
   int tile_a, tile_b, pitch;  // between neighbours of a in the tile
   bool turned[K];
-  // Tiles along a, along b and in all: 32 bits do, since a tile has a hundred elements or more.
+  // Tiles along a, along b and in all: 32 bits do, since a tile has 64 elements or more.
   uint32_t across, down, tiles;
+  int threads;  // of a block
   void cut() {
+    const int elements = tile_a * tile_b;
+    threads = elements < kEachThreads ? (elements + 31) / 32 * 32 : kEachThreads;
     across = static_cast<uint32_t>(divide_up(size_a, tile_a));
     down = static_cast<uint32_t>(divide_up(size_b, tile_b));
     tiles = static_cast<uint32_t>(across * down * rest.count);
   }
 };
+
+// Elements between neighbours of a in the tile, so that few lanes meet in a bank of shared memory.
+// They run along a, and where tile_a is short on to the next b: lane l is at a = l % tile_a and
+// b = l / tile_a, word a * pitch + b. Where pitch * tile_a = 1 modulo the banks, neighbouring lanes
+// are in banks `pitch` apart, all different: so for odd tile_a, whose inverse modulo 8 it is
+// itself, and modulo 32 by a step of Newton's. For powers of two they fill 32 / tile_a banks for
+// each a.
+inline int pitch_of(int tile_a, int tile_b, int64_t item) {
+  const int banks = item > 4 ? 16 : 32;  // of 8 bytes, which 16 lanes fill
+  const int word = item < 4 ? static_cast<int>(4 / item) : 1;
+  // At least `least` words, and `rest` more than a multiple of `modulus`.
+  const auto next = [](int least, int rest, int modulus) {
+    return least + ((rest - least) % modulus + modulus) % modulus;
+  };
+  const int words = (tile_b + word - 1) / word;
+  int pitch;
+  if (tile_a >= banks || (tile_a & (tile_a - 1)) == 0) {
+    const int each = tile_a < banks ? banks / tile_a : 1;
+    pitch = next(words, each, 2 * each) * word;
+  } else if (tile_a % 2 != 0) {
+    const int inverse = tile_a * (2 - tile_a * tile_a) % banks;
+    pitch = next(words, inverse, banks) * word;
+  } else {
+    pitch = tile_b < 32 ? tile_b | 1 : next(tile_b, (banks + tile_a - 1) / tile_a, banks);
+  }
+  return tile_a * pitch <= kTileRoom ? pitch : tile_b | 1;
+}
 
 // Whether some input is read in pieces shorter than a sector, and how to read it along its own
 // axis.
@@ -123,7 +153,7 @@ bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
   }
   // A warp along y meets all of a short axis a, and reads runs of b that are long enough.
   if (b < 0 || (l.shape[a] <= 32 && 32 / l.shape[a] * item >= 64)) return false;
-  if (l.shape[a] * l.shape[b] < 128) return false;  // too little for a block
+  if (l.shape[a] * l.shape[b] < 64) return false;  // too little for a block
   t.rest.count = 1;
   for (int i = 0; i < a; ++i) {
     if (i == b) continue;
@@ -149,9 +179,7 @@ bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
   t.tile_b = t.size_b < 32 ? static_cast<int>(t.size_b) : 32;
   if (t.size_a < 32) t.tile_b = more(t.size_b, t.size_a);
   if (t.size_b < 32) t.tile_a = more(t.size_a, t.size_b);
-  // A warp stores to y 32 neighbours of a, or all of a and some of b: in different banks.
-  t.pitch = t.tile_b | 1;
-  if (t.size_a < 32 && t.size_b >= 32) t.pitch = t.tile_b + (32 + t.tile_a - 1) / t.tile_a;
+  t.pitch = pitch_of(t.tile_a, t.tile_b, item);
   t.cut();
   return true;
 }
@@ -160,13 +188,13 @@ bool turn_of(const Layout<K + 1>& l, int64_t item, Turn<K>& t) {
 template <class T, int K, class F, class Sources, class To>
 __global__ void __launch_bounds__(kEachThreads) turned_kernel(Turn<K> t, To* y, Sources in, F f) {
   RV_SHARED(T, tile, K * kTileRoom);
-  const int pitch = t.pitch, elements = t.tile_a * t.tile_b;
+  const int pitch = t.pitch, elements = t.tile_a * t.tile_b, step = t.threads;
   for (uint32_t i = blockIdx.x; i < t.tiles; i += gridDim.x) {
     const uint32_t row = i / t.across;
     const int64_t a0 = int64_t{i % t.across} * t.tile_a, b0 = int64_t{row % t.down} * t.tile_b;
     int64_t at[K + 1];
     t.rest.locate(row / t.down, at);
-    for (int e = static_cast<int>(threadIdx.x); e < elements; e += kEachThreads) {
+    for (int e = static_cast<int>(threadIdx.x); e < elements; e += step) {
       const int b = e % t.tile_b, a = e / t.tile_b;
       if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;
 #pragma unroll
@@ -176,7 +204,7 @@ __global__ void __launch_bounds__(kEachThreads) turned_kernel(Turn<K> t, To* y, 
               in.get(k, at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]);
     }
     __syncthreads();
-    for (int e = static_cast<int>(threadIdx.x); e < elements; e += kEachThreads) {
+    for (int e = static_cast<int>(threadIdx.x); e < elements; e += step) {
       const int a = e % t.tile_a, b = e / t.tile_a;
       if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;
       T v[K];
@@ -216,7 +244,7 @@ void mapped_over(const Context& context, const Layout<K + 1>& layout, T* y, cons
     launch(context, blocks_of(divide_up(layout.count, kEachThreads * (16 / int64_t{sizeof(T)}))),
            kEachThreads, mapped_kernel<T, K, kLong, F>, layout.count, y, in, f);
   else if (turn_of<K>(layout, sizeof(T), turn))
-    launch(context, blocks_of(turn.tiles), kEachThreads, turned_kernel<T, K, F, Inputs<T, K>, T>,
+    launch(context, blocks_of(turn.tiles), turn.threads, turned_kernel<T, K, F, Inputs<T, K>, T>,
            turn, y, in, f);
   else
     launch(context, blocks_of(divide_up(layout.count, kEachThreads)), kEachThreads,
@@ -268,7 +296,7 @@ void mapped_pieces(const Context& context, const Layout<2>& layout, To* y, const
   const int64_t blocks = turns ? turn.tiles : divide_up(layout.count, kEachThreads);
   const auto grid = static_cast<unsigned>(blocks < kEachBlocks ? blocks : kEachBlocks);
   if (turns)
-    launch(context, grid, kEachThreads, turned_kernel<T, 1, F, Pieces<T>, To>, turn, y, in, f);
+    launch(context, grid, turn.threads, turned_kernel<T, 1, F, Pieces<T>, To>, turn, y, in, f);
   else
     launch(context, grid, kEachThreads, each_kernel<2, PiecesOne<To, T, F>>, layout,
            PiecesOne<To, T, F>{y, in, f});

@@ -239,15 +239,17 @@ __global__ void __launch_bounds__(32 * (BM / WM) * (BN / WN), 1)
 #pragma unroll
     for (int r = 0; r < 4; r += 2) {
       const int64_t i = i0 + warp_i + m * 16 + lane / 4 + r / 2 * 8;
-      if (i >= size.m) continue;
 #pragma unroll
-      for (int n = 0; n < kTilesN; ++n) {
+      for (int n = 0; n < kTilesN; n += 2) {
         const int64_t j = j0 + warp_j + n * 8 + lane % 4 * 2;
+        const auto store = [&](const auto& to, int64_t at) {
+          store_fragments(to, at, i < size.m, i, j, size.n, sum[m][n][r], sum[m][n][r + 1],
+                          sum[m][n + 1][r], sum[m][n + 1][r + 1]);
+        };
         if (size.pieces > 1)
-          store_pair(Parts{partial, size.m, size.n}, batch * size.pieces + piece, i, j, size.n,
-                     sum[m][n][r], sum[m][n][r + 1]);
+          store(Parts{partial, size.m, size.n}, batch * size.pieces + piece);
         else
-          store_pair(out, batch, i, j, size.n, sum[m][n][r], sum[m][n][r + 1]);
+          store(out, batch);
       }
     }
 }

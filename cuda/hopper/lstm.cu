@@ -24,16 +24,21 @@ struct Plan {
   int units, depth, columns;
   int share;  // units of a block
   int pitch;  // of the weights, odd: they are brought along the depth, and meet all banks
+  int row;    // from one row to the next
   __host__ __device__ int buffer(int64_t step) const {
-    return depth * pitch + static_cast<int>(step % 2) * kRows * depth;
+    return depth * pitch + static_cast<int>(step % 2) * kRows * row;
   }
-  __host__ __device__ int sums() const { return depth * pitch + 2 * kRows * depth; }
+  __host__ __device__ int sums() const { return depth * pitch + 2 * kRows * row; }
   __host__ __device__ int words() const { return sums() + kRows * columns; }
 };
 Plan plan_of(const Places& k, int64_t units, bool backward) {
   const int u = static_cast<int>(units), share = (u + kCluster - 1) / kCluster;
-  return backward ? Plan{u, k.count * u, share, share, share | 1}
-                  : Plan{u, u, k.count * share, share, (k.count * share) | 1};
+  Plan p = backward ? Plan{u, k.count * u, share, share, share | 1, 0}
+                    : Plan{u, u, k.count * share, share, (k.count * share) | 1, 0};
+  // Rows lie a share apart in the banks: what units of several rows become is stored side by side.
+  // That it is odd keeps apart the rows that lanes read together, kRowsAtOnce from each other.
+  p.row = p.depth + (((share | 1) - p.depth) % 32 + 32) % 32;
+  return p;
 }
 
 // sums[row, j] = sum over d of arrived[row, d] weight[d, j], for all rows of the cluster.
@@ -47,7 +52,7 @@ __device__ void multiply_rows(Memory& memory, const Plan& p, int from) {
       const float w = memory[d * p.pitch + j];
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce; ++r)
-        sum[r] = fmaf(memory[from + (first + r) * p.depth + d], w, sum[r]);
+        sum[r] = fmaf(memory[from + (first + r) * p.row + d], w, sum[r]);
     }
 #pragma unroll
     for (int r = 0; r < kRowsAtOnce; ++r) memory[p.sums() + (first + r) * p.columns + j] = sum[r];
@@ -77,8 +82,9 @@ __global__ void __launch_bounds__(kClusterThreads, 1)
   }
   for (int e = static_cast<int>(threadIdx.x); e < kRows * p.depth; e += kClusterThreads) {
     const int64_t row = first_row + e / p.depth;
-    memory[p.buffer(0) + e] = row < rows ? or_zero(f.h0, row * p.units + e % p.depth) : 0.0f;
-    if (row >= rows) memory[p.buffer(1) + e] = 0.0f;  // nobody sends them
+    const int at = e / p.depth * p.row + e % p.depth;
+    memory[p.buffer(0) + at] = row < rows ? or_zero(f.h0, row * p.units + e % p.depth) : 0.0f;
+    if (row >= rows) memory[p.buffer(1) + at] = 0.0f;  // nobody sends them
   }
   cluster_barrier();
   const int64_t size = rows * p.units;
@@ -105,7 +111,7 @@ __global__ void __launch_bounds__(kClusterThreads, 1)
         return zeros ? 0.0f
                      : static_cast<float>(memory[p.sums() + row * p.columns + g * p.share + u]);
       });
-      const int at = row * p.depth + u0 + u;
+      const int at = row * p.row + u0 + u;
       const float state = f.walk.takes_part(first_row + row, t)
                               ? cell.hidden[i]
                               : static_cast<float>(memory[from + at]);
@@ -125,7 +131,8 @@ __global__ void __launch_bounds__(kClusterThreads, 1)
     memory[d * p.pitch + j] = unit < p.units ? b.weight[int64_t{d} * p.units + unit] : 0.0f;
   }
   for (int e = static_cast<int>(threadIdx.x); e < 2 * kRows * p.depth; e += kClusterThreads)
-    if (first_row + e / p.depth % kRows >= rows) memory[p.buffer(0) + e] = 0.0f;
+    if (first_row + e / p.depth % kRows >= rows)
+      memory[p.buffer(0) + e / p.depth * p.row + e % p.depth] = 0.0f;
   cluster_barrier();
   const int64_t size = rows * p.units, stride = int64_t{gates} * p.units;
   for (int64_t step = b.walk.steps - 1; step >= 0; --step) {
@@ -154,7 +161,7 @@ __global__ void __launch_bounds__(kClusterThreads, 1)
         const int d = g * p.units + u0 + u;
         const float value = cell.dgates[(first_row + row) * stride + d];
         for (int rank = 0; rank < kCluster; ++rank)
-          cluster_store(memory, rank, to + row * p.depth + d, value);
+          cluster_store(memory, rank, to + row * p.row + d, value);
       }
     });
     cluster_barrier();

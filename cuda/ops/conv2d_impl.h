@@ -77,6 +77,15 @@ struct Pixels {
     const int64_t c = group * channels + k;
     put_two(place(i, c), finished(c, a), finished(c + 1, b));
   }
+  __device__ void store_four(int64_t group, int64_t i, int64_t k, const Wide<T> (&v)[4]) const
+    requires(sizeof(T) == 2)
+  {
+    const int64_t first = group * channels;
+    T four[4];
+#pragma unroll
+    for (int e = 0; e < 4; ++e) four[e] = k + e < channels ? finished(first + k + e, v[e]) : T{};
+    put_four(place(i, first), k, channels, four);
+  }
 };
 
 // Filters as they lie in memory: lines (k) by depth (taps, channels fastest). In the data gradient
@@ -87,6 +96,12 @@ struct Filters {
   int64_t groups, lines, taps, channels, S;
   int64_t line_stride, channel_stride, group_stride, tap_h, tap_w;
   int64_t depth() const { return taps * channels; }
+  // Whether the depth of each line lies in one piece already.
+  bool dense() const {
+    const int64_t rows = S > 0 ? taps / S : 0;
+    return (channels == 1 || channel_stride == 1) && (S == 1 || tap_w == channels) &&
+           (rows == 1 || tap_h == S * channels);
+  }
 };
 
 struct Weights {  // strides of (K, C / groups, R, S)

@@ -24,22 +24,27 @@ void filter_product(const Context& context, Precision precision, int64_t lines,
         hopper_columns(context, left, f, out))
       return;
   }
-  const int64_t depth = f.depth(), count = f.groups * f.lines * depth;
-  const Scratch packed(context, count * static_cast<int64_t>(sizeof(T)));
-  // The depth of each line in one piece. Filters are small beside the images, and read by every
-  // tile.
-  pack<T>(context, {f.groups, f.lines, f.taps / f.S, f.S, f.channels},
-          {f.group_stride, f.line_stride, f.tap_h, f.tap_w, f.channel_stride},
-          packed.template as<T>(), f.data);
+  const int64_t depth = f.depth();
   gemm::Matrix<T> right{};
-  right.data = packed.template as<T>();
+  right.data = f.data;
   right.lines = f.lines;
-  right.line_stride = depth;
+  right.line_stride = f.line_stride;
   right.depth_stride = 1;
   right.depth_fast = true;
-  right.whole = gemm::aligned(right.data, {depth});
   right.axes = 1;
-  right.shape[0] = f.groups, right.stride[0] = f.lines * depth;
+  right.shape[0] = f.groups, right.stride[0] = f.group_stride;
+  // The depth of each line in one piece. Filters are small beside the images, and read by every
+  // tile.
+  const int64_t count = f.dense() ? 0 : f.groups * f.lines * depth;
+  const Scratch packed(context, count * static_cast<int64_t>(sizeof(T)));
+  if (!f.dense()) {
+    pack<T>(context, {f.groups, f.lines, f.taps / f.S, f.S, f.channels},
+            {f.group_stride, f.line_stride, f.tap_h, f.tap_w, f.channel_stride},
+            packed.template as<T>(), f.data);
+    right.data = packed.template as<T>();
+    right.line_stride = depth, right.stride[0] = f.lines * depth;
+  }
+  right.whole = gemm::aligned(right.data, {depth, right.line_stride, right.stride[0]});
   if constexpr (sizeof(T) <= 4) {
     if (left.whole && right.whole && hopper::takes_gathered<T>(context, precision)) {
       hopper_product(context, {f.groups, lines, f.lines, depth, 1, 0}, left, right, out);

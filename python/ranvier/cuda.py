@@ -87,7 +87,7 @@ def device_count() -> int:
 
 
 def device_name(device: Any = None) -> str:
-    """Name, memory and driver of a GPU, `device`, in one line; of the first one unless given."""
+    """Name, memory, processors and driver of a GPU, `device` or the first one, in one line."""
     return _core.device_text(_code(device) & 255)
 
 
