@@ -10,6 +10,21 @@ namespace {
 
 using namespace conv;
 
+// A plain product, where the weights leave no room for the outputs of a box in L2: it passes over
+// the pixels once for some panels of them, run_channels over all weights once for each box.
+template <class T>
+bool prefers_matrix(const Correlation<T>& p) {
+  const bool dense =
+      p.out_pixel == p.K && p.out_row == p.cols * p.K && p.out_image == p.rows * p.out_row;
+  return p.matrix() && dense && p.C * p.K * static_cast<int64_t>(sizeof(T)) >= 1 << 20;
+}
+template <class T>
+void run_matrix(const Correlation<T>& p) {
+  gemm::product<T>(p.images * p.rows * p.cols, p.K, p.C, gemm::Matrix<T>{p.in, p.C, 1},
+                   gemm::Matrix<T>{p.weight, p.weight_c, p.weight_k},
+                   gemm::Output<T>{p.out, p.K, false, p.bias, p.relu});
+}
+
 // Which kernel runs is a matter of the shape alone; figures in docs/conv-layout.md. False where it
 // is run_channels, which is for the caller to call.
 template <class T>
@@ -23,6 +38,8 @@ bool run_special(const Correlation<T>& p, T* workspace) {
     run_head_taps(p, workspace);
   } else if (prefers_few(p)) {
     run_few(p, workspace);
+  } else if (prefers_matrix(p)) {
+    run_matrix(p);
 #if RV_SLIDE
   } else if (prefers_slide(p)) {
     if constexpr (__is_same(T, float)) run_slide(p, workspace);

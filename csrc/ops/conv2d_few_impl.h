@@ -12,7 +12,7 @@
 //         dy is multiplied once, and a pixel of dx adds up what its taps have left.
 #pragma once
 
-#include "ops/conv2d_impl.h"
+#include "ops/conv2d_channels_impl.h"
 
 namespace ranvier::RV_ISA::conv {
 

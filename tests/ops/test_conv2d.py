@@ -78,6 +78,11 @@ class TestConv2d(OpTests):
         case(normal(N, 16, 7, 7), normal(16, 16, 1, 1), stride=3),
         case(normal(N, 16, 9, 8), normal(16, 16, 2, 2), stride=(3, 2), dilation=2, padding=1),
         case(normal(N, 16, 11, 12), normal(17, 16, 5, 5), stride=5, padding=1),
+        # classes whose taps are packed in one pass: 2x2 taps, a ragged vector, several channels
+        case(normal(N, 20, 6, 7), normal(40, 20, 2, 2), normal(40), stride=2),
+        case(normal(N, 33, 7, 8), normal(36, 33, 3, 3), stride=2, padding=1),
+        # a plain product: weights of 1 MB
+        case(normal(2, 512, 3, 4), normal(512, 512, 1, 1), normal(512)),
         # groups and depthwise
         case(normal(N, 4, 6, 7), normal(6, 2, 3, 2), normal(6), padding=1, groups=2),
         case(normal(N, 40, 6, 5), normal(36, 20, 3, 3), groups=2, stride=2, padding=1),
@@ -297,6 +302,23 @@ def test_padding_words() -> None:
     same = conv(x, w, padding="same", dilation=(1, 2))
     assert same.shape == (1, 1, 7, 7)
     np.testing.assert_array_equal(same, conv(x, w, padding=((1, 2), (2, 2)), dilation=(1, 2)))
+
+
+@pytest.mark.parametrize("outputs", [32, 33])
+def test_large_outputs(outputs: int) -> None:
+    """25 MB go past the caches where pixels are whole lines: of one tap, or one each of four."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(-8, 9, (8, 448, 448)).astype("float32")
+    w = rng.integers(-8, 9, (8, outputs, 2, 2)).astype("float32")
+    bias = rng.integers(-8, 9, outputs).astype("float32")
+    y = conv(x, w[:, :, :1, :1].transpose(1, 0, 2, 3), bias=rv.tensor(bias))
+    rows = np.einsum("chw,ck->khw", x, w[:, :, 0, 0], optimize=True)
+    np.testing.assert_array_equal(y, rows + bias[:, None, None])
+    x = x[:, ::2, ::2]
+    up = host(F.conv_transpose2d(rv.tensor(x), rv.tensor(w), rv.tensor(bias), stride=2))
+    for r, s in np.ndindex(2, 2):
+        rows = np.einsum("chw,ck->khw", x, w[:, :, r, s], optimize=True)
+        np.testing.assert_array_equal(up[:, r::2, s::2], rows + bias[:, None, None])
 
 
 def test_single_image() -> None:
