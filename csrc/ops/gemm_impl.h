@@ -169,7 +169,8 @@ struct Product {
               last && block == cut.blocks - 1,
               fetch};
     if (cut.pack || columns % kN != 0) {
-      if (fill && columns == kWidth && rows >= kTile && b.column_stride == 1) {
+      const bool wide = kMasksAreFree ? vectors == kVectors : columns == kWidth;
+      if (fill && wide && rows >= kTile && b.column_stride == 1) {
         run_packing_tile(left, part.data, part.row_stride, packed, sink, job);
         job.row += kTile;
         job.rows -= kTile;
@@ -208,16 +209,14 @@ struct Product {
   // The panels form a line, each with all rows of C, that is cut into pieces of equal cost: within
   // a panel, too, which both neighbours pack then. That costs as much as some six rows of it;
   // shares of whole vectors, before, were unequal or full of narrow panels. A vector alone costs a
-  // third more than it would beside others, a last column an eighth of a vector, and all of them
-  // the passage over A: two eighths.
+  // third more than it would beside others.
   Place place(int64_t share) const {
     constexpr int64_t kVector = 64, kPanel = kVectors * kVector;  // cost of m rows
     constexpr int64_t kTile = max_rows(kVectors);
     const int64_t vectors = ceil_div(n - cut.last, kN), panels = ceil_div(vectors, kVectors);
     if (share == cut.shares) return {vectors * kN, 0};
     if (few_rows()) return {vectors * share / cut.shares * kN, 0};
-    const int64_t all = vectors * kVector + (vectors % kVectors == 1 ? kVector / 3 : 0) +
-                        (cut.last > 0 ? (2 + cut.last) * kVector / 8 : 0);
+    const int64_t all = vectors * kVector + (vectors % kVectors == 1 ? kVector / 3 : 0);
     const int64_t target = all * share / cut.shares;
     const int64_t panel = min(target / kPanel, panels - 1), from = panel * kPanel;
     const int64_t cost = panel == panels - 1 ? all - from : kPanel;
@@ -259,14 +258,11 @@ struct Product {
                      from == top ? 0 : (column - begin) / kWidth, panels);
   }
 
-  // Columns [begin, end) against rows [top, bottom). `packed` has room for end - begin + cut.last
-  // columns.
+  // Columns [begin, end) against rows [top, bottom). `packed` has room for end - begin columns.
   void run_panels(int64_t begin, int64_t end, int64_t top, int64_t bottom, T* packed) const {
     end = min(end, ceil_div(n - cut.last, kN) * kN);
-    const bool at_end = end >= n - cut.last && cut.last > 0;
     // Rows that fit the cache meet all panels of the group before the next rows come.
-    const int64_t step =
-        end - begin > kWidth || at_end ? rows_together(bottom - top) : bottom - top;
+    const int64_t step = end - begin > kWidth ? rows_together(bottom - top) : bottom - top;
     for (int64_t block = 0; block < cut.blocks; ++block) {
       for (int64_t from = top; from < bottom; from += step) {
         const int64_t rows = min(step, bottom - from);
@@ -285,17 +281,26 @@ struct Product {
                 packed + (column - begin) * cut.depth, from == top, row + from, rows,
                 deep ? &fetch : nullptr);
         }
-        if (at_end) {
-          last_columns(block, packed + (end - begin) * cut.depth, from == top, row + from, rows);
-        }
       }
+    }
+  }
+
+  // What a share does of the last columns, which are cut by rows: not too few, since each piece
+  // packs the columns.
+  void last_share(int64_t share, T* packed) const {
+    const int64_t pieces = min(cut.shares, ceil_div(m, 16));
+    const int64_t from = m * (share * pieces / cut.shares) / pieces;
+    const int64_t to = m * ((share + 1) * pieces / cut.shares) / pieces;
+    for (int64_t block = 0; block < cut.blocks && from < to; ++block) {
+      last_columns(block, packed, true, row + from, to - from);
     }
   }
 
   void run_shares() const {
     const int64_t width = group(n, cut);
     for_chunks(cut.parallel, cut.shares, [&](int64_t share) {
-      T* const packed = static_cast<T*>(panel_scratch((width + cut.last) * cut.depth * sizeof(T)));
+      const int64_t most = max(width, cut.last) * cut.depth;
+      T* const packed = static_cast<T*>(panel_scratch(most * sizeof(T)));
       Place at = place(share);
       const Place to = place(share + 1);
       while (at.column < to.column) {  // the rest of a panel, or whole panels
@@ -304,6 +309,7 @@ struct Product {
         at = {end, 0};
       }
       if (at.row < to.row) run_panels(at.column, at.column + kWidth, at.row, to.row, packed);
+      if (cut.last > 0) last_share(share, packed);
     });
   }
 
@@ -503,13 +509,7 @@ void run_dots(const Rows<T>& left, int64_t k, const Matrix<T>& b, const Sink& si
     }
   }
   for (int r = 0; r < R; ++r) {
-    transpose(dots[r]);
-#pragma GCC unroll 4
-    for (int step = kN / 2; step > 0; step /= 2) {
-#pragma GCC unroll 8
-      for (int i = 0; i < step; ++i) dots[r][i] += dots[r][i + step];
-    }
-    Vec<T> c[1][1] = {{dots[r][0]}};
+    Vec<T> c[1][1] = {{sum_lanes(dots[r])}};
     sink.template store<1, 1>(c, row + r, column, columns, true, true);
   }
 }

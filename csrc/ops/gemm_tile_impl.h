@@ -34,6 +34,13 @@ constexpr int max_rows(int v) { return v == 2 ? 5 : 8; }
 constexpr int kDotTile = 2;
 #endif
 
+// Whether masked loads and stores of vectors cost what others do.
+#if defined(__AVX512F__)
+constexpr bool kMasksAreFree = true;
+#else
+constexpr bool kMasksAreFree = false;
+#endif
+
 // How many rows of B are fetched ahead of those that are packed: they lie apart, so that the
 // processor does not read ahead by itself.
 constexpr int64_t kAhead = 8;
@@ -59,25 +66,48 @@ RV_INLINE void multiply_step(Vec<T> (&c)[R][V], const T* const (&rows)[R], int64
   }
 }
 
+// One step of k of a panel of B.
+template <class T, int V>
+RV_INLINE void load_step(Vec<T> (&y)[V], const T* b) {
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
+}
+
+// Where a panel is copied while it is multiplied: step k to to[k * V * N]. `lanes` of the last
+// vector are real, the others become 0; without kMasksAreFree all are.
+template <class T>
+struct Copied {
+  T* to = nullptr;
+  int64_t lanes = Vec<T>::N;
+
+  template <int V>
+  RV_ALWAYS_INLINE void load_step(Vec<T> (&y)[V], const T* b, int64_t ldb) {
+    constexpr int kN = Vec<T>::N;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      y[v] =
+          kMasksAreFree && v == V - 1 ? Vec<T>::load(b + v * kN, lanes) : Vec<T>::load(b + v * kN);
+      prefetch(b + 4 * kAhead * ldb + v * kN);
+      y[v].store(to + v * kN);
+    }
+    to += V * kN;
+  }
+};
+
 // c[r][v] += sum over k < depth of rows[r][k] * b[k * ldb + v]; with Pack these elements of B are
-// copied, too: to packed[(k * V + v) * N].
+// copied, too.
 template <bool Pack = false, class T, int R, int V>
 RV_INLINE void multiply_rows(Vec<T> (&c)[R][V], const T* const* rows, int64_t depth, const T* b,
-                             int64_t ldb, T* packed = nullptr) {
+                             int64_t ldb, Copied<T> copied = {}) {
   const T* a[R];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) a[r] = rows[r];
   for (int64_t k = 0; k < depth; ++k, b += ldb) {
     Vec<T> y[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
     if constexpr (Pack) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        prefetch(b + 4 * kAhead * ldb + v * Vec<T>::N);
-        y[v].store(packed + v * Vec<T>::N);
-      }
-      packed += V * Vec<T>::N;
+      copied.load_step(y, b, ldb);
+    } else {
+      load_step(y, b);
     }
     multiply_step(c, a, k, y);
   }
@@ -114,8 +144,7 @@ RV_INLINE void multiply_runs(Vec<T> (&c)[R][V], const T* const (&rows)[R], int64
 #pragma GCC unroll 4
     for (int i = 0; i < kRun; ++i, b += ldb) {
       Vec<T> y[V];
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
+      load_step(y, b);
       multiply_step(c, rows, k + i, y);
     }
   }
@@ -124,18 +153,13 @@ RV_INLINE void multiply_runs(Vec<T> (&c)[R][V], const T* const (&rows)[R], int64
 // c[r][v] += sum over k < depth of a[k * lda + r] * b[k * ldb + v]; Pack as above.
 template <bool Pack = false, class T, int R, int V>
 RV_INLINE void multiply_columns(Vec<T> (&c)[R][V], const T* a, int64_t lda, int64_t depth,
-                                const T* b, int64_t ldb, T* packed = nullptr) {
+                                const T* b, int64_t ldb, Copied<T> copied = {}) {
   for (int64_t k = 0; k < depth; ++k, a += lda, b += ldb) {
     Vec<T> y[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) y[v] = Vec<T>::load(b + v * Vec<T>::N);
     if constexpr (Pack) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        prefetch(b + 4 * kAhead * ldb + v * Vec<T>::N);
-        y[v].store(packed + v * Vec<T>::N);
-      }
-      packed += V * Vec<T>::N;
+      copied.load_step(y, b, ldb);
+    } else {
+      load_step(y, b);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -156,11 +180,11 @@ struct Rows {
 
   template <int R, int V, bool Pack = false>
   RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
-                                 const T* b, int64_t ldb, T* packed = nullptr) const {
+                                 const T* b, int64_t ldb, const Copied<T>& copied = {}) const {
     const T* rows[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) rows[r] = data + (row + r) * stride + k;
-    multiply_rows<Pack>(c, rows, depth, b, ldb, packed);
+    multiply_rows<Pack>(c, rows, depth, b, ldb, copied);
   }
   // The same for whole runs of k, between which other memory is fetched.
   template <int R, int V>
@@ -194,8 +218,8 @@ struct Columns {
 
   template <int R, int V, bool Pack = false>
   RV_ALWAYS_INLINE void multiply(Vec<T> (&c)[R][V], int64_t row, int64_t k, int64_t depth,
-                                 const T* b, int64_t ldb, T* packed = nullptr) const {
-    multiply_columns<Pack>(c, data + k * stride + row, stride, depth, b, ldb, packed);
+                                 const T* b, int64_t ldb, const Copied<T>& copied = {}) const {
+    multiply_columns<Pack>(c, data + k * stride + row, stride, depth, b, ldb, copied);
   }
 };
 
@@ -226,6 +250,7 @@ struct Output {
       for (int i = 0; i < V * Vec<T>::N; i += kLine) {
         __builtin_prefetch(c + (row + r) * stride + column + i, 1);
       }
+      __builtin_prefetch(c + (row + r) * stride + column + V * Vec<T>::N - 1, 1);
     }
   }
 
@@ -236,15 +261,11 @@ struct Output {
                               bool first, bool last) const {
     constexpr int64_t kFull = V * Vec<T>::N;
     const int64_t lanes = columns - (kFull - Vec<T>::N);  // of the last vector of a row
-#if defined(__AVX512F__)                                  // masks cost nothing
-    store_lanes(x, row, column, lanes, first, last);
-#else
-    if (columns == kFull) {
+    if (!kMasksAreFree && columns == kFull) {
       store_lanes(x, row, column, All(), first, last);
     } else {
       store_lanes(x, row, column, lanes, first, last);
     }
-#endif
   }
 
  private:
@@ -347,7 +368,8 @@ RV_ONE_COPY void run_packing_tile(const Left& left, const T* b, int64_t ldb, T* 
   Vec<T> c[R][V];
   set_zero(c);
   sink.template prefetch<R, V>(block.row, block.column);
-  left.template multiply<R, V, true>(c, block.row, block.k, block.depth, b, ldb, packed);
+  const Copied<T> copied{packed, block.columns - (V - 1) * Vec<T>::N};
+  left.template multiply<R, V, true>(c, block.row, block.k, block.depth, b, ldb, copied);
   sink.template store<R, V>(c, block.row, block.column, block.columns, block.first, block.last);
 }
 
@@ -394,36 +416,6 @@ RV_INLINE void run_panel_of(int64_t vectors, const Left& left, const T* b, int64
   if constexpr (kVectors == 4) {
     if (vectors == 3) return run_panel<3>(left, b, ldb, sink, block);
     run_panel<4>(left, b, ldb, sink, block);
-  }
-}
-
-// The last columns of a product, where they are few: lanes of a tile would stand idle, so they run
-// over k instead, and are added up at the end. b holds the columns, one after the other.
-template <class T, class Sink>
-RV_ONE_COPY void run_last_columns(const Rows<T>& left, const T* b, const Sink& sink,
-                                  const Block& block) {
-  constexpr int64_t kTile = 8;
-  for (int64_t row = 0; row < block.rows; row += kTile) {
-    const T* a[kTile];
-#pragma GCC unroll 8
-    for (int r = 0; r < kTile; ++r) {
-      a[r] = left.data + (block.row + min(row + r, block.rows - 1)) * left.stride + block.k;
-    }
-    for (int64_t column = 0; column < block.columns; ++column) {
-      Vec<T> c[kTile];
-#pragma GCC unroll 8
-      for (int r = 0; r < kTile; ++r) c[r] = Vec<T>::zero();
-      for_each_vector<T>(block.depth, [&](int64_t i, auto lanes) RV_LAMBDA {
-        const Vec<T> y = Vec<T>::load(b + column * block.depth + i, lanes);
-#pragma GCC unroll 8
-        for (int r = 0; r < kTile; ++r) c[r] = fma(Vec<T>::load(a[r] + i, lanes), y, c[r]);
-      });
-      for (int64_t r = 0; r < min(kTile, block.rows - row); ++r) {
-        Vec<T> sum[1][1] = {{Vec<T>(reduce_add(c[r]))}};
-        sink.template store<1, 1>(sum, block.row + row + r, block.column + column, 1, block.first,
-                                  block.last);
-      }
-    }
   }
 }
 
@@ -483,12 +475,35 @@ RV_INLINE void transpose_step(Vec<T> (&x)[Vec<T>::N]) {
   }
 }
 
+// Adds lanes S apart, of pairs of vectors while there are several; then 2 S apart, and so on.
+template <int S, class T, int R>
+RV_INLINE Vec<T> sum_step(const Vec<T> (&x)[R]) {
+  if constexpr (S == Vec<T>::N) {
+    return x[0];
+  } else {
+    constexpr int kPairs = (R + 1) / 2;
+    Vec<T> sums[kPairs];
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i) {
+      const Vec<T> a = x[2 * i], b = x[R > 1 ? 2 * i + 1 : 0];
+      sums[i] = Vec<T>(interleave<S, false>(a.v, b.v)) + Vec<T>(interleave<S, true>(a.v, b.v));
+    }
+    return sum_step<S * 2>(sums);
+  }
+}
+
 }  // namespace raw
 
 // Swaps lanes and vectors of a square block in registers.
 template <class T>
 RV_INLINE void transpose(Vec<T> (&x)[Vec<T>::N]) {
   raw::transpose_step<1>(x);
+}
+
+// Lane l: the sum of all lanes of x[l % R]; R is a power of two, at most the number of lanes.
+template <class T, int R>
+RV_INLINE Vec<T> sum_lanes(const Vec<T> (&x)[R]) {
+  return raw::sum_step<1>(x);
 }
 
 // One vector of columns of B over `depth` steps of k, columns past `columns` as zeros:
@@ -569,6 +584,47 @@ RV_ONE_COPY void pack_panel(T* to, const Matrix<T>& b, int64_t vectors, int64_t 
   for (int64_t v = 0; v < vectors; ++v) {
     const Matrix<T> part{b.at(0, v * kN), b.row_stride, b.column_stride};
     pack_vector(to + v * kN, ldp, part, depth, min(kN, columns - v * kN));
+  }
+}
+
+// ---- The last columns --------------------------------------------------------------------
+
+// Few last columns of a product: lanes of a tile would stand idle, so they run over k instead, and
+// are added up at the end. b holds the columns, one after the other.
+template <class T, class Sink>
+RV_ONE_COPY void run_last_columns(const Rows<T>& left, const T* b, const Sink& sink,
+                                  const Block& block) {
+  constexpr int kTile = Vec<T>::N < 8 ? Vec<T>::N : 8;
+  for (int64_t row = 0; row < block.rows; row += kTile) {
+    const T* a[kTile];
+#pragma GCC unroll 8
+    for (int r = 0; r < kTile; ++r) {
+      a[r] = left.data + (block.row + min(row + r, block.rows - 1)) * left.stride + block.k;
+    }
+    for (int64_t column = 0; column < block.columns; ++column) {
+      Vec<T> c[kTile];
+#pragma GCC unroll 8
+      for (int r = 0; r < kTile; ++r) c[r] = Vec<T>::zero();
+      for_each_vector<T>(block.depth, [&](int64_t i, auto lanes) RV_LAMBDA {
+        const Vec<T> y = Vec<T>::load(b + column * block.depth + i, lanes);
+#pragma GCC unroll 8
+        for (int r = 0; r < kTile; ++r) c[r] = fma(Vec<T>::load(a[r] + i, lanes), y, c[r]);
+      });
+      T sums[Vec<T>::N];
+      sum_lanes(c).store(sums);
+      const int64_t at = block.column + column;
+      if (row + kTile <= block.rows) {
+        Vec<T> tile[kTile][1];
+#pragma GCC unroll 8
+        for (int r = 0; r < kTile; ++r) tile[r][0] = Vec<T>::broadcast(sums[r]);
+        sink.template store<kTile, 1>(tile, block.row + row, at, 1, block.first, block.last);
+      } else {
+        for (int64_t r = 0; row + r < block.rows; ++r) {
+          Vec<T> tile[1][1] = {{Vec<T>::broadcast(sums[r])}};
+          sink.template store<1, 1>(tile, block.row + row + r, at, 1, block.first, block.last);
+        }
+      }
+    }
   }
 }
 

@@ -117,6 +117,9 @@ def test_any_shape_and_layout(m, n, k, dtype, left, right):
         (101, 321, 1400),  # the same with a last column, two blocks of k
         (64, 184, 90),
         (333, 500, 260),
+        (130, 255, 200),  # the last panel, a part of a vector short, is packed by its first tile
+        (75, 257, 257),  # a last column in pieces of rows
+        (20, 578, 300),  # two, of fewer pieces than shares
     ],
 )
 @pytest.mark.parametrize("left", ["rows", "columns", "steps"])

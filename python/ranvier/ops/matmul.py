@@ -26,9 +26,10 @@ class _Matmul(Function):
     autocast, halves = "low", True
 
     def forward(self, a: Array, b: Array) -> Array:
-        # each gradient needs the other operand
-        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
-        self.a, self.b = (a.shape, a.dtype), (b.shape, b.dtype)
+        by_a, by_b = self.needs
+        if by_a or by_b:  # each gradient needs the other operand
+            self.save(a if by_b else None, b if by_a else None)
+            self.a, self.b = (a.shape, a.dtype), (b.shape, b.dtype)
         return _core.matmul(a, b)
 
     def backward(self, grad: Array) -> Any:
