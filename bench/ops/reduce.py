@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops import _calls
 from ranvier.bench.ops._jax import compiled
 from ranvier.bench.suite import Row
 
@@ -57,4 +58,15 @@ def row(name: str, shape: tuple[int, ...], dim: Any, where: str) -> Row:
     )
 
 
-ROWS = [row(*case) for case in CASES]
+ROWS = [
+    *(row(*case) for case in CASES),
+    *(
+        _calls.row(
+            f"max 64x50x100 (axis {dim})",
+            {"x": (64, 50, 100)},
+            lambda f, t, dim=dim: t["x"].max(dim)[0],
+            moved=1,
+        )
+        for dim in (1, 2)
+    ),
+]

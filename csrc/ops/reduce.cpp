@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -71,15 +72,40 @@ void each_output(int64_t outputs, int64_t count, const F& f) {
   });
 }
 
+// Zeros everywhere in y. What `empty_like` made is one run of memory, whatever the order of its
+// axes.
+void clear(const ArrayRef& y) {
+  const auto item = static_cast<int64_t>(item_size(y.dtype));
+  char* base = static_cast<char*>(y.storage->data) + y.offset;
+  int64_t size = 1, last = 0;
+  bool forward = true;
+  for (int i = 0; i < y.ndim; ++i) {
+    size *= y.shape[i];
+    last += (y.shape[i] - 1) * y.strides[i];
+    forward = forward && (y.shape[i] == 1 || y.strides[i] > 0);
+  }
+  if (forward && last == size - 1) {  // as elements are not shared, there is no gap
+    constexpr int64_t kPiece = 1 << 17;
+    const int64_t bytes = size * item;
+    return parallel_for((bytes + kPiece - 1) / kPiece, [&](int64_t piece) {
+      std::memset(base + piece * kPiece, 0,
+                  static_cast<size_t>(std::min(kPiece, bytes - piece * kPiece)));
+    });
+  }
+  const Walk all(~0u, true, y, y, y);
+  for (int64_t i = 0; i < size; ++i)
+    std::memset(base + all.at(i).a * item, 0, static_cast<size_t>(item));
+}
+
 template <class T>
 void put_chosen(const ChosenArgs& args) {
-  Walk kept(args.axes, false, args.y, args.grad, args.index);
-  Walk reduced(args.axes, true, args.y, args.grad, args.index);
+  clear(args.y);
+  const Walk kept(args.axes, false, args.y, args.grad, args.index);
+  const Walk reduced(args.axes, true, args.y, args.grad, args.index);
   T *y = data<T>(args.y), *grad = data<T>(args.grad);
   int64_t* index = data<int64_t>(args.index);
-  each_output(kept.count, reduced.count, [&](int64_t i) {
-    Walk::At at = kept.at(i);
-    for (int64_t k = 0; k < reduced.count; ++k) y[at.a + reduced.at(k).a] = T(0);
+  each_output(kept.count, 1, [&](int64_t i) {
+    const Walk::At at = kept.at(i);
     y[at.a + reduced.at(index[at.c]).a] = grad[at.b];
   });
 }

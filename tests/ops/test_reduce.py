@@ -113,6 +113,33 @@ def test_extremes_with_their_positions(name, keepdim):
     assert x.grad.sum().item() == 15.0
 
 
+def test_the_position_of_an_extreme_is_looked_for_once():
+    x = rv.tensor(np.random.default_rng(0).normal(size=(3, 4, 5)), requires_grad=True)
+
+    @rv.capture
+    def step():
+        x.grad = None
+        values, places = x.max(1)
+        values.sum().backward()
+        return places
+
+    for _ in range(3):
+        step()
+    assert str(step.program).count("reduce") == 3  # the values, their positions, the sum
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("dim", [0, (0, 2), None])
+def test_the_gradient_of_an_extreme_is_zero_elsewhere_in_any_layout(axes, dim):
+    """Large enough for memory to be cleared in pieces; once every element was found by division."""
+    values = np.random.default_rng(0).permutation(60_000).reshape(40, 30, 50).astype(np.float32)
+    x = rv.tensor(values, requires_grad=True)
+    F.amax(x.permute(axes), dim).sum().backward()
+    turned = values.transpose(axes)
+    largest = turned == turned.max(axis=dim, keepdims=True)
+    np.testing.assert_array_equal(host(x.grad).transpose(axes), largest)
+
+
 def test_extremes_of_two_tensors():
     a, b = rv.tensor([1.0, 5.0]), rv.tensor([2.0, 3.0])
     assert rv.max(a, b).tolist() == [2.0, 5.0]

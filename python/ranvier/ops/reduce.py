@@ -100,13 +100,20 @@ class _Prod(Function):
 
 
 class _Extreme(Function):
-    def forward(self, x: Array, *, dim: Dim, keepdim: bool, largest: bool) -> Array:
-        self.x, self.dim = x, dim
-        if self.needs[0]:
-            self.save((_core.argmax if largest else _core.argmin)(x, dim, keepdim))
-        return (_core.max if largest else _core.min)(x, dim, keepdim)
+    """The extremes, and with `places` where they are."""
 
-    def backward(self, grad: Array) -> Array:
+    def forward(
+        self, x: Array, *, dim: Dim, keepdim: bool, largest: bool, places: bool = False
+    ) -> Any:
+        self.x, self.dim = x, dim
+        y = (_core.max if largest else _core.min)(x, dim, keepdim)
+        if not (places or self.needs[0]):
+            return y
+        index = (_core.argmax if largest else _core.argmin)(x, dim, keepdim)
+        self.save(index)
+        return (y, index) if places else y
+
+    def backward(self, grad: Array, _: Any = None) -> Array:
         (index,) = self.saved
         return _core.extreme_backward(grad, index, self.x, self.dim)
 
@@ -208,8 +215,8 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def _extreme(x: Tensor, dim: Dim, keepdim: bool, largest: bool) -> Tensor:
-    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=largest)
+def _extreme(x: Tensor, dim: Dim, keepdim: bool, largest: bool, places: bool = False) -> Any:
+    return _Extreme.apply(x, dim=dim, keepdim=bool(keepdim), largest=largest, places=places)
 
 
 def _both(x: Tensor, dim: Any, keepdim: bool, largest: bool) -> Any:
@@ -221,10 +228,9 @@ def _both(x: Tensor, dim: Any, keepdim: bool, largest: bool) -> Any:
         raise TypeError(
             f"[{name}] expected one axis, got {dim} - a{name} takes several, and gives values only"
         )
-    y = _extreme(x, dim, keepdim, largest)
     if dim is None:
-        return y
-    return Extreme(y, (argmax if largest else argmin)(x, dim, keepdim))
+        return _extreme(x, None, keepdim, largest)
+    return Extreme(*_extreme(x, dim, keepdim, largest, places=True))
 
 
 @attach("max")
@@ -279,7 +285,8 @@ def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     Raises:
         ValueError: there is no element along `dim`.
     """
-    return _extreme(x, dim, keepdim, True)
+    extreme: Tensor = _extreme(x, dim, keepdim, True)
+    return extreme
 
 
 @attach("amin")
@@ -294,7 +301,8 @@ def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     Raises:
         ValueError: there is no element along `dim`.
     """
-    return _extreme(x, dim, keepdim, False)
+    extreme: Tensor = _extreme(x, dim, keepdim, False)
+    return extreme
 
 
 def _position(kernel: Any, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
