@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.ops import _calls
 from ranvier.bench.suite import Row
 
 SHAPE = (1000, 1000)
@@ -47,4 +48,12 @@ def row(name: str, dim: int) -> Row:
 
 
 NAMES = ("gather", "scatter_add", "cumsum", "cumprod", "norm")
-ROWS = [row(name, dim) for name in NAMES for dim in (0, 1)]
+ROWS = [
+    *(row(name, dim) for name in NAMES for dim in (0, 1)),
+    _calls.row(
+        "index_add 4000x32 to 500x32 (edges of a graph)",
+        {"x": (500, 32), "y": (4000, 32), "index": lambda rng: rng.integers(0, 500, 4000)},
+        lambda f, t: t["x"].index_add(0, t["index"], t["y"]),
+        moved=2,
+    ),
+]

@@ -85,6 +85,25 @@ class _Put(Function):
         return _core.equal(_core.take_along(board, index, self.dim), numbers)
 
 
+class _AddSlices(Function):
+    """Whole slices are added at a time, where `_Put` would look at the index of each element."""
+
+    def forward(self, x: Array, index: Array, source: Array, *, dim: int) -> Array:
+        y = _core.empty_like(x)
+        _core.copy_into(y, x)
+        _core.index_put(y, (dim,), [index], dim, source, True)
+        self.save(index)
+        self.dim, self.dtype = dim, source.dtype
+        return y
+
+    def backward(self, grad: Array) -> Any:
+        (index,) = self.saved
+        by_source = None
+        if self.needs[2]:
+            by_source = _core.index(grad, (self.dim,), [index], self.dim).cast(self.dtype)
+        return grad, None, by_source
+
+
 @attach("gather")
 def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """Reads along one axis: y[..., i, ...] = x[..., index[..., i, ...], ...].
@@ -344,6 +363,8 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     wanted = _with(x.shape, dim, (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :]))
     if source.shape != wanted:
         raise ValueError(f"[index_add] expected a source of shape {wanted}, got {source.shape}")
+    if x.dtype.is_floating_point and dim < n - 1:
+        return _AddSlices.apply(x, index, source, dim=dim)
     lanes = index.reshape(*[1] * dim, -1, *[1] * (n - dim - 1)).expand(wanted)
     return _Put.apply(x, lanes, source, dim=dim, add=True)
 
