@@ -16,4 +16,13 @@ ROWS = [
         lambda f, t: t["x"] / t["y"],
         moved=3,
     ),
+    row(
+        "square of differences 64x1x128 and 50x128",
+        {"x": (64, 1, 128), "y": (50, 128)},
+        lambda f, t: (t["x"] - t["y"]) ** 2,
+        moved=50,
+    ),
+    row(
+        "root of x^2 + 1 512x300", {"x": (512, 300)}, lambda f, t: (t["x"] ** 2 + 1) ** 0.5, moved=2
+    ),
 ]

@@ -259,7 +259,7 @@ void check_pow(int samples) {
   }
   char at[64];
   std::snprintf(at, sizeof at, "(%.9g, %.9g)", worst_x, worst_y);
-  report<float>("float", "pow", worst, 1.6, at);  // x * x * x; the others 0.6
+  report<float>("float", "pow", worst, 1.6, at);  // 1 / sqrt(x) and x * x * x; the others 0.6
 }
 
 // A value has the same bits wherever it stands: in any lane, in a whole vector or in a tail.

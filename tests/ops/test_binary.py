@@ -1,5 +1,6 @@
 """Elementwise arithmetic on two arrays: broadcasting, scalars, integers, special values."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -161,6 +162,37 @@ def test_power_has_a_gradient_at_its_corners():
     F.power(a, b).backward(rv.ones(4))
     assert a.grad.tolist() == [0.0, 1.0, 0.0, 0.0]
     np.testing.assert_allclose(b.grad.numpy(), [0.0, 0.0, 0.0, np.log(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [0.5, -0.5])
+def test_roots_as_powers(exponent):
+    """Alone and beside other exponents: a lane has the same bits beside any neighbours."""
+    x = np.random.default_rng(0).lognormal(0, 20, 1003).astype(np.float32)
+    x[:9] = [0.0, -0.0, np.inf, -np.inf, np.nan, -1.0, 1.0, 1e-45, 3e38]
+    alone = host(rv.tensor(x) ** exponent)
+    mixed = np.where(np.arange(x.size) % 3 == 0, 1.7, exponent).astype(np.float32)
+    beside = host(rv.tensor(x) ** rv.tensor(mixed))
+    with np.errstate(all="ignore"):
+        expected = np.array([math.pow(v, exponent) if v == v and v != 0 and (v > 0 or v == -np.inf)
+                             else np.power(np.float64(abs(v)) if v == 0 else v, exponent)
+                             for v in x.astype(float)])  # fmt: skip
+    np.testing.assert_allclose(alone, expected, rtol=2e-7)
+    kept = np.arange(x.size) % 3 != 0
+    np.testing.assert_array_equal(alone[kept].view(np.uint32), beside[kept].view(np.uint32))
+
+
+def test_the_gradient_of_a_square_asks_for_no_power():
+    x = rv.tensor([1.5, -2.0, 0.0], requires_grad=True)
+
+    @rv.capture
+    def step():
+        x.grad = None
+        (x**2).sum().backward()
+        return x.grad
+
+    for _ in range(3):
+        assert step().tolist() == [3.0, -4.0, 0.0]
+    assert str(step.program).count("power") <= 1
 
 
 def test_powers_of_integers():

@@ -114,15 +114,13 @@ class _Power(Function):
         a, b, y = self.saved
         ga = gb = None
         if self.needs[0]:  # b a^(b-1); at b = 0 the power is constant, also where a = 0
-            slope = (
-                _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b)
-                if isinstance(b, Array)
-                else (_core.multiply(_core.power(a, b - 1.0), b) if b != 0 else None)
-            )
-            if slope is None:
-                slope = _core.multiply(a, 0.0)
-            elif isinstance(b, Array):
+            if isinstance(b, Array):
+                slope = _core.multiply(_core.power(a, _core.subtract(b, 1.0)), b)
                 slope = _core.where(_core.equal(b, 0.0), 0.0, slope)
+            elif b == 0:
+                slope = _core.multiply(a, 0.0)
+            else:
+                slope = _core.multiply(a if b == 2 else _core.power(a, b - 1.0), b)
             ga = unbroadcast(_core.multiply(grad, slope), a)
         if self.needs[1]:  # a^b ln a; 0 at a = 0 for b >= 0, where a^b stays 0 (or 1)
             log = _core.log(a) if isinstance(a, Array) else _log(a)
