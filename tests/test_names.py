@@ -261,3 +261,11 @@ def test_every_method_of_a_tensor_is_described():
     methods = {n: getattr(rv.Tensor, n) for n in names if n not in ("data", "grad", "node")}
     assert len(methods) > 200
     assert [n for n, method in methods.items() if not (method.__doc__ or "").strip()] == []
+
+
+def test_the_path_of_pytorchs_functions_has_the_same_cures():
+    import ranvier.nn.functional as torchs
+
+    assert torchs.relu is F.relu
+    with pytest.raises(AttributeError, match="softmax"):
+        torchs.scaled_dot_product_attention  # noqa: B018 - the access is the test

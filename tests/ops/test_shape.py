@@ -109,6 +109,29 @@ def test_a_view_that_strides_cannot_express_is_refused():
         x.view(6)
 
 
+@pytest.mark.parametrize("captured", [False, True])
+def test_a_view_of_an_image_may_copy(captured):
+    """Scripts write x.view(x.size(0), -1) after convolutions, whose images lie channels-last."""
+    values = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
+    weight = rv.tensor(values, requires_grad=True)
+
+    def step():
+        weight.grad = None
+        flat = (weight.channels_last() * 2).view(2, -1)
+        (flat * flat).sum().backward()
+        return flat
+
+    run = rv.capture(step) if captured else step
+    for _ in range(4):
+        assert host(run()).tolist() == (2 * values.reshape(2, -1)).tolist()
+        assert host(weight.grad).tolist() == (8 * values).tolist()
+    inner = rv.tensor(values).channels_last()[
+        :, :, 1:
+    ]  # no image of its own: refused, as elsewhere
+    with pytest.raises(ValueError, match=r"\[view\] expected .* use reshape"):
+        inner.view(2, -1)
+
+
 def test_contiguous_is_itself_where_it_can_be():
     x = rv.zeros(2, 3)
     assert x.contiguous() is x

@@ -125,13 +125,17 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 
 @attach("view")
 def view(x: Tensor, *shape: Any) -> Tensor:
-    """Like `reshape`, but refuses to copy.
+    """Like `reshape`, but copies nothing except images, which lie channels-last in memory.
+
+    Convolutions, poolings and what follows them return such images, whatever their input was, so
+    that ``x.view(x.size(0), -1)`` after them must copy. What is written into this copy does not
+    reach x.
 
     Raises:
-        ValueError: no strides over the same memory give this shape.
+        ValueError: no strides over the same memory give this shape, and x is no such image.
     """
     y = _Reshape.apply2(x, shape_of("view", shape))
-    if y.data.storage_id != x.data.storage_id:
+    if y.data.storage_id != x.data.storage_id and not x.data.is_channels_last:
         raise ValueError(
             f"[view] expected a shape that strides can express, got {y.shape} for shape {x.shape} "
             f"with strides {x.strides} - use reshape, which copies"
