@@ -34,6 +34,7 @@
 #pragma once
 
 #include "ops/conv2d_points_impl.h"
+#include "ops/conv2d_tiles_impl.h"
 #include "ops/conv2d_weight_impl.h"
 
 #if RV_VECTOR_BYTES >= 32  // without fused multiply-adds and wide registers it is left out
@@ -44,28 +45,7 @@ namespace ranvier::RV_ISA::conv::winograd {
 constexpr int64_t kN = F::N;
 constexpr int64_t kBlock = kWinogradBlock;  // channels that one thread multiplies at a time
 
-// ---- Tiles -------------------------------------------------------------------------------
-
-// 4x4 outputs each, numbered (image, row, column).
-struct Tiles {
-  int64_t h, w, count;
-  explicit Tiles(const Correlation<float>& p)
-      : h(ceil_div(p.rows, 4)), w(ceil_div(p.cols, 4)), count(p.images * h * w) {}
-};
-
-// at[i * E + j] = pixel (h + i * step, w + j * step) of an image, or `zeros` outside of it.
-template <int E>
-void find_pixels(const float* image, int64_t height, int64_t width, int64_t pixel, int64_t h,
-                 int64_t w, int64_t step, const float* zeros, const float* (&at)[E * E]) {
-  for (int64_t i = 0; i < E; ++i, h += step) {
-    const bool row = h >= 0 && h < height;
-    const float* from = image + (h * width + w) * pixel;
-    for (int64_t j = 0; j < E; ++j, from += step * pixel) {
-      const int64_t v = w + j * step;
-      at[i * E + j] = row && v >= 0 && v < width ? from : zeros;
-    }
-  }
-}
+// ---- Transforms of patches and gradients -----------------------------------------------------
 
 // Where point x of channel c of tile t lies: data[x * plane + t * row + c].
 struct Points {
@@ -112,9 +92,9 @@ void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t 
                        const Points& to) {
   const Split split(p);
   for (int64_t t = t0; t < t1; ++t) {
-    const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
+    const auto [n, h, w, rows, cols] = tiles.at(t);
     for (int64_t f = f0; f < f1; ++f) {
-      const int64_t y = p.row_of(4 * h) + split.down(f, 0), z = p.col_of(4 * w) + split.right(f, 0);
+      const int64_t y = p.row_of(h) + split.down(f, 0), z = p.col_of(w) + split.right(f, 0);
       const int64_t down = split.step * p.width * p.in_pixel, right = split.step * p.in_pixel;
       const float* image = p.in + n * p.height * p.width * p.in_pixel + c0;
       float* v = to.data + (t - t0) * to.row + (f - f0) * p.C;
@@ -133,7 +113,8 @@ void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t 
         continue;
       }
       const float* at[E * E];
-      find_pixels<E>(image, p.height, p.width, p.in_pixel, y, z, split.step, zeros, at);
+      find_pixels<E>(image, p.height, p.width, p.width * p.in_pixel, p.in_pixel, y, z, split.step,
+                     zeros, at);
       for (int64_t c = 0; c < c1 - c0; c += kN, v += kN) {
         const int64_t lanes = c1 - c0 - c;
         both_axes<E, E>(
@@ -150,10 +131,10 @@ void transform_gradients(const Correlation<float>& p, const Tiles& tiles, const 
                          int64_t dy_pixel, int64_t t0, int64_t t1, int64_t k0, int64_t k1,
                          const float* zeros, const Points& to) {
   for (int64_t t = t0; t < t1; ++t) {
-    const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
+    const auto [n, h, w, rows, cols] = tiles.at(t);
     const float* at[16];
-    find_pixels<4>(dy + n * p.rows * p.cols * dy_pixel + k0, p.rows, p.cols, dy_pixel, 4 * h, 4 * w,
-                   1, zeros, at);
+    find_pixels<4>(dy + n * p.rows * p.cols * dy_pixel + k0, h + rows, w + cols, p.cols * dy_pixel,
+                   dy_pixel, h, w, 1, zeros, at);
     float* v = to.data + (t - t0) * to.row;
     const int64_t plane = to.plane;
     for (int64_t k = 0; k < k1 - k0; k += kN, v += kN) {
@@ -198,6 +179,7 @@ struct Lines {
       : x(x), tiles(tiles), t(t0), t1(min(t1, tiles.count)) {
     const int64_t bytes = x.right * x.pixel * static_cast<int64_t>(sizeof(float));
     lines = 1 + max(0, this->t1 - t0) * x.down * ceil_div(bytes, 64) / times;
+    if (!tiles.alike()) this->t1 = t;  // they are few, and not in the order of memory
   }
   // The next row of neighbouring tiles.
   RV_ALWAYS_INLINE bool next() {
@@ -253,9 +235,9 @@ void store_outputs(const Correlation<float>& p, const Tiles& tiles, int64_t t0, 
   const int64_t outputs = min(kBlock, p.K - k0), plane = from.plane;
   const F least(p.relu ? 0.0f : -__builtin_inff());
   for (int64_t t = t0; t < t1; ++t) {
-    const int64_t w = t % tiles.w, h = t / tiles.w % tiles.h, n = t / (tiles.w * tiles.h);
-    const int64_t rows = min(4, p.rows - 4 * h), cols = min(4, p.cols - 4 * w);
-    float* to = p.out + n * p.out_image + 4 * h * p.out_row + 4 * w * p.out_pixel + k0;
+    const Tile tile = tiles.at(t);
+    const int64_t rows = tile.rows, cols = tile.cols;
+    float* to = p.out + tile.n * p.out_image + tile.h * p.out_row + tile.w * p.out_pixel + k0;
     const float* sums = from.data + (t - t0) * from.row;
     for_each_vector<float>(outputs, [&](int64_t k, auto lanes) RV_LAMBDA {
       const F bias = p.bias ? F::load(p.bias + k0 + k, lanes) : F::zero();
@@ -445,20 +427,22 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
   for (int step = 0; step < E * E; ++step) {
     // Down the columns; or in the order of memory, where patches and filters stream by.
     const int i = step % E, j = step / E, x = m ? i * E + j : step;
-    const float *patches = v.data + x * v.plane, *filters = u + x * plane;
-    float* sums = m ? m + i * m_plane : back.data + x * back.plane;
+    int64_t first = t0, last = t1;
+    tiles.cut<E>(x / E, x % E, &first, &last);
+    const float *patches = v.data + x * v.plane + (first - t0) * v.row, *filters = u + x * plane;
+    float* sums = (m ? m + i * m_plane : back.data + x * back.plane) + (first - t0) * width;
     in.fetch<false>();
     out.fetch<true>();
 #if defined(__AVX512F__)
     if (is_narrow(depth, width)) {
-      multiply_narrow(patches, filters, rows, sums);
+      multiply_narrow(patches, filters, last - first, sums);
       continue;
     }
 #endif
     for (int64_t cut = 0; cut < cuts; ++cut) {
       const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
-      multiply(gemm::Rows<float>{patches + from, v.row}, filters + from * width, rows, to - from,
-               width, sums, cut > 0);
+      multiply(gemm::Rows<float>{patches + from, v.row}, filters + from * width, last - first,
+               to - from, width, sums, cut > 0);
     }
     if (m && i == E - 1) sum_column<E>(m, m_plane, rows, width, j, back);
   }
@@ -687,15 +671,19 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
       for (int64_t x = 0; x < kPoints; ++x) {
         in.fetch<false>();
         upstream.fetch<false>();
+        int64_t first = t, last = end;
+        tiles.cut<E>(x / E, x % E, &first, &last);
+        const float* patches = v.data + x * v.plane + (first - t) * row;
+        const float* gradients = g.data + x * g.plane + (first - t) * width;
+        float* products = u.data + x * u.plane;
 #if defined(__AVX512F__)
         if (channels == 16 && width == 16) {
-          multiply_narrow_columns(v.data + x * v.plane, g.data + x * g.plane, end - t,
-                                  u.data + x * u.plane, t > t0);
+          multiply_narrow_columns(patches, gradients, last - first, products, t > t0);
           continue;
         }
 #endif
-        multiply(gemm::Columns<float>{v.data + x * v.plane, row}, g.data + x * g.plane, channels,
-                 end - t, width, u.data + x * u.plane, t > t0);
+        multiply(gemm::Columns<float>{patches, row}, gradients, channels, last - first, width,
+                 products, t > t0);
       }
       // The point (1, 1) of a gradient is the sum of its pixels.
       if (bias && f == f0) add_columns(g.data + (E + 1) * g.plane, end - t, width, sums);

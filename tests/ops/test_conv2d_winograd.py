@@ -290,6 +290,31 @@ def test_a_nan_stays_in_its_tiles() -> None:
     assert not np.isnan(y[:, :, 8:]).any()
 
 
+def test_tiles_of_three_rows() -> None:
+    """14 rows are 4 + 4 + 3 + 3: a pixel reaches the outputs of the tiles that read it."""
+    x = np.zeros((1, 16, 14, 14), "f")
+    x[0, 3, 11, 1] = np.nan
+    y = host(F.conv2d(rv.tensor(x), rv.ones((16, 16, 3, 3)), padding=1))[0, 0]
+    if _core.cpu_level() != "baseline":
+        assert np.isnan(y[8:14, 0:3]).all()
+    assert not np.isnan(y[:8]).any()
+    assert not np.isnan(y[:, 4:]).any()
+
+
+@pytest.mark.parametrize("height", range(3, 19))
+def test_sizes_of_small_images(height: int) -> None:
+    """Where tiles of 3 and 4 meet, in all passes; and an image does not depend on its batch."""
+    padding = (1,) * 4
+    for width in (height, 7, 20):
+        arrays = problem((8, 24, height, width, 72), 3, 1, padding, 1)
+        assert max(errors(arrays, padding, 1, 1)[0]) < 3e-6
+        y, dx = passes(arrays, padding, 1, 1, "float32")[:2]
+        x, w, b, dy = arrays
+        alone = passes([x[3:7], w, b, dy[3:7]], padding, 1, 1, "float32")
+        np.testing.assert_array_equal(alone[0], y[3:7])
+        np.testing.assert_array_equal(alone[1], dx[3:7])
+
+
 def test_workspace(tmp_path: Path) -> None:
     """A stand-alone program counts what the kernels write, over thousands of shapes."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
