@@ -221,7 +221,7 @@ def test_code_without_a_module_name():
 def test_tab_completion_shows_what_people_type():
     shown = dir(rv)
     assert not [n for n in shown if n.startswith("_") and not n.startswith("__")]
-    assert not {"guards", "bytecode", "values", "cures", "names"} & set(shown)
+    assert not {"guards", "watch", "bytecode", "values", "cures", "names"} & set(shown)
     assert {"nn", "optim", "data", "train", "io", "tensor", "Tensor", "matmul", "capture"} <= {
         *shown
     }

@@ -99,6 +99,7 @@ _INTERNAL = {
     "ops",
     "precision",
     "values",
+    "watch",
 }
 
 

@@ -24,22 +24,9 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function, next_sequence
-from ranvier.guards import (
-    ABSENT,
-    CaptureError,
-    Guards,
-    Leaf,
-    Watch,
-    change,
-    guard,
-    strong,
-    tell,
-    tell_large,
-    tell_unreadable,
-    watches,
-    weak,
-)
+from ranvier.guards import ABSENT, Guards, Leaf, change, guard, strong, watches, weak
 from ranvier.tensor import Tensor, clock, from_host
+from ranvier.watch import CaptureError, Watch, tell, tell_large, tell_unreadable
 
 __all__ = ["ABSENT", "CaptureError", "CapturedStep", "ProgramView", "capture", "guard",
            "is_capturing"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is in Python's objects, and whether it is still the same: for `ranvier.guards`."""
+"""What is in Python's objects, and whether it is still the same: for captured steps."""
 
 from __future__ import annotations
 
