@@ -194,6 +194,7 @@ __global__ void __launch_bounds__(kEachThreads) turned_kernel(Turn<K> t, To* y, 
     const int64_t a0 = int64_t{i % t.across} * t.tile_a, b0 = int64_t{row % t.down} * t.tile_b;
     int64_t at[K + 1];
     t.rest.locate(row / t.down, at);
+#pragma unroll 1  // more at a time spill registers
     for (int e = static_cast<int>(threadIdx.x); e < elements; e += step) {
       const int b = e % t.tile_b, a = e / t.tile_b;
       if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;
@@ -204,6 +205,7 @@ __global__ void __launch_bounds__(kEachThreads) turned_kernel(Turn<K> t, To* y, 
               in.get(k, at[k + 1] + (a0 + a) * t.step_a[k + 1] + (b0 + b) * t.step_b[k + 1]);
     }
     __syncthreads();
+#pragma unroll 1
     for (int e = static_cast<int>(threadIdx.x); e < elements; e += step) {
       const int a = e % t.tile_a, b = e / t.tile_a;
       if (a0 + a >= t.size_a || b0 + b >= t.size_b) continue;

@@ -6,8 +6,9 @@ namespace ranvier {
 namespace {
 
 // A thread per element of y, neighbours along the inner axis.
+// Five blocks at a time: left to choose, the compiler makes room for more by spilling registers.
 template <class T>
-__global__ void __launch_bounds__(kEachThreads)
+__global__ void __launch_bounds__(kEachThreads, 5)
     resample_kernel(int64_t count, Divider inner, int64_t in1, int64_t in2, int64_t in0,
                     Divider out0, Divider out1, Divider out2, const T* x, const int32_t* begin,
                     const int32_t* place, const T* weight, T* y) {
