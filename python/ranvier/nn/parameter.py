@@ -37,13 +37,13 @@ class Buffer(Tensor):
         self.persistent = persistent
 
     def __copy__(self) -> Tensor:
-        new = super().__copy__()
-        new.persistent = self.persistent  # type: ignore[attr-defined]
+        new: Any = super().__copy__()
+        new.persistent = self.persistent
         return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        new = super().__deepcopy__(memo)
-        new.persistent = self.persistent  # type: ignore[attr-defined]
+        new: Any = super().__deepcopy__(memo)
+        new.persistent = self.persistent
         return new
 
     def __reduce__(self) -> Any:
