@@ -60,17 +60,17 @@ struct Correlation {
   }
 };
 
+// The forward pass of one group as the shape alone tells it, its arrays still to be named. w: the
+// strides of the weight.
 template <class T>
-Correlation<T> forward_problem(const Conv2dArgs& a, int64_t group) {
-  const Conv2dShape& s = a.shape;
+Correlation<T> shape_problem(const Conv2dShape& s, const int64_t* w) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups;
-  const int64_t* w = a.weight.strides;
-  return {data<T>(a.x) + group * C,
+  return {nullptr,
           s.N,
           s.H,
           s.W,
           s.C,  //
-          data<T>(a.y) + group * K,
+          nullptr,
           s.P,
           s.Q,
           s.P * s.Q * s.K,
@@ -86,13 +86,23 @@ Correlation<T> forward_problem(const Conv2dArgs& a, int64_t group) {
           -s.pad_left,
           s.dilation_h,
           s.dilation_w,  //
-          data<T>(a.weight) + group * K * w[0],
+          nullptr,
           w[2],
           w[3],
           w[1],
-          w[0],  //
-          a.bias.storage ? data<T>(a.bias) + group * K : nullptr,
-          a.relu};
+          w[0],
+          nullptr};
+}
+
+template <class T>
+Correlation<T> forward_problem(const Conv2dArgs& a, int64_t group) {
+  Correlation<T> p = shape_problem<T>(a.shape, a.weight.strides);
+  p.in = data<T>(a.x) + group * p.C;
+  p.out = data<T>(a.y) + group * p.K;
+  p.weight = data<T>(a.weight) + group * p.K * p.weight_k;
+  if (a.bias.storage) p.bias = data<T>(a.bias) + group * p.K;
+  p.relu = a.relu;
+  return p;
 }
 
 // Along one axis of the data gradient, output h meets the taps r with h + pad - r * dilation

@@ -278,35 +278,9 @@ void data_rows(const Stem<E>& s, const Correlation<float>& p, const float* dy, c
 
 // The forward pass of which this is the adjoint; its images and outputs are dx and dy.
 RV_INLINE Correlation<float> forward_of(const Conv2dDataArgs& a) {
-  const Conv2dShape& s = a.shape;
-  const int64_t* w = a.weight.strides;
-  return {nullptr,
-          s.N,
-          s.H,
-          s.W,
-          s.C,  //
-          nullptr,
-          s.P,
-          s.Q,
-          0,
-          0,
-          0,  //
-          s.R,
-          s.S,
-          s.C,
-          s.K,  //
-          s.stride_h,
-          s.stride_w,
-          -s.pad_top,
-          -s.pad_left,
-          s.dilation_h,
-          s.dilation_w,  //
-          data<float>(a.weight),
-          w[2],
-          w[3],
-          w[1],
-          w[0],
-          nullptr};
+  Correlation<float> p = shape_problem<float>(a.shape, a.weight.strides);
+  p.weight = data<float>(a.weight);
+  return p;
 }
 
 constexpr int64_t kDataRows = 14;  // of tiles in a chunk at least, one more being made twice

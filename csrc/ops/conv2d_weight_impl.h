@@ -580,36 +580,9 @@ RV_INLINE bool prefers_patches(const Correlation<T>& p) {
 
 template <class T>
 Correlation<T> weight_problem(const Conv2dWeightArgs& a, int64_t group) {
-  const Conv2dShape& s = a.shape;
-  const int64_t C = s.C / s.groups, K = s.K / s.groups;
-  const int64_t* w = a.dweight.strides;
-  return {data<T>(a.x) + group * C,
-          s.N,
-          s.H,
-          s.W,
-          s.C,  //
-          nullptr,
-          s.P,
-          s.Q,
-          0,
-          0,
-          0,  //
-          s.R,
-          s.S,
-          C,
-          K,  //
-          s.stride_h,
-          s.stride_w,
-          -s.pad_top,
-          -s.pad_left,
-          s.dilation_h,
-          s.dilation_w,  //
-          nullptr,
-          w[2],
-          w[3],
-          w[1],
-          w[0],
-          nullptr};
+  Correlation<T> p = shape_problem<T>(a.shape, a.dweight.strides);
+  p.in = data<T>(a.x) + group * p.C;
+  return p;
 }
 
 // db = the sums of the pieces, added in order.
