@@ -169,6 +169,9 @@ def _elementwise() -> dict[str, Case]:
         "huber_loss, each": both(lambda a, b: F.huber_loss(a, b, reduction="none"), square, square),
         "adam": stepped(lambda p: optim.Adam(p, lr=0.1)),
         "sgd": stepped(lambda p: optim.SGD(p, lr=0.1, momentum=0.9)),
+        "rmsprop": stepped(lambda p: optim.RMSprop(p, lr=0.1, momentum=0.9, centered=True)),
+        "adagrad": stepped(optim.Adagrad),
+        "adadelta": stepped(optim.Adadelta),
     }  # fmt: skip
 
 

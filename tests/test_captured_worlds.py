@@ -291,6 +291,9 @@ OPTIMIZERS = [
     lambda p: optim.SGD(p, lr=0.01, momentum=0.5, dampening=0.2, maximize=True),
     lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
     lambda p: optim.AdamW(p, lr=0.01),
+    lambda p: optim.RMSprop(p, lr=0.001, momentum=0.5, centered=True),
+    lambda p: optim.Adagrad(p, lr=0.01, lr_decay=0.1),
+    lambda p: optim.Adadelta(p, weight_decay=0.1),
 ]
 
 

@@ -168,6 +168,9 @@ def test_printed_config_can_be_used(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ["--set", "optimizer.name=sgd", "--lr", "0.05"],
         ["--set", "optimizer.name=adam", "--set", "schedule.name=step"],
+        ["--set", "optimizer.name=rmsprop"],
+        ["--set", "optimizer.name=adagrad", "--set", "schedule.name=constant"],
+        ["--set", "optimizer.name=adadelta", "--lr", "1"],
         ["--set", "schedule.name=exponential", "--no-capture"],
         ["--set", "schedule.name=plateau", "--set", "patience=1"],
         ["--set", "schedule.name=constant", "--set", "network.dropout=0.2", "--device", "cpu"],

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from ranvier.reference import (
+    adadelta,
+    adagrad,
     adam,
     avg_pool,
     binary,
@@ -20,6 +22,7 @@ from ranvier.reference import (
     pointwise_loss,
     random,
     reduce,
+    rmsprop,
     sgd,
     softmax,
     unary,
@@ -287,6 +290,14 @@ def test_likelihoods_and_margins(oracle):
         ("Adam", adam.adam, {"lr": 0.01, "weight_decay": 0.1}),
         ("Adam", adam.adam, {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3}),
         ("AdamW", adam.adamw, {"lr": 0.01, "weight_decay": 0.1}),
+        ("RMSprop", rmsprop.rmsprop, {}),
+        ("RMSprop", rmsprop.rmsprop, {"alpha": 0.9, "momentum": 0.9, "weight_decay": 0.1}),
+        ("RMSprop", rmsprop.rmsprop, {"centered": True, "momentum": 0.5}),
+        ("Adagrad", adagrad.adagrad, {}),
+        ("Adagrad", adagrad.adagrad, {"lr_decay": 0.1, "weight_decay": 0.1, "eps": 1e-3}),
+        ("Adagrad", adagrad.adagrad, {"initial_accumulator_value": 0.5}),
+        ("Adadelta", adadelta.adadelta, {}),
+        ("Adadelta", adadelta.adadelta, {"lr": 0.1, "rho": 0.5, "weight_decay": 0.1}),
     ],
 )
 def test_optimizers(oracle, theirs, ours, options):

@@ -518,8 +518,12 @@ class TestOuterGradients:
             lambda p: rv.optim.AdamW(p, lr=0.01, maximize=True),
             lambda p: rv.optim.SGD(p, lr=0.1),
             lambda p: rv.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+            lambda p: rv.optim.RMSprop(p, lr=0.01),
+            lambda p: rv.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
+            rv.optim.Adagrad,
+            rv.optim.Adadelta,
         ],
-        ids=["adam", "adamw", "sgd", "nesterov"],
+        ids=["adam", "adamw", "sgd", "nesterov", "rmsprop", "centered", "adagrad", "adadelta"],
     )
     def test_one_sample(self, optimizer):
         program = self.train(optimizer)

@@ -12,6 +12,7 @@ from ranvier.bench.suite import Row
 LENET = [(6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,), (120, 400), (120,), (84, 120), (84,), (10, 84),
          (10,)]  # fmt: skip
 NETS = {"LeNet 62 k": LENET, "one of 10 M": [(10_000_000,)], "100 of 10 k": [(100, 100)] * 100}
+LARGE = {name: NETS[name] for name in ("one of 10 M",)}
 
 
 def data(shapes: list[tuple[int, ...]]) -> Callable[..., dict[str, Any]]:
@@ -46,7 +47,11 @@ def stepper(make: Callable[[list[Any]], Any], library: str) -> Callable[[dict[st
     return build
 
 
-def rows(peers: dict[str, Callable[[list[Any]], Any]], streams: int) -> list[Row]:
+def rows(
+    peers: dict[str, Callable[[list[Any]], Any]],
+    streams: int,
+    nets: dict[str, list[tuple[int, ...]]] = NETS,
+) -> list[Row]:
     """One row per net; `streams` arrays of the parameters' size are read or written."""
     return [
         Row(
@@ -57,5 +62,5 @@ def rows(peers: dict[str, Callable[[list[Any]], Any]], streams: int) -> list[Row
             tolerance=1e-4,
             pattern="update",
         )
-        for name, shapes in NETS.items()
+        for name, shapes in nets.items()
     ]

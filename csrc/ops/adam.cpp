@@ -12,14 +12,8 @@ static void step(const std::vector<Array>& params, const std::vector<Array>& gra
                  const std::vector<Array>& first, const std::vector<Array>& second,
                  const Array& hyper, const Array& steps) {
   check_step("adam", params, grads, hyper, 7, steps);
-  RV_CHECK(first.size() == params.size() && second.size() == params.size(), "adam", Value,
-           "expected ", params.size(), " first and second moments, got ", first.size(), " and ",
-           second.size());
-  for (size_t i = 0; i < params.size(); ++i) {
-    check_partner("adam", "gradient", params[i], grads[i]);
-    check_partner("adam", "first moment", params[i], first[i]);
-    check_partner("adam", "second moment", params[i], second[i]);
-  }
+  check_partners("adam", "first moment", params, first);
+  check_partners("adam", "second moment", params, second);
   if (params.empty()) return;
   auto p = references(params, Access::InOut), g = references(grads, Access::In),
        m = references(first, Access::InOut), v = references(second, Access::InOut);

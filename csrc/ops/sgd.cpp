@@ -11,12 +11,7 @@ RV_KERNEL(sgd_step, SgdArgs);
 static void step(const std::vector<Array>& params, const std::vector<Array>& grads,
                  const std::vector<Array>& buffers, const Array& hyper, const Array& steps) {
   check_step("sgd", params, grads, hyper, 6, steps);
-  RV_CHECK(buffers.empty() || buffers.size() == params.size(), "sgd", Value, "expected ",
-           params.size(), " momentum buffers or none, got ", buffers.size());
-  for (size_t i = 0; i < params.size(); ++i) {
-    check_partner("sgd", "gradient", params[i], grads[i]);
-    if (!buffers.empty()) check_partner("sgd", "momentum buffer", params[i], buffers[i]);
-  }
+  if (!buffers.empty()) check_partners("sgd", "momentum buffer", params, buffers);
   if (params.empty()) return;
   auto p = references(params, Access::InOut), g = references(grads, Access::In),
        v = references(buffers, Access::InOut);

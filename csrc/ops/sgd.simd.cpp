@@ -6,12 +6,12 @@ namespace ranvier::RV_ISA {
 namespace {
 
 template <class T>
-void step(const SgdArgs& args, const double* hyper, bool first, int64_t i, int64_t from,
+void step(const SgdArgs& args, const double* hyper, int64_t taken, int64_t i, int64_t from,
           int64_t to) {
   using V = Vec<T>;
   V lr(static_cast<T>(hyper[0])), momentum(static_cast<T>(hyper[1]));
   V fresh(static_cast<T>(1 - hyper[2])), decay(static_cast<T>(hyper[3]));
-  bool nesterov = hyper[4] != 0, decays = hyper[3] != 0;
+  bool nesterov = hyper[4] != 0, decays = hyper[3] != 0, first = taken == 0;
   V sign(hyper[5] != 0 ? T(-1) : T(1));
   auto gradient = [&](V* v) RV_LAMBDA {
     V g = v[1] * sign;
@@ -33,15 +33,6 @@ void step(const SgdArgs& args, const double* hyper, bool first, int64_t i, int64
 
 }  // namespace
 
-void sgd_step(const SgdArgs& args) {
-  const double* hyper = data<double>(args.hyper);
-  int64_t* steps = data<int64_t>(args.steps);
-  const int64_t stride = args.steps.strides[0];
-  for_each_share(args.params, [&](int64_t i, int64_t from, int64_t to) {
-    auto run = args.params.items[i].dtype == DType::Float64 ? &step<double> : &step<float>;
-    run(args, hyper, steps[i * stride] == 0, i, from, to);
-  });
-  for (int64_t i = 0; i < args.params.count; ++i) ++steps[i * stride];
-}
+void sgd_step(const SgdArgs& args) { step_all<SgdArgs>(args, &step<float>, &step<double>); }
 
 }  // namespace ranvier::RV_ISA

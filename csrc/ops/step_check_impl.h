@@ -7,6 +7,23 @@
 
 namespace ranvier {
 
+// The arrays of one kind, such as gradients, that belong to the parameters.
+inline void check_partners(const char* op, const char* name, const std::vector<Array>& params,
+                           const std::vector<Array>& others) {
+  RV_CHECK(others.size() == params.size(), op, Value, "expected ", params.size(), " ", name,
+           "s, got ", others.size());
+  for (size_t i = 0; i < params.size(); ++i) {
+    const Array &p = params[i], &other = others[i];
+    check_floating(op, p, "parameters");
+    check_writable(op, p);
+    check_same_device(op, {&p, &other});
+    RV_CHECK(other.shape() == p.shape(), op, Value, "expected a ", name, " of shape ", p.shape(),
+             ", got ", other.shape());
+    RV_CHECK(other.dtype() == p.dtype(), op, Type, "expected a ", name, " of dtype ", p.dtype(),
+             ", got ", other.dtype());
+  }
+}
+
 inline void check_step(const char* op, const std::vector<Array>& params,
                        const std::vector<Array>& grads, const Array& hyper, int64_t numbers,
                        const Array& steps) {
@@ -17,18 +34,7 @@ inline void check_step(const char* op, const std::vector<Array>& params,
   RV_CHECK(steps.dtype() == DType::Int64 && steps.shape() == Dims{count}, op, Value,
            "expected steps of ", count, " int64 numbers, got ", steps.dtype(), " of shape ",
            steps.shape());
-  RV_CHECK(grads.size() == params.size(), op, Value, "expected ", count, " gradients, got ",
-           grads.size());
-}
-
-inline void check_partner(const char* op, const char* name, const Array& p, const Array& other) {
-  check_floating(op, p, "parameters");
-  check_writable(op, p);
-  check_same_device(op, {&p, &other});
-  RV_CHECK(other.shape() == p.shape(), op, Value, "expected a ", name, " of shape ", p.shape(),
-           ", got ", other.shape());
-  RV_CHECK(other.dtype() == p.dtype(), op, Type, "expected a ", name, " of dtype ", p.dtype(),
-           ", got ", other.dtype());
+  check_partners(op, "gradient", params, grads);
 }
 
 // References for a span.

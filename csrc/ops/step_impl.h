@@ -49,20 +49,36 @@ RV_INLINE void for_each_share(const Span& params, const F& f) {
   }
 }
 
+// All parameters of a group: step(args, hyper, steps taken before, i, from, to) of one type for
+// elements [from, to) of parameter i; then the steps are counted.
+template <class Args>
+using StepShare = void (*)(const Args&, const double*, int64_t, int64_t, int64_t, int64_t);
+template <class Args>
+RV_INLINE void step_all(const Args& args, StepShare<Args> narrow, StepShare<Args> wide) {
+  const double* hyper = data<double>(args.hyper);
+  int64_t* steps = data<int64_t>(args.steps);
+  const int64_t stride = args.steps.strides[0];
+  for_each_share(args.params, [&](int64_t i, int64_t from, int64_t to) {
+    auto run = args.params.items[i].dtype == DType::Float64 ? wide : narrow;
+    run(args, hyper, steps[i * stride], i, from, to);
+  });
+  for (int64_t i = 0; i < args.params.count; ++i) ++steps[i * stride];
+}
+
 // update(parameter, gradient, state ...) on n elements that lie side by side; the gradient is
 // p[1][i], or factor * p[1][i].
 template <bool Scaled, class T, int K, class F>
 RV_ALWAYS_INLINE void update_dense(T* const (&p)[K], int64_t n, Vec<T> factor, const F& update) {
   for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
     Vec<T> v[K];
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int k = 0; k < K; ++k) {
       v[k] = Vec<T>::load(p[k] + i, lanes);
       __builtin_prefetch(p[k] + i + kStepAhead);
     }
     if constexpr (Scaled) v[1] = fma(factor, v[1], Vec<T>::zero());
     update(v);
-#pragma GCC unroll 4
+#pragma GCC unroll 5
     for (int k = 0; k < K; ++k)
       if (k != 1) v[k].store(p[k] + i, lanes);
   });

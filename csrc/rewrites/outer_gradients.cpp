@@ -2,8 +2,11 @@
 // vectors. Where only the optimizer reads it, it is never written out: the step multiplies as it
 // goes.
 #include "core/rewrite.h"
+#include "ops/adadelta.h"
+#include "ops/adagrad.h"
 #include "ops/adam.h"
 #include "ops/linear.h"
+#include "ops/rmsprop.h"
 #include "ops/sgd.h"
 
 namespace ranvier {
@@ -38,7 +41,12 @@ int outer_product(Rewriter& r, const ArrayRef& g, int i) {
 }
 
 // Arrays of each parameter that must lie as its gradient does.
+std::vector<Span> companions(const AdadeltaArgs& a) { return {a.params, a.squares, a.updates}; }
+std::vector<Span> companions(const AdagradArgs& a) { return {a.params, a.sums}; }
 std::vector<Span> companions(const AdamArgs& a) { return {a.params, a.first, a.second}; }
+std::vector<Span> companions(const RmspropArgs& a) {
+  return {a.params, a.squares, a.buffers, a.means};
+}
 std::vector<Span> companions(const SgdArgs& a) { return {a.params, a.buffers}; }
 
 template <class Args>
@@ -81,7 +89,11 @@ int rewrite_step(Rewriter& r, int i, const char* kernel) {
 RV_REWRITE(outer_gradients, 3, [](Rewriter& r) {
   int count = 0;
   for (int i = 0; i < r.size(); ++i)
-    count += rewrite_step<AdamArgs>(r, i, "adam_step") + rewrite_step<SgdArgs>(r, i, "sgd_step");
+    count += rewrite_step<AdadeltaArgs>(r, i, "adadelta_step") +
+             rewrite_step<AdagradArgs>(r, i, "adagrad_step") +
+             rewrite_step<AdamArgs>(r, i, "adam_step") +
+             rewrite_step<RmspropArgs>(r, i, "rmsprop_step") +
+             rewrite_step<SgdArgs>(r, i, "sgd_step");
   return count;
 });
 

@@ -6,6 +6,7 @@ namespace ranvier {
 namespace {
 
 struct Adam {
+  static constexpr int kTensors = 4;
   template <class T>
   struct Numbers {
     T rate, scale, b1, b2, c1, c2, eps, decay, keep, sign;
@@ -32,7 +33,7 @@ struct Adam {
   }
   // v: parameter, gradient, first and second moment
   template <class T>
-  __device__ void update(const Numbers<T>& n, T (&v)[kStepTensors]) const {
+  __device__ void update(const Numbers<T>& n, T (&v)[kTensors]) const {
     T g = v[1] * n.sign;
     if (n.decays) {
       if (n.decoupled)

@@ -6,6 +6,7 @@ namespace ranvier {
 namespace {
 
 struct Sgd {
+  static constexpr int kTensors = 3;
   template <class T>
   struct Numbers {
     T lr, momentum, fresh, decay, sign;
@@ -27,7 +28,7 @@ struct Sgd {
   }
   // v: parameter, gradient, momentum buffer
   template <class T>
-  __device__ void update(const Numbers<T>& n, T (&v)[kStepTensors]) const {
+  __device__ void update(const Numbers<T>& n, T (&v)[kTensors]) const {
     T g = v[1] * n.sign;
     if (n.decays) g = fma(n.decay, v[0], g);
     T d = g;
@@ -43,7 +44,7 @@ void sgd_step(const SgdArgs& a, const Context& c) {
   Stepper<Sgd> stepper(c, Sgd{a.buffers.count > 0}, a.hyper, a.steps);
   for (int64_t i = 0; i < a.params.count; ++i)
     stepper.add(i, {&a.params.items[i], &a.grads.items[i],
-                    a.buffers.count ? &a.buffers.items[i] : nullptr, nullptr});
+                    a.buffers.count ? &a.buffers.items[i] : nullptr});
   stepper.finish();
 }
 RV_DEVICE_KERNEL(sgd_step, SgdArgs, sgd_step);

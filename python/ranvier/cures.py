@@ -76,8 +76,8 @@ CURES: dict[str, dict[str, str]] = {
     },
     "ranvier.optim": {
         **dict.fromkeys(
-            ("Adadelta", "Adagrad", "Adamax", "LBFGS", "NAdam", "RAdam", "RMSprop", "Rprop"),
-            "there are SGD, Adam and AdamW, and Optimizer to derive from",
+            ("Adamax", "LBFGS", "NAdam", "RAdam", "Rprop"),
+            "there are SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, and Optimizer to derive from",
         ),
         "SparseAdam": _SPARSE,
     },

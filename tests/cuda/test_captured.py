@@ -61,6 +61,9 @@ def training(net, optimizer, loss):
 OPTIMIZERS = {
     "sgd": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     "adam": lambda p: optim.Adam(p, lr=0.01),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.01),
+    "adadelta": optim.Adadelta,
 }
 
 

@@ -62,8 +62,11 @@ def test_a_training_step_is_one_graph():
         lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
         lambda p: optim.Adam(p, lr=0.01),
         lambda p: optim.AdamW(p, lr=0.01),
+        lambda p: optim.RMSprop(p, lr=0.01, momentum=0.9),
+        lambda p: optim.Adagrad(p, lr=0.01, lr_decay=0.1, initial_accumulator_value=0.1),
+        optim.Adadelta,
     ],
-    ids=["sgd", "adam", "adamw"],
+    ids=["sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta"],
 )
 def test_what_changes_between_steps_is_not_frozen(make):
     """Learning rate, step count and random numbers: bits of eager steps, all along."""

@@ -25,6 +25,15 @@ def options_of(draw: Draw, kind: str) -> dict[str, Any]:
         options["nesterov"] = options["momentum"] > 0 and draw.chance(0.5)
         if options["momentum"] and not options["nesterov"] and draw.chance(0.3):
             options["dampening"] = 0.3
+    elif kind == "RMSprop":
+        options["alpha"], options["eps"] = draw.choice([0.5, 0.9, 0.99]), draw.choice([1e-8, 1e-4])
+        options["momentum"], options["centered"] = draw.choice([0.0, 0.5, 0.9]), draw.chance(0.5)
+    elif kind == "Adagrad":
+        options["lr_decay"], options["eps"] = draw.choice([0.0, 0.1]), draw.choice([1e-10, 1e-4])
+        options["initial_accumulator_value"] = draw.choice([0.0, 0.1])
+    elif kind == "Adadelta":
+        options["lr"], options["rho"] = draw.choice([0.1, 1.0]), draw.choice([0.5, 0.9])
+        options["eps"] = draw.choice([1e-6, 1e-3])
     else:
         options["betas"] = (draw.choice([0.0, 0.9]), draw.choice([0.9, 0.999]))
         options["eps"] = draw.choice([1e-8, 1e-4])
@@ -33,7 +42,7 @@ def options_of(draw: Draw, kind: str) -> dict[str, Any]:
 
 @pytest.mark.external
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta"])
 def test_trajectories(kind: str, dtype: str) -> None:
     """Parameters of awkward shapes; gradients that do not depend on them, so errors only add up."""
     for number in range(50):

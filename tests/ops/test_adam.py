@@ -139,7 +139,7 @@ def test_errors():
         step(m=[rv.ones(3)])
     with pytest.raises(TypeError, match=r"\[adam\] expected a second moment of dtype float32"):
         step(v=[rv.ones(2, dtype="float64")])
-    with pytest.raises(ValueError, match=r"\[adam\] expected 1 first and second moments"):
+    with pytest.raises(ValueError, match=r"\[adam\] expected 1 first moments, got 2"):
         step(m=[g, g])
     with pytest.raises(ValueError, match=r"\[adam\] expected hyper of 7 float64 numbers"):
         step(hyper=rv.ones(7).data)

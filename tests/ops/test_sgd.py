@@ -116,7 +116,7 @@ def test_errors():
         step([p], [rv.ones(2, dtype="float64")])
     with pytest.raises(ValueError, match=r"\[sgd\] expected 1 gradients, got 2"):
         step([p], [g, g])
-    with pytest.raises(ValueError, match=r"\[sgd\] expected 1 momentum buffers or none, got 2"):
+    with pytest.raises(ValueError, match=r"\[sgd\] expected 1 momentum buffers, got 2"):
         step([p], [g], [g, g])
     with pytest.raises(ValueError, match=r"\[sgd\] expected a momentum buffer of shape"):
         step([p], [g], [rv.ones(3)])

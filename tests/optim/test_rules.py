@@ -1,4 +1,4 @@
-"""SGD, Adam and AdamW, step by step beside their NumPy references and PyTorch."""
+"""Every optimizer, step by step beside their NumPy references and PyTorch."""
 
 import copy
 
@@ -7,7 +7,10 @@ import pytest
 
 import ranvier as rv
 from ranvier import optim
+from ranvier.reference.adadelta import adadelta
+from ranvier.reference.adagrad import adagrad
 from ranvier.reference.adam import adam, adamw
+from ranvier.reference.rmsprop import rmsprop
 from ranvier.reference.sgd import sgd
 
 pytestmark = pytest.mark.kernels
@@ -23,8 +26,22 @@ CASES = [
     ("Adam", {"maximize": True}),
     ("AdamW", {}),
     ("AdamW", {"lr": 0.05, "weight_decay": 0.3}),
+    ("RMSprop", {"lr": 0.01}),
+    ("RMSprop", {"lr": 0.1, "alpha": 0.5, "eps": 1e-3, "momentum": 0.9, "maximize": True}),
+    ("RMSprop", {"lr": 0.01, "centered": True, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01, "centered": True, "momentum": 0.5}),
+    ("Adagrad", {"lr": 0.01}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.3, "weight_decay": 0.1, "maximize": True}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-3}),
+    ("Adadelta", {"lr": 1.0}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.5, "eps": 0.1, "weight_decay": 0.1, "maximize": True}),
+    ("Adadelta", {"lr": 1.0, "rho": 1.0}),
 ]
-RULES = {"SGD": sgd, "Adam": adam, "AdamW": adamw}
+RULES = {
+    "SGD": sgd, "Adam": adam, "AdamW": adamw, "RMSprop": rmsprop, "Adagrad": adagrad,
+    "Adadelta": adadelta,
+}  # fmt: skip
+STATE_BY_OPTIONS = ("SGD", "RMSprop")
 SHAPES = [(7, 33), (5,), (), (0, 3), (2, 3, 4, 5), (1000,)]
 STEPS = 6
 
@@ -165,7 +182,7 @@ def test_resume_gives_the_same_bits(name, options):
     half, opt = run(name, options, steps=3)
     state = copy.deepcopy(opt.state_dict())
     ps = [p.detach().__deepcopy__({}).requires_grad_() for p in half]
-    fresh = getattr(optim, name)(ps, lr=99.0) if name != "SGD" else optim.SGD(ps, **options)
+    fresh = getattr(optim, name)(ps, **(options if name in STATE_BY_OPTIONS else {"lr": 99.0}))
     fresh.load_state_dict(state)
     for step in range(3, 6):
         for p, g in zip(ps, draw(step + 1), strict=True):
@@ -174,9 +191,15 @@ def test_resume_gives_the_same_bits(name, options):
     assert all(a.numpy().tobytes() == b.numpy().tobytes() for a, b in zip(ps, whole, strict=True))
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_each_parameter_counts_its_own_steps(name):
-    options = {"momentum": 0.9, "dampening": 0.5, "lr": 0.1} if name == "SGD" else {"lr": 0.1}
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SGD", {"momentum": 0.9, "dampening": 0.5, "lr": 0.1}),
+        ("Adam", {"lr": 0.1}),
+        ("Adagrad", {"lr": 0.1, "lr_decay": 0.5, "initial_accumulator_value": 1.0}),
+    ],
+)
+def test_each_parameter_counts_its_own_steps(name, options):
     a, b, c = (rv.tensor([1.0], requires_grad=True) for _ in range(3))
     opt = getattr(optim, name)([a, b, c], **options)
     for step in range(4):
@@ -226,6 +249,13 @@ def test_errors():
         optim.AdamW([a], betas=(0.9, 1.0))
     with pytest.raises(ValueError, match=r"\[SGD\] expected weight_decay of at least 0"):
         optim.SGD([a], weight_decay=-0.1)
+    for name, key in (("RMSprop", "alpha"), ("Adadelta", "rho")):
+        with pytest.raises(ValueError, match=rf"\[{name}\] expected {key} from 0 to 1, got 1\.5"):
+            getattr(optim, name)([a], **{key: 1.5})
+    with pytest.raises(ValueError, match=r"\[Adagrad\] expected initial_accumulator_value of at l"):
+        optim.Adagrad([a], initial_accumulator_value=-1)
+    with pytest.raises(ValueError, match=r"build RMSprop\(\.\.\., centered=1\)"):
+        optim.RMSprop([a]).groups[0]["centered"] = True
     opt = optim.SGD([a], lr=0.1)
     with pytest.raises(ValueError, match=r"build SGD\(\.\.\., momentum=0\.9\)"):
         opt.groups[0]["momentum"] = 0.9

@@ -177,7 +177,7 @@ def test_another_optimizer_is_refused(tmp_path: Path) -> None:
         return fit(model, (x, y), epochs, rule(model.parameters(), lr=0.01), verbose=0, **options)
 
     run(optim.Adam, 1, callbacks=[Checkpoint(tmp_path)])
-    for rule in (optim.AdamW, optim.SGD):
+    for rule in (optim.AdamW, optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adadelta):
         with pytest.raises(ValueError, match=rf"of the checkpoint, Adam, got {rule.__name__} - "):
             run(rule, 2, callbacks=[Checkpoint(tmp_path)], resume=True)
     assert len(run(optim.Adam, 2, callbacks=[Checkpoint(tmp_path)], resume=tmp_path)) == 2

@@ -28,7 +28,7 @@ class Model:
 class Optimizer:
     """How the weights move."""
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "rmsprop", "adagrad", "adadelta"] = "adamw"
     lr: float = 2e-3
     weight_decay: float = 0.01
     momentum: float = 0.9  # sgd

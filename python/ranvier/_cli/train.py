@@ -172,7 +172,8 @@ def _optimizer(settings: Settings, model: Any) -> Any:
             nesterov=chosen.nesterov and chosen.momentum > 0,
             weight_decay=chosen.weight_decay,
         )
-    kind = optim.AdamW if chosen.name == "adamw" else optim.Adam
+    kinds = (optim.AdamW, optim.Adam, optim.RMSprop, optim.Adagrad, optim.Adadelta)
+    kind = {kind.__name__.lower(): kind for kind in kinds}[chosen.name]
     return kind(parameters, lr=chosen.lr, weight_decay=chosen.weight_decay)
 
 

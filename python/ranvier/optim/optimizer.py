@@ -337,12 +337,15 @@ def _check_parameter(name: str, p: Tensor, first: Tensor) -> None:
 
 
 def check_hyper(name: str, key: str, value: Any) -> float:
-    """A hyper-parameter in its range: not negative, and below 1 for momentum-like ones."""
+    """A hyper-parameter in its range: not negative, and no share of an old value above 1."""
     if isinstance(value, str) or not hasattr(value, "__float__"):
         raise TypeError(f"[{name}] expected {key} to be a number, got {value!r}")
     value = float(value)
-    below_one = key.startswith("beta")
-    if not 0.0 <= value < (1.0 if below_one else float("inf")):
-        wanted = "from 0 to below 1" if below_one else "of at least 0"
+    wanted, fits = "of at least 0", 0.0 <= value < float("inf")
+    if key.startswith("beta"):
+        wanted, fits = "from 0 to below 1", 0.0 <= value < 1.0
+    elif key in ("alpha", "rho"):
+        wanted, fits = "from 0 to 1", 0.0 <= value <= 1.0
+    if not fits:
         raise ValueError(f"[{name}] expected {key} {wanted}, got {value:g}")
     return value
