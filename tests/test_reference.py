@@ -274,6 +274,9 @@ def test_likelihoods_and_margins(oracle):
         for p in (1, 2):
             agree("multi_margin_loss", margin_loss, [x], [classes], p=p, margin=0.7, **r)
         agree("nll_loss", cross_entropy, [x], [classes, weight], **r)
+        for p, swap in ((2.0, False), (1.0, True), (2.0, True)):
+            agree("triplet_margin_loss", margin_loss, [x, y, positive], margin=0.7, p=p, swap=swap,
+                  **r)  # fmt: skip
     agree("kl_div", likelihood_loss, [x, positive], reduction="batchmean")
     for margin in (0.0, 0.3):
         agree("cosine_embedding_loss", margin_loss, [x, y], [signs[:, 0]], margin=margin)

@@ -51,8 +51,6 @@ CURES: dict[str, dict[str, str]] = {
         "softshrink": "write x - x.clamp(-lambd, lambd)",
         "tanhshrink": "write x - x.tanh()",
         "threshold": "write F.where(x > threshold, x, value)",
-        "triplet_margin_loss": "write F.relu(d(a, p) - d(a, n) + margin).mean() with "
-        "d = F.pairwise_distance",
     },
     "ranvier.nn": {
         "CTCLoss": "it is not built",

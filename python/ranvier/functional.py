@@ -110,6 +110,7 @@ from ranvier.ops.margin_loss import (
     multi_margin_loss,
     perceptron_loss,
     soft_margin_loss,
+    triplet_margin_loss,
 )
 from ranvier.ops.matmul import matmul
 from ranvier.ops.max_pool import (

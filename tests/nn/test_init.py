@@ -106,3 +106,54 @@ def test_layers_begin_as_documented():
         assert np.abs(p.numpy()).max() > 0.95 / 6
     table = nn.Embedding(100, 100).weight.numpy()
     assert abs(table.std() - 1) < 0.03
+
+
+@pytest.mark.parametrize(("mean", "std", "a", "b"), [(0, 1, -2, 2), (1, 2, 0, 2), (0, 0.02, -2, 2)])
+def test_cut_normal(mean, std, a, b):
+    """Moments and quantiles are those of the cut density, summed on a fine grid."""
+    w = init.trunc_normal_(rv.empty(200, 300, dtype=rv.float64), mean, std, a, b).numpy()
+    assert a <= w.min() <= w.max() <= b
+    x = np.linspace(max(a, mean - 9 * std), min(b, mean + 9 * std), 200_001)
+    density = np.exp(-(((x - mean) / std) ** 2) / 2)
+    density /= density.sum()
+    middle = (x * density).sum()
+    spread = math.sqrt(((x - middle) ** 2 * density).sum())
+    assert abs(w.mean() - middle) < 4 * spread / math.sqrt(w.size)
+    assert abs(w.std() - spread) < 4 * spread / math.sqrt(2 * w.size)
+    for q in (0.1, 0.5, 0.9):
+        share = (w < x[np.searchsorted(density.cumsum(), q)]).mean()
+        assert abs(share - q) < 4 * math.sqrt(q * (1 - q) / w.size)
+
+
+def test_cut_normal_refuses_nothing_to_draw_from():
+    for options in ({"std": 0.0}, {"a": 1.0, "b": -1.0}, {"a": 3.0, "b": 9.0}, {"std": math.nan}):
+        with pytest.raises(
+            ValueError, match=r"\[trunc_normal_\] expected one normal draw in twenty"
+        ):
+            init.trunc_normal_(rv.empty(3), **options)
+
+
+@pytest.mark.parametrize(
+    "shape", [(40, 40), (99, 70), (12, 30), (30, 12), (8, 3, 2, 2), (1, 5), (5, 1)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_orthogonal(shape, dtype):
+    w = init.orthogonal_(nn.Parameter(rv.empty(*shape, dtype=dtype)), gain=0.5)
+    assert w.shape == shape
+    q = w.detach().numpy().reshape(shape[0], -1).astype(np.float64) / 0.5
+    q = q if q.shape[0] <= q.shape[1] else q.T
+    rounding = 40 * np.finfo(dtype).eps
+    np.testing.assert_allclose(q @ q.T, np.eye(len(q)), rtol=0, atol=rounding)
+
+
+def test_orthogonal_matrices_are_all_as_likely():
+    """Of the rotations and reflections of the plane: half of each, and the angle is uniform."""
+    q = np.array([init.orthogonal_(rv.empty(2, 2)).tolist() for _ in range(800)])
+    assert abs((np.linalg.det(q) > 0).mean() - 0.5) < 4 * 0.5 / math.sqrt(800)
+    turns = np.sort(np.arctan2(q[:, 0, 1], q[:, 0, 0]) / (2 * np.pi) + 0.5)
+    assert np.abs(turns - np.arange(800) / 800).max() < 1.95 / math.sqrt(800)  # Kolmogorov, 0.1 %
+
+
+def test_a_bias_is_not_orthogonal():
+    with pytest.raises(ValueError, match=r"\[orthogonal_\] expected a weight of shape"):
+        init.orthogonal_(rv.empty(3))

@@ -231,6 +231,16 @@ def test_losses_of_pairs():
     same(
         nn.CosineEmbeddingLoss(0.2, "none")(a, b, t), F.cosine_embedding_loss(a, b, t, 0.2, "none")
     )
+    same(nn.PairwiseDistance(1.0, 1e-3, True)(a, b), F.pairwise_distance(a, b, 1.0, 1e-3, True))
+    c = image(4, 3) * 0.9
+    same(
+        nn.TripletMarginLoss(0.3, 1.0, 1e-3, True, "none")(a, b, c),
+        F.triplet_margin_loss(a, b, c, 0.3, 1.0, 1e-3, True, "none"),
+    )
+    assert repr(nn.PairwiseDistance()) == "PairwiseDistance(p=2.0)"
+    assert repr(nn.TripletMarginLoss(0.5)) == (
+        "TripletMarginLoss(margin=0.5, p=2.0, eps=1e-06, swap=False, reduction=mean)"
+    )
     ranked = F.margin_ranking_loss(a[:, 0], b[:, 0], t, 0.2, "sum")
     same(nn.MarginRankingLoss(0.2, "sum")(a[:, 0], b[:, 0], t), ranked)
     v = rv.full((4, 3), 0.5)
@@ -246,8 +256,9 @@ def test_losses_refuse_unknown_reductions():
             kind(reduction="max")
     with pytest.raises(ValueError, match="expected reduction 'batchmean', 'mean', 'sum' or 'none'"):
         nn.KLDivLoss("max")
-    with pytest.raises(ValueError, match="expected reduction"):
-        nn.GaussianNLLLoss(reduction="max")
+    for kind in (nn.GaussianNLLLoss, nn.TripletMarginLoss):
+        with pytest.raises(ValueError, match="expected reduction"):
+            kind(reduction="max")
     with pytest.raises(ValueError, match="expected a ratio from 0 to 1, got 2"):
         nn.WeightedMSELoss(2.0)
 

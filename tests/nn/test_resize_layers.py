@@ -59,6 +59,30 @@ def test_pooling_of_sequences_and_volumes(axes):
     assert repr(layer("Avg", (3,) * axes, padding=1)) == f"AvgPool{axes}d(kernel_size=3, padding=1)"
 
 
+def test_windows_as_columns_and_back():
+    x = rv.randn(2, 3, 7, 8)
+    window = {"kernel_size": (3, 2), "dilation": (1, 2), "padding": 1, "stride": (2, 1)}
+    columns = nn.Unfold(**window)(x)
+    same(columns, F.unfold(x, **window))
+    same(nn.Fold((7, 8), **window)(columns), F.fold(columns, (7, 8), **window))
+    assert repr(nn.Unfold(3)) == "Unfold(kernel_size=3)"
+    assert repr(nn.Fold((7, 8), **window)) == (
+        "Fold(output_size=(7, 8), kernel_size=(3, 2), dilation=(1, 2), padding=1, stride=(2, 1))"
+    )
+
+
+@pytest.mark.external
+def test_windows_as_pytorch_orders_them():
+    torch = pytest.importorskip("torch")
+    x = rv.randn(2, 3, 7, 8)
+    window = {"kernel_size": (3, 2), "dilation": (1, 2), "padding": (1, 0), "stride": (2, 1)}
+    columns = nn.Unfold(**window)(x)
+    theirs = torch.nn.Unfold(**window)(torch.tensor(x.numpy()))
+    assert columns.numpy().tolist() == theirs.numpy().tolist()
+    back = torch.nn.Fold((7, 8), **window)(theirs).numpy()
+    np.testing.assert_allclose(nn.Fold((7, 8), **window)(columns).numpy(), back, rtol=1e-6)
+
+
 def test_norms_of_stretches():
     x = rv.randn(2, 3, 9)
     same(nn.LPPool1d(2.0, 3, 2)(x), F.lp_pool1d(x, 2.0, 3, 2))

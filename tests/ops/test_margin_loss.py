@@ -72,6 +72,15 @@ class TestMarginLoss(OpTests):
             for t, margin in [(1.0, 0.0), (-1.0, -1.5), (-1.0, 1.5)]
         ),
         case("cosine_embedding_loss", nonzero(4, 3), nonzero(4, 3), signs(4), -1.5),
+        *(
+            case("triplet_margin_loss", normal(N, 4), normal(N, 4), normal(N, 4), margin, p,
+                 swap=swap, reduction=r)
+            for margin, p, swap, r in [
+                (9.0, 2.0, False, "none"), (9.0, 1.0, True, "sum"), (0.5, 2.0, True, "none"),
+            ]
+        ),
+        case("triplet_margin_loss", normal(5, 3), normal(5, 3), normal(5, 3), swap=True),
+        case("triplet_margin_loss", normal(3), normal(3), normal(3)),
     ]  # fmt: skip
     errors = [
         *(Raises(ValueError, rf"\[{name}\] expected a target of the input's shape",
@@ -92,6 +101,13 @@ class TestMarginLoss(OpTests):
                meta=False),
         Raises(ValueError, r"\[cosine_embedding_loss\] expected vectors \(N, D\) with targets",
                F.cosine_embedding_loss, normal(4, 3), normal(4, 3), normal(3)),
+        Raises(ValueError, r"\[triplet_margin_loss\] expected",
+               F.triplet_margin_loss, normal(4, 3), normal(4, 3), normal(3)),
+        Raises(ValueError, r"\[triplet_margin_loss\] expected reduction",
+               F.triplet_margin_loss, normal(3), normal(3), normal(3),
+               options={"reduction": "avg"}),
+        Raises(TypeError, r"\[triplet_margin_loss\] expected negative of dtype",
+               F.triplet_margin_loss, normal(3), normal(3), normal(3).typed("int64")),
         Raises(TypeError, r"\[cosine_embedding_loss\] expected input2 of dtype",
                F.cosine_embedding_loss, normal(4, 3), integers(0, 3, 4, 3), normal(4)),
     ]  # fmt: skip
@@ -141,3 +157,18 @@ def test_vectors_of_no_length_have_no_direction():
     loss.sum().backward()
     assert loss.tolist() == [1.0, 1.0]
     assert np.isfinite(host(a.grad)).all()
+
+
+def test_a_triplet_by_hand():
+    """Distances 3 and 5: a margin of 2 is kept, one of 2.5 is not; swap takes 4 for 5."""
+    a, p, n = rv.zeros(2), rv.tensor([3.0, 0.0]), rv.tensor([3.0, 4.0])
+    assert F.triplet_margin_loss(a, p, n, 2.0, eps=0.0).item() == 0.0
+    assert F.triplet_margin_loss(a, p, n, 2.5, eps=0.0).item() == 0.5
+    assert F.triplet_margin_loss(a, p, n, 2.5, eps=0.0, swap=True).item() == 1.5
+
+
+def test_equal_vectors_of_a_triplet_have_a_gradient():
+    a, p = (rv.ones(3, requires_grad=True) for _ in range(2))
+    F.triplet_margin_loss(a, p, rv.zeros(3), margin=5.0).backward()
+    assert np.isfinite(host(a.grad)).all()
+    assert (host(p.grad) != 0).all()

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 from ranvier.autograd import no_grad
-from ranvier.random import rand_like, randn_like
+from ranvier.dtypes import float64
+from ranvier.random import rand_like, randn, randn_like
 from ranvier.tensor import Tensor
 
 
@@ -25,6 +26,36 @@ def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal draws of the given mean and standard deviation `std`."""
     return _write(tensor, randn_like(tensor) * std + mean)
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Tensor:
+    """Normal draws; those outside of [a, b] are drawn again until none is left.
+
+    Args:
+        tensor: what is written.
+        mean: of the normal distribution, before it is cut.
+        std: its standard deviation.
+        a: the smallest value.
+        b: the largest value.
+
+    Raises:
+        ValueError: no positive std, or fewer than one draw in twenty falls within [a, b].
+    """
+    inside = 0.0
+    if std > 0:
+        low, high = (math.erf((limit - mean) / (std * math.sqrt(2.0))) for limit in (a, b))
+        inside = (high - low) / 2
+    if not inside >= 0.05:
+        raise ValueError(
+            "[trunc_normal_] expected one normal draw in twenty to lie within [a, b], got a "
+            f"{a:g}, b {b:g}, mean {mean:g}, std {std:g} - a narrow cut is uniform_(tensor, a, b)"
+        )
+    draws = randn_like(tensor) * std + mean
+    while (outside := (draws < a) | (draws > b)).any().item():
+        draws = (randn_like(tensor) * std + mean).where(outside, draws)
+    return _write(tensor, draws)
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
@@ -134,6 +165,43 @@ def lecun_uniform_(tensor: Tensor) -> Tensor:
 def lecun_normal_(tensor: Tensor) -> Tensor:
     """N(0, 1/fan_in). Source: as `lecun_uniform_`."""
     return normal_(tensor, 0.0, math.sqrt(1.0 / _fan(tensor, "fan_in")))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """A random matrix whose rows, or columns if it is tall, are orthogonal and `gain` long.
+
+    Every such matrix is as likely as any other: normal draws, made orthogonal to those before, one
+    by one in blocks. Doing so twice leaves nothing but rounding.
+
+    Args:
+        tensor: (out, in, ...), of which all but the first axis count as one.
+        gain: length of the vectors.
+
+    Raises:
+        ValueError: fewer than two axes.
+
+    Source: Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks", ICLR 2014; Golub and Van Loan, Matrix Computations (2013), section
+    5.2.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"[orthogonal_] expected a weight of shape (out, in, ...), got {tensor.shape}"
+        )
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    count, size = sorted((rows, columns))
+    with no_grad():
+        q = randn(count, size, dtype=float64)
+        for i in range(0, count, 32):
+            block, done = q[i : i + 32], q[:i]
+            for _ in range(2):
+                block = block - (block @ done.mT) @ done
+                for j in range(block.shape[0]):
+                    v = block[j] - (block[:j] @ block[j]) @ block[:j]
+                    block[j] = v / v.norm()
+            q[i : i + 32] = block
+    q = (q if rows <= columns else q.mT) * gain
+    return _write(tensor, q.reshape(tensor.shape).to(dtype=tensor.dtype, device=tensor.device))
 
 
 glorot_uniform_ = xavier_uniform_

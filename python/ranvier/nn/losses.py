@@ -416,6 +416,60 @@ class CosineEmbeddingLoss(_PairLoss):
         self.margin = margin
 
 
+class TripletMarginLoss(_Loss):
+    """max(0, d(a, p) - d(a, n) + margin): anchors shall lie nearer to their own kind by a margin.
+
+    Args:
+        margin: where the loss ends.
+        p: the norm of the distance.
+        eps: added to each difference.
+        swap: count the distance of positive and negative where it is the smaller one.
+        reduction: "mean", "sum" or "none".
+    """
+
+    function = staticmethod(F.triplet_margin_loss)
+    options = ("margin", "p", "eps", "swap")
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        p: float = 2.0,
+        eps: float = 1e-6,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        self._reduce(reduction)
+        self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:  # type: ignore[override]
+        """The loss of anchors against vectors of their kind and of another."""
+        options = self._read_options(self.options)
+        return F.triplet_margin_loss(
+            anchor, positive, negative, reduction=self.reduction, **options
+        )
+
+
+class PairwiseDistance(Module):
+    """The distance between vectors: norm_p(x1 - x2 + eps) along the last axis.
+
+    Args:
+        p: which norm.
+        eps: added to each difference, so that equal vectors have a gradient.
+        keepdim: keep the last axis with size 1.
+    """
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        self.p, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The distance of each vector of x1 to that of x2."""
+        return F.pairwise_distance(x1, x2, self.p, self.eps, self.keepdim)
+
+    def extra_repr(self) -> str:
+        """The norm, and the axis if it is kept."""
+        return f"p={self.p}" + (", keepdim=True" if self.keepdim else "")
+
+
 class CosineSimilarity(Module):
     """The cosine of the angle between vectors.
 

@@ -131,6 +131,74 @@ class AdaptiveMaxPool3d(_Adaptive):
     op = staticmethod(F.adaptive_max_pool3d)
 
 
+class Unfold(Module):
+    """Every window of an image as a column; see `functional.unfold`.
+
+    Args:
+        kernel_size: taps of a window, a number or one for each axis.
+        dilation: distance between taps.
+        padding: zeros around the image.
+        stride: step between windows.
+
+    Shapes:
+        x (N, C, H, W) -> (N, C R S, P Q): rows by channel, then tap; columns by window.
+    """
+
+    def __init__(
+        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    ) -> None:
+        self.kernel_size, self.dilation = kernel_size, dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The columns."""
+        return F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+
+    def extra_repr(self) -> str:
+        """The window."""
+        options = {"dilation": self.dilation, "padding": self.padding, "stride": self.stride}
+        usual = {"dilation": 1, "padding": 0, "stride": 1}
+        parts = [short(name, value) for name, value in options.items() if value != usual[name]]
+        return ", ".join([short("kernel_size", self.kernel_size), *parts])
+
+
+class Fold(Unfold):
+    """Adds columns back to the samples that their windows hold; see `functional.fold`.
+
+    The transpose of `Unfold`, not its inverse: a sample in k windows gets k summands.
+
+    Args:
+        output_size: (H, W) of the image.
+        kernel_size: taps of a window, a number or one for each axis.
+        dilation: distance between taps.
+        padding: zeros that were around the image.
+        stride: step between windows.
+
+    Shapes:
+        x (N, C R S, P Q) -> (N, C, H, W).
+    """
+
+    def __init__(
+        self,
+        output_size: Any,
+        kernel_size: Any,
+        dilation: Any = 1,
+        padding: Any = 0,
+        stride: Any = 1,
+    ) -> None:
+        super().__init__(kernel_size, dilation, padding, stride)
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The image."""
+        window = (self.kernel_size, self.dilation, self.padding, self.stride)
+        return F.fold(x, self.output_size, *window)
+
+    def extra_repr(self) -> str:
+        """The image and the window."""
+        return f"{short('output_size', self.output_size)}, {super().extra_repr()}"
+
+
 class _LPPool(Module):
     op: Any  # the function
 

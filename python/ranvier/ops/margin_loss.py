@@ -244,3 +244,55 @@ def cosine_embedding_loss(
     cosine = _cosine(input1, input2)
     losses = (1.0 - cosine).where(target == 1, (cosine - real("margin", margin)).relu())
     return reduced(losses, reduction)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(a, p) - d(a, n) + margin): an anchor shall lie nearer to its own kind by a margin.
+
+    The distance is d(x, y) = norm_p(x - y + eps), that of `pairwise_distance`.
+
+    Args:
+        anchor: vectors (N, D) or (D,).
+        positive: vectors of the anchors' kind, the same shape.
+        negative: vectors of another kind, the same shape.
+        margin: the difference of distances at which the loss ends.
+        p: which norm.
+        eps: added to each difference, so that equal vectors have a gradient.
+        swap: count d(p, n) instead of d(a, n) where it is smaller.
+        reduction: "mean", "sum" or "none".
+
+    Returns:
+        A scalar, or (N,) for "none".
+
+    Raises:
+        ValueError: different shapes, or another reduction.
+        TypeError: not floating.
+
+    Source: Balntas, Riba, Ponsa and Mikolajczyk, "Learning local feature descriptors with triplets
+    and shallow convolutional neural networks", BMVC (2016).
+    """
+    op = "triplet_margin_loss"
+    check_tensors(op, anchor=anchor, positive=positive, negative=negative)
+    check_same_shape(op, anchor, positive)
+    check_same_shape(op, anchor, negative)
+    check_floating(op, anchor=anchor, positive=positive, negative=negative)
+    check_reduction(op, reduction)
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        length: Tensor = (x - y + eps).norm(p, -1)
+        return length
+
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        other = distance(positive, negative)
+        far = far.where(far < other, other)
+    return reduced((near - far + real("margin", margin)).relu(), reduction)

@@ -7,7 +7,12 @@ kernel-based vector machines (2001).
 
 import numpy as np
 
-from .norm import cosine_similarity, cosine_similarity_backward
+from .norm import (
+    cosine_similarity,
+    cosine_similarity_backward,
+    pairwise_distance,
+    pairwise_distance_backward,
+)
 
 
 def _reduce(losses: np.ndarray, reduction: str) -> np.ndarray:
@@ -185,3 +190,44 @@ def cosine_embedding_loss_backward(
     slope = np.where(target == 1, -1.0, np.where(cosine > margin, 1.0, 0.0))
     share = _share(grad, target.shape, reduction) * slope
     return (*cosine_similarity_backward(share, input1, input2, -1), None)
+
+
+def triplet_margin_loss(
+    anchor: np.ndarray,
+    positive: np.ndarray,
+    negative: np.ndarray,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> np.ndarray:
+    """``max(0, d(a, p) - d(a, n) + margin)``; with swap, d(p, n) where it is below d(a, n)."""
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = np.minimum(far, pairwise_distance(positive, negative, p, eps))
+    losses = np.maximum(0, pairwise_distance(anchor, positive, p, eps) - far + margin)
+    return _reduce(losses, reduction)
+
+
+def triplet_margin_loss_backward(
+    grad: np.ndarray,
+    anchor: np.ndarray,
+    positive: np.ndarray,
+    negative: np.ndarray,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """That of the near distance less that of the far one, where there is a loss."""
+    inside = (anchor, positive, negative, margin, p, eps, swap, "none")
+    active = triplet_margin_loss(*inside) > 0
+    share = _share(grad, active.shape, reduction) * active
+    near_a, near_p = pairwise_distance_backward(share, anchor, positive, p, eps)
+    far, other = (pairwise_distance(x, negative, p, eps) for x in (anchor, positive))
+    swapped = (other <= far) & swap
+    far_a, from_a = pairwise_distance_backward(-share * ~swapped, anchor, negative, p, eps)
+    far_p, from_p = pairwise_distance_backward(-share * swapped, positive, negative, p, eps)
+    return near_a + far_a, near_p + far_p, from_a + from_p
