@@ -46,7 +46,7 @@ def plain_calls() -> dict[str, tuple[Any, ...]]:
         "addmm": (rv.ones(2, 2), a, b), "bincount": (rv.arange(3),), "broadcast_to": (a, (4, 2, 3)),
         "cat": ([a, a],), "chunk": (a, 2), "clamp": (a, 0.0), "col2im": (rv.ones(1, 8, 4), 4, 2),
         "concat": ([a, a],), "dropout": (a,), "flatten": (a,), "fliplr": (a,), "flipud": (a,),
-        "gru": gates, "im2col": (image, 2),
+        "gru": gates, "gumbel_softmax": (a,), "im2col": (image, 2),
         "lstm": (gates[0], None, rv.ones(12, 3), rv.ones(12, 3)),
         "lstm_cell": (rv.ones(2, 3), None, rv.ones(12, 3), rv.ones(12, 3)),
         "masked_fill": (a, a > 0, 1.0), "masked_select": (a, a > 0), "max_pool1d": (image[0], 2),

@@ -11,6 +11,7 @@ from ranvier.reference import (
     adagrad,
     adam,
     avg_pool,
+    bilinear,
     binary,
     conv2d,
     cross_entropy,
@@ -236,6 +237,18 @@ def test_softmax_and_losses(oracle):
             oracle.agree(theirs, ours, backward, [x, t], reduction=reduction, **options)
     arrays = [oracle.rng.integers(0, 6, (3, 4)), oracle.normal(6, 2)]
     oracle.agree(oracle.nn.embedding, embedding.embedding, embedding.embedding_backward, arrays)
+
+
+@pytest.mark.external
+def test_bilinear(oracle):
+    factors = [oracle.normal(4, 3), oracle.normal(4, 2), oracle.normal(5, 3, 2), oracle.normal(5)]
+    for arrays in (factors, factors[:3]):
+        oracle.agree(
+            oracle.nn.bilinear,
+            bilinear.bilinear,
+            lambda *a: bilinear.bilinear_backward(*a)[: len(a) - 1],
+            arrays,
+        )
 
 
 @pytest.mark.external

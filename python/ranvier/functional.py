@@ -26,6 +26,7 @@ from ranvier.ops.avg_pool import (
     sum_pool3d,
 )
 from ranvier.ops.batch_norm import batch_norm
+from ranvier.ops.bilinear import bilinear
 from ranvier.ops.binary import (
     add,
     divide,
@@ -89,6 +90,7 @@ from ranvier.ops.gather import (
 from ranvier.ops.glu import glu
 from ranvier.ops.group_norm import group_norm
 from ranvier.ops.gru import gru, gru_cell
+from ranvier.ops.gumbel_softmax import gumbel_softmax
 from ranvier.ops.im2col import col2im, fold, im2col, unfold
 from ranvier.ops.instance_norm import instance_norm
 from ranvier.ops.interpolate import interpolate, upsample

@@ -166,6 +166,19 @@ def test_dropout_changes_under_a_captured_step():
         step(x)
 
 
+def test_bilinear():
+    layer = nn.Bilinear(16, 3, 50)
+    a, b = image(4, 2, 16), image(4, 2, 3)
+    same(layer(a, b), F.bilinear(a, b, layer.weight, layer.bias))
+    for p in (layer.weight, layer.bias):
+        assert 0.9 / 4 < np.abs(p.numpy()).max() <= 1 / 4
+    assert layer.mult_adds((a, b), layer(a, b)) == 4 * 2 * 50 * 3 * 17
+    assert repr(layer) == "Bilinear(16, 3, 50)"
+    assert list(nn.Bilinear(2, 3, 4, bias=False).state_dict()) == ["weight"]
+    with pytest.raises(ValueError, match=r"\[Bilinear\] expected in2_features of at least 1"):
+        nn.Bilinear(2, 0, 4)
+
+
 def test_embedding_flatten_identity():
     table = nn.Embedding(5, 3)
     index = rv.tensor([[0, 4], [2, 2]])

@@ -47,7 +47,7 @@ from ranvier.nn.conv import (
     ConvTranspose3d,
     LocallyConnected2d,
 )
-from ranvier.nn.linear import Embedding, Flatten, Identity, Linear, Unflatten
+from ranvier.nn.linear import Bilinear, Embedding, Flatten, Identity, Linear, Unflatten
 from ranvier.nn.losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -157,6 +157,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "BipolarStep",
     "Buffer",
     "CircularPad1d",

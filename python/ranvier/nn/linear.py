@@ -1,4 +1,4 @@
-"""Layers over feature vectors: Linear, Embedding, Flatten, Identity."""
+"""Layers over feature vectors: Linear, Bilinear, Embedding, Flatten, Identity."""
 
 from __future__ import annotations
 
@@ -73,6 +73,57 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}" + (
             ", bias=False" if self.bias is None else ""
         )
+
+
+class Bilinear(Module):
+    """A number from two vectors for each unit: y_k = x1' W_k x2 + b_k.
+
+    Weight and bias start from U(-b, b) with b = 1 / sqrt(in1_features), as in PyTorch.
+
+    Args:
+        in1_features: size of the last axis of x1.
+        in2_features: size of the last axis of x2.
+        out_features: number of units.
+        bias: whether there is a b.
+
+    Shapes:
+        x1 (..., in1_features), x2 (..., in2_features) -> y (..., out_features); weight
+        (out_features, in1_features, in2_features).
+
+    Raises:
+        ValueError: x1 or x2 of another last size, or of different leading axes.
+    """
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True
+    ) -> None:
+        sizes = {"in1_features": in1_features, "in2_features": in2_features}
+        positive("Bilinear", **sizes, out_features=out_features)
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        self.weight = Parameter(empty(out_features, in1_features, in2_features))
+        self.bias = Parameter(empty(out_features)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws new initial values."""
+        bound = 1.0 / math.sqrt(self.in1_features)
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """The outputs of all units."""
+        return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def mult_adds(self, inputs: tuple[Any, ...], output: Any) -> int:
+        """A product of a matrix and a vector, and one of two vectors, per output element."""
+        return output.size * self.in2_features * (self.in1_features + 1)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        sizes = f"{self.in1_features}, {self.in2_features}, {self.out_features}"
+        return sizes + (", bias=False" if self.bias is None else "")
 
 
 class Embedding(Module):
