@@ -402,7 +402,9 @@ void multiply_packed(const Matrix<T>& a, int64_t m, int64_t n, int64_t k, const 
 constexpr int64_t kThinRows = 4;  // at most, where B lies in rows
 constexpr int64_t kDotRows = 16;  // at most, where B lies in columns
 
-// R rows of A against D rows of B: a few streams through memory, C staying in the first cache.
+// R rows of A against D rows of B: a few streams through memory, C staying in the first cache. The
+// next D rows of B are fetched to the second one: in the first, 16 KB of them and of C collide
+// where rows are a multiple of 4 KB apart, and are gone before they are read.
 template <int R, int D, class T, class Sink>
 void run_thin(const Matrix<T>& a, const Matrix<T>& b, const Sink& sink, int64_t column, int64_t end,
               bool first, bool last) {
@@ -419,7 +421,7 @@ void run_thin(const Matrix<T>& a, const Matrix<T>& b, const Sink& sink, int64_t 
 #pragma GCC unroll 4
     for (int d = 0; d < D; ++d) {
       const Vec<T> y = Vec<T>::load(b.at(d, column + i), lanes);
-      prefetch(b.at(d + D, column + i));
+      __builtin_prefetch(b.at(d + D, column + i), 0, 2);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) c[r][0] = fma(x[r][d], y, c[r][0]);
     }

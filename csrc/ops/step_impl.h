@@ -19,7 +19,7 @@ RV_INLINE OuterGradient outer_gradient(const Span& rows, const Span& columns, in
 
 constexpr int64_t kStepGrain = 8192;  // elements of a chunk of work
 constexpr int64_t kStepBatch = 256;   // parameters of one parallel region
-constexpr int64_t kStepAhead = 512;   // elements; four streams are more than the processor foresees
+constexpr int64_t kStepAhead = 1024;  // elements; four streams are more than the processor foresees
 
 // f(i, from, to) for elements [from, to) of parameter i: everywhere, in chunks of equal size
 // whether the parameters are few and large or many and small. No two chunks share a cache line.
@@ -74,7 +74,7 @@ RV_ALWAYS_INLINE void update_dense(T* const (&p)[K], int64_t n, Vec<T> factor, c
 #pragma GCC unroll 5
     for (int k = 0; k < K; ++k) {
       v[k] = Vec<T>::load(p[k] + i, lanes);
-      __builtin_prefetch(p[k] + i + kStepAhead);
+      __builtin_prefetch(p[k] + i + kStepAhead, 0, 2);  // the second cache: all of them fit
     }
     if constexpr (Scaled) v[1] = fma(factor, v[1], Vec<T>::zero());
     update(v);
