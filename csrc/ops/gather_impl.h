@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cstring>
 #include <type_traits>
-#include <vector>
 
 #include "core/array.h"
 #include "core/threads.h"
@@ -54,7 +53,13 @@ T* data(const ArrayRef& r) {
 // Offsets of the elements of an array, in row-major order.
 class Walk {
  public:
-  explicit Walk(const ArrayRef& r) : ref_(r) {}
+  explicit Walk(const ArrayRef& r, int64_t begin = 0) : ref_(r) {
+    for (int a = r.ndim - 1; begin > 0 && a >= 0; --a) {
+      index_[a] = begin % r.shape[a];
+      begin /= r.shape[a];
+      at_ += index_[a] * r.strides[a];
+    }
+  }
   int64_t next() {
     int64_t here = at_;
     for (int a = ref_.ndim - 1; a >= 0; --a) {
@@ -151,6 +156,48 @@ struct Rest {
   }
 };
 
+// Where x and y begin for each place, a block of places at a time.
+class PlaceOffsets {
+ public:
+  static constexpr int64_t kBlock = 256;
+
+  PlaceOffsets(const ArrayRef& x, const ArrayRef& y, const Span& indices)
+      : x_(x), indices_(indices), front_(y) {
+    front_.ndim = indices.items[0].ndim;
+  }
+
+  // Those of n places from `begin` on.
+  void find(int64_t begin, int64_t n, int64_t* from, int64_t* to) const {
+    std::fill(from, from + n, 0);
+    for (int64_t k = 0; k < indices_.count; ++k) {
+      const ArrayRef& index = indices_.items[k];
+      const int64_t size = x_.shape[k], step = x_.strides[k];
+      const auto add = [&](int64_t i, int64_t v) { from[i] += (v < 0 ? v + size : v) * step; };
+      if (!is_dense(index)) {
+        Walk walk(index, begin);
+        for (int64_t i = 0; i < n; ++i) add(i, value(index, walk.next()));
+      } else if (index.dtype == DType::Int32) {
+        const int32_t* v = data<int32_t>(index) + begin;
+        for (int64_t i = 0; i < n; ++i) add(i, v[i]);
+      } else {
+        const int64_t* v = data<int64_t>(index) + begin;
+        for (int64_t i = 0; i < n; ++i) add(i, v[i]);
+      }
+    }
+    if (front_.ndim == 1) {
+      for (int64_t i = 0; i < n; ++i) to[i] = (begin + i) * front_.strides[0];
+    } else {
+      Walk walk(front_, begin);
+      for (int64_t i = 0; i < n; ++i) to[i] = walk.next();
+    }
+  }
+
+ private:
+  const ArrayRef& x_;
+  const Span& indices_;
+  ArrayRef front_;
+};
+
 // f(x offset, y offset, run length, x stride, y stride) for every place and every run of columns.
 template <class F>
 void each_place(const ArrayRef& x, const ArrayRef& y, const Span& indices, bool split_places,
@@ -160,39 +207,31 @@ void each_place(const ArrayRef& x, const ArrayRef& y, const Span& indices, bool 
   const int64_t places = count(first);
   const Rest rest(x, axes, y, first.ndim);
   if (places == 0 || rest.count == 0) return;
-  // Where x and y begin for each place.
-  std::vector<int64_t> from(places), to(places);
-  {
-    std::vector<Walk> walks;
-    for (int k = 0; k < axes; ++k) walks.emplace_back(indices.items[k]);
-    ArrayRef front = y;
-    front.ndim = first.ndim;
-    Walk target(front);
-    for (int64_t i = 0; i < places; ++i) {
-      int64_t at = 0;
-      for (int k = 0; k < axes; ++k) {
-        int64_t v = value(indices.items[k], walks[k].next());
-        at += (v < 0 ? v + x.shape[k] : v) * x.strides[k];
-      }
-      from[i] = at;
-      to[i] = target.next();
-    }
-  }
+  const PlaceOffsets at(x, y, indices);
   const int last = rest.n - 1;
   auto rows = [&](int64_t begin, int64_t end, int64_t column, int64_t columns) {
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t xo = from[i], yo = to[i], index[kMaxDims] = {};
-      for (;;) {
-        f(xo + column * rest.x[last], yo + column * rest.y[last], columns, rest.x[last],
-          rest.y[last]);
-        int a = last - 1;
-        for (; a >= 0; --a) {
-          xo += rest.x[a], yo += rest.y[a];
-          if (++index[a] < rest.shape[a]) break;
-          xo -= rest.x[a] * rest.shape[a], yo -= rest.y[a] * rest.shape[a];
-          index[a] = 0;
+    int64_t from[PlaceOffsets::kBlock], to[PlaceOffsets::kBlock];
+    for (int64_t block = begin; block < end; block += PlaceOffsets::kBlock) {
+      const int64_t n = std::min(PlaceOffsets::kBlock, end - block);
+      at.find(block, n, from, to);
+      if (rest.count == 1) {  // an element each: no loop around it
+        for (int64_t i = 0; i < n; ++i) f(from[i], to[i], 1, 1, 1);
+        continue;
+      }
+      for (int64_t i = 0; i < n; ++i) {
+        int64_t xo = from[i], yo = to[i], index[kMaxDims] = {};
+        for (;;) {
+          f(xo + column * rest.x[last], yo + column * rest.y[last], columns, rest.x[last],
+            rest.y[last]);
+          int a = last - 1;
+          for (; a >= 0; --a) {
+            xo += rest.x[a], yo += rest.y[a];
+            if (++index[a] < rest.shape[a]) break;
+            xo -= rest.x[a] * rest.shape[a], yo -= rest.y[a] * rest.shape[a];
+            index[a] = 0;
+          }
+          if (a < 0) break;
         }
-        if (a < 0) break;
       }
     }
   };

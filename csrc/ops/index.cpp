@@ -4,14 +4,20 @@
 #include "core/device.h"
 #include "core/kernel.h"
 #include "core/program.h"
+#include "ops/mask_impl.h"
 
 namespace ranvier {
 
 RV_PLAIN_KERNEL(index, GatherArgs, gather::gather_kernel);
 RV_PLAIN_KERNEL(index_scatter, ScatterArgs, gather::scatter_kernel);
 RV_PLAIN_KERNEL(index_bounds, BoundsArgs, gather::check_bounds);
+RV_PLAIN_KERNEL(mask_take, MaskArgs, mask::kernel<false>);
+RV_PLAIN_KERNEL(mask_put, MaskArgs, mask::kernel<true>);
 
 namespace {
+
+using mask::list_places;
+using mask::Pieces;
 
 // x with its indexed axes in front, the index arrays in one shape, and the shape of the result:
 // the axes of the index arrays stand behind `place` of the other axes.
@@ -80,48 +86,44 @@ void write(const Array& x, const Dims& axes, const std::vector<Array>& indices, 
     index_scatter({in(y.permute(plan.front)), inout(plan.x), plan.span(), add});
 }
 
-// The index of each element that is true, one row of `found` for every axis.
-void list_places(const Array& x, const uint8_t* t, int64_t found, int64_t* out) {
-  const int64_t n = x.size();
-  for (int64_t i = 0; i < n; ++i) {
-    if (!t[i]) continue;
-    int64_t rest = i;
-    for (int a = x.ndim() - 1; a >= 0; --a) {
-      out[a * found] = rest % x.shape(a);
-      rest /= x.shape(a);
-    }
-    ++out;
-  }
-}
-
 // Where x is not zero: one row of int64 indices for each such place, in row-major order.
 Array nonzero(const Array& x) {
   check_host_read("the number of places that are not zero",
                   "use where or masked_fill, which keep the shape");
   RV_CHECK(!x.is_meta(), "nonzero", Type, "expected a tensor with values, got one on device meta");
   const Array truth = to_host(x.cast(DType::Bool).contiguous());
-  const uint8_t* t = truth.data<uint8_t>();
-  const int64_t n = x.size();
-  int64_t found = 0;
-  for (int64_t i = 0; i < n; ++i) found += t[i] != 0;
+  const Pieces pieces(truth.data<uint8_t>(), truth.size());
   // The indices of one axis lie side by side: each is an index array of its own.
-  Array y = Array::empty({x.ndim(), found}, DType::Int64, Device{}, "nonzero");
-  auto* out = y.data<int64_t>();
-  if (x.ndim() == 1) {  // no branch on what cannot be foretold
-    for (int64_t i = 0, k = 0; k < found; ++i) {
-      out[k] = i;
-      k += t[i] != 0;
-    }
-  } else {
-    list_places(x, t, found, out);
-  }
+  Array y = Array::empty({x.ndim(), pieces.all()}, DType::Int64, Device{}, "nonzero");
+  if (x.ndim() > 0) list_places(pieces, x.shape(), y.data<int64_t>());
   return to_device(y, x.device()).transpose(0, 1);
+}
+
+// The elements, or rows, of x (n, ...) where the mask (n,) is true. Both lie on the host.
+Array masked(const Array& x, const Array& mask) {
+  check_host_read("the number of places where a mask is true",
+                  "use where or masked_fill, which keep the shape");
+  RV_CHECK(!mask.is_meta(), "index", Type, "expected a mask with values, got one on device meta");
+  Dims shape = x.shape();
+  shape[0] = Pieces(mask.data<uint8_t>(), mask.size()).all();
+  Array y = Array::empty(shape, x.dtype(), x.device(), "index");
+  if (y.size() > 0 && !x.is_meta()) mask_take({in(x.contiguous()), in(mask), out(y)});
+  return y;
+}
+
+// Its gradient: those of the elements at their places, zero elsewhere.
+Array masked_backward(const Array& grad, const Array& mask, const Dims& shape) {
+  Array dx = Array::empty(shape, grad.dtype(), grad.device(), "index");
+  if (dx.size() > 0 && !dx.is_meta()) mask_put({in(grad.contiguous()), in(mask), out(dx)});
+  return dx;
 }
 
 }  // namespace
 
 RV_BIND(m) {
   m.def("nonzero", &nonzero, RV_NOGIL, "x"_a);
+  m.def("masked", &masked, RV_NOGIL, "x"_a, "mask"_a);
+  m.def("masked_backward", &masked_backward, RV_NOGIL, "grad"_a, "mask"_a, "shape"_a);
   m.def("index", &read, RV_NOGIL, "x"_a, "axes"_a, "indices"_a, "place"_a);
   m.def("index_put", &write, RV_NOGIL, "x"_a, "axes"_a, "indices"_a, "place"_a, "values"_a,
         "add"_a);

@@ -84,6 +84,17 @@ def test_a_part_keeps_its_own_gradient():
     assert x.grad.tolist() == [3.0, 3.0, 0.0, 0.0]
 
 
+def test_gradients_share_no_memory_with_the_one_given():
+    parts = [rv.ones(2, 3, requires_grad=True), rv.ones(1, 3, requires_grad=True)]
+    given = rv.tensor(np.arange(9.0, dtype=np.float32).reshape(3, 3))
+    F.concat(parts).backward(given)
+    given.fill_(7.0)
+    with rv.no_grad():
+        parts[0].grad.fill_(8.0)
+    assert parts[1].grad.tolist() == [[6.0, 7.0, 8.0]]
+    assert given.tolist() == [[7.0] * 3] * 3
+
+
 def test_cat_is_concat():
     assert F.cat([rv.ones(1), rv.zeros(1)]).tolist() == [1.0, 0.0]
 

@@ -53,6 +53,12 @@ class TestIndex(OpTests):
         case(normal(4, 5), (slice(1, 3), np.array([[0, 1], [4, 4]])), "slice and table"),
         case(normal(5, 3), MASK, "mask", capture=False),
         case(normal(4, 5), np.arange(20).reshape(4, 5) % 3 == 0, "mask of all", capture=False),
+        case(
+            normal(40_000),
+            np.arange(40_000) * 7 % 11 < 5,
+            "mask for several threads",
+            capture=False,
+        ),
         case(normal(4, 5), np.array([], np.int64), "no rows"),
         case(normal(50, 2), np.arange(40_000) * 7 % 50, "many rows, for several threads"),
         case(normal(50, 130), np.arange(600) * 7 % 50, "wide rows, for several threads"),
@@ -158,6 +164,60 @@ def test_a_mask_without_axes(truth):
     x[rv.tensor(truth)] = rv.tensor([7, 8, 9])
     b[np.bool_(truth)] = [7, 8, 9]
     assert x.tolist() == b.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "bfloat16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("row", [(), (3,), (2, 40)], ids=str)
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.5, 1.0])
+def test_masks_of_several_pieces(dtype, row, share):
+    """Some pieces have no true place, some nothing else; elements, words and long rows."""
+    n = 300_000 // max(1, int(np.prod(row)))
+    numbers = np.arange(n * int(np.prod(row)), dtype=np.float64).reshape(n, *row) % 251
+    x = rv.tensor(numbers).to(dtype)
+    mask = np.random.default_rng(0).random(n) < share
+    mask[n // 3 : n // 2] = share > 0.5
+    floats = x.dtype.is_floating_point
+    x.requires_grad = floats
+    y = x[rv.tensor(mask)]
+    whole = x.detach().double().numpy()
+    np.testing.assert_array_equal(y.detach().double().numpy(), whole[mask])
+    if floats:
+        y.backward(rv.tensor(2 * whole[mask] + 1).to(dtype))
+        expected = np.where(mask.reshape(n, *[1] * len(row)), 2 * whole + 1, 0)
+        expected = rv.tensor(expected).to(dtype).double().numpy()
+        np.testing.assert_array_equal(x.grad.double().numpy(), expected)
+
+
+def test_a_mask_may_change_before_the_backward_pass():
+    x = rv.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    mask = rv.tensor([True, False, True])
+    y = x[mask]
+    mask[0] = False
+    mask[1] = True
+    y.backward(rv.tensor([5.0, 7.0]))
+    assert x.grad.tolist() == [5.0, 0.0, 7.0]
+
+
+@pytest.mark.parametrize("shape", [(), (70_000,), (300, 400), (7, 1, 90, 110)], ids=str)
+def test_places_that_are_not_zero(shape):
+    a = np.random.default_rng(0).integers(-1, 2, shape)
+    expected = np.stack(np.nonzero(a), 1) if shape else np.zeros((int(a != 0), 0))
+    np.testing.assert_array_equal(rv.tensor(a).nonzero().numpy(), expected)
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+def test_many_single_elements(kind):
+    """More than one block of places, and several arrays of indices, one of them broadcast."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((60, 50))
+    i, j = rng.integers(-60, 60, (30, 40)), rng.integers(-50, 50, 40)
+    x = rv.tensor(a, requires_grad=True)
+    y = x[rv.tensor(i).to(kind), rv.tensor(j).to(kind)]
+    np.testing.assert_array_equal(y.detach().numpy(), a[i, j])
+    y.backward(rv.tensor(a.ravel()[:1200].reshape(30, 40)))
+    expected = np.zeros_like(a)
+    np.add.at(expected, (i, np.broadcast_to(j, i.shape)), a.ravel()[:1200].reshape(30, 40))
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12)
 
 
 def test_iteration_gives_rows():

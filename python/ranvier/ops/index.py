@@ -82,14 +82,23 @@ class _Masked(Function):
     def forward(self, x: Array, *, mask: Array) -> Array:
         self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
         self.rows = (mask.size, *x.shape[mask.ndim :])
-        (places,) = _positions(mask.reshape((mask.size,)), (mask.size,), 0)
-        self.save(places)
-        return _core.index(x.reshape(self.rows), (0,), [places], 0)
+        mask = mask.reshape((mask.size,))
+        if x.device or mask.device:  # a list of places, which a GPU need not make again
+            (places,) = _positions(mask, mask.shape, 0)
+            self.save(places)
+            return _core.index(x.reshape(self.rows), (0,), [places], 0)
+        own = _core.empty(mask.shape, mask.dtype, mask.device)  # the caller's may change meanwhile
+        _core.copy_into(own, mask)
+        self.save(own)
+        return _core.masked(x.reshape(self.rows), own)
 
     def backward(self, grad: Array) -> Array:
+        (saved,) = self.saved
+        if saved.dtype == 7:
+            return _core.masked_backward(grad, saved, self.rows).reshape(self.shape)
         dx = _zeros(_core.empty(self.rows, self.dtype, self.device))
         # Each place is there once: nothing to add up.
-        _core.index_put(dx, (0,), [self.saved[0]], 0, grad, False)
+        _core.index_put(dx, (0,), [saved], 0, grad, False)
         return dx.reshape(self.shape)
 
 
