@@ -75,14 +75,14 @@ RV_INLINE Largest across(const float* at, int64_t column, Vec<float>& sum, Lanes
 }
 
 // What is pooled: x, y and switches at the first window of `run`; `row` and `column` lead from a
-// tap to the next. `fetch`: the rows that come next are fetched (see PoolFar).
+// tap to the next. `fetch`, `outer`: the rows that come next are fetched (see PoolFar).
 struct SquareRun {
   const float* x;
   float* y;
   uint8_t* switches;
   PoolRun run;
   int64_t row, column;
-  bool fetch, past;
+  bool fetch, outer, past;
 };
 
 // L rows of windows, from line `l` on. C: the channels where they are 16 or 32, 64 where they are
@@ -100,7 +100,7 @@ RV_ONE_COPY bool square_lines(const SquareRun& args, int64_t l) {
   float* y = args.y + l * line;
   uint8_t* switches = Where ? args.switches + l * line : nullptr;
   const float* next = args.fetch ? rows[0] + (K + (L - 1) * Step) * row : nullptr;
-  const bool past = args.past;
+  const bool outer = args.outer, past = args.past;
   V sum = V::zero();
 
   auto vector = [&](int64_t from, int64_t to, auto lanes) RV_LAMBDA {
@@ -133,7 +133,10 @@ RV_ONE_COPY bool square_lines(const SquareRun& args, int64_t l) {
     for (int i = 0; i < L * Step; ++i) {
       for (int j = 0; j < Step; ++j) {
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) prefetch(next + i * row + from + j * column + 16 * v);
+        for (int v = 0; v < vectors; ++v) {
+          const float* p = next + i * row + from + j * column + 16 * v;
+          outer ? prefetch_outer(p) : prefetch(p);
+        }
       }
     }
   };
@@ -186,16 +189,13 @@ bool square_run(const SquareRun& args) {
 }
 
 // Pools where all `count` taps lie inside, no sample between them, and this is the faster way.
-// From far away, where windows do not lie side by side, it is not: 2x2 over 16x64x112x112 took
-// 1.43 ms, and the general loop takes 1.15; 3x3 with stride 2 over 8x64x112x112 0.63 and 0.67, but
-// over 32x192x55x55 3.66 and 3.04. A mere read of these three takes 1.1, 0.3 and 1.7.
 template <bool Where>
 bool square(const SquareRun& args, const PoolGeometry& g, int64_t count) {
   const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
   if (d.kernel != 1 || h.kernel != w.kernel || count != h.kernel * w.kernel) return false;
   if (h.dilation != 1 || w.dilation != 1 || h.stride != w.stride) return false;
   if (h.kernel == 3 && h.stride == 1) return square_run<Where, 3, 1, 2>(args);
-  if (h.stride != 2 || args.past) return false;
+  if (h.stride != 2) return false;
   if (h.kernel == 2) return square_run<Where, 2, 2, 1>(args);
   return h.kernel == 3 && square_run<Where, 3, 2, 1>(args);
 }

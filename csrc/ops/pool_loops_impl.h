@@ -86,8 +86,8 @@ RV_INLINE void for_each_pool_row(const PoolGeometry& g, const F& f) {
   const int64_t share = rows * work / 16;
   const int64_t grain = share < 16384 ? 16384 : share < 65536 ? share : 65536;
   int64_t per = work >= grain ? 1 : grain / (work > 0 ? work : 1);
-  // 64x16x10x10 took 5.5 us in one thread and in two.
-  if (rows * work < 200000) per = rows;
+  // A second thread brings 64x16x10x10 (153600) from 4.8 to 3.4 us on Zen 4, and nothing on Zen 5.
+  if (rows * work < 100000) per = rows;
   const TapRange whole = whole_windows(g.axis[1]);
   parallel_for((rows + per - 1) / per, [&](int64_t chunk) {
     const int64_t end = (chunk + 1) * per < rows ? (chunk + 1) * per : rows;
