@@ -75,6 +75,7 @@ RV_INLINE Vec<double> inverse_stds(const ArrayRef& spread, const ChannelNormGeom
 constexpr int64_t kNormBlock = 512;                   // columns of a piece
 constexpr int64_t kNormPadded = kNormBlock + 64 / 4;  // whole vectors of either type
 // Memory is fetched this many numbers ahead: the processor does not see the order of short rows.
+// It is fetched to the second cache: the first one would lose it before it is read.
 // Sums read four rows side by side, and fetch the next four where those lie further.
 constexpr int64_t kAhead = 1024;
 RV_INLINE int64_t far_ahead(int64_t columns) { return 4 * columns > kAhead ? 4 * columns : kAhead; }
@@ -227,7 +228,7 @@ RV_INLINE void piece_moments(const T* x, int64_t stride, const NormPiece& p, dou
       V q[2] = {first ? V::zero() : V::load(other + c), V::zero()};
 #pragma GCC unroll 16
       for (int64_t i = 0; i < rows.count; ++i) {
-        prefetch(x + (r + k + i) * stride + c + ahead);
+        __builtin_prefetch(x + (r + k + i) * stride + c + ahead, 0, 2);
         V d = V::load(x + (r + k + i) * stride + c, lanes) - center;
         s[i % 2] += d;
         q[i % 2] = fma(d, d, q[i % 2]);
@@ -468,8 +469,8 @@ RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
 #pragma GCC unroll 16
         for (int64_t i = 0; i < rows.count; ++i) {
           const int64_t at = (r + k + i) * columns + c;
-          prefetch(dy + at + ahead);
-          prefetch(x + at + ahead);
+          __builtin_prefetch(dy + at + ahead, 0, 2);
+          __builtin_prefetch(x + at + ahead, 0, 2);
           V grad = V::load(dy + at, lanes);
           s[i % 2] += grad;
           t[i % 2] = fma(grad, V::load(x + at, lanes) - middle, t[i % 2]);
@@ -578,8 +579,8 @@ RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
     const bool past = whole_lines<T>(columns) && norm_past(g, dx, 3);
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
-        prefetch(dy + row + c + kAhead);
-        prefetch(x + row + c + kAhead);
+        __builtin_prefetch(dy + row + c + kAhead, 0, 2);
+        __builtin_prefetch(x + row + c + kAhead, 0, 2);
         V scale = V::load(own + columns + c, lanes), grad = V::load(dy + row + c, lanes);
         V inner = V::zero();
         if (!constant) {
