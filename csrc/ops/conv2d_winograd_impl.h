@@ -456,6 +456,7 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
 constexpr int64_t kTilesTogether = 12;
 constexpr int64_t kNarrowTiles = 24;  // of 16 channels and outputs: all sums stay in L1, or nearly
 constexpr int64_t kTilesOfFilters = 48;  // that meet the filters of a block before others do
+constexpr int64_t kOutputsAtOnce = 32;   // of a block whose filters meet all tiles together
 
 // Blocks of tiles, of equal size, as near as can be, and an even number of them.
 struct Cut {
@@ -523,19 +524,26 @@ void run_filters_first(const Correlation<float>& p, const Tiles& tiles, float* w
   });
   const Cut cut(tiles.count, kTilesOfFilters);
   const Window output = output_window(p.out, p.rows, p.cols, p.out_image, p.out_row, p.out_pixel);
-  parallel_for(ceil_div(p.K, kBlock), [&](int64_t block) {
-    const int64_t k0 = block * kBlock, width = block_width(p.K, k0);
+  // Filters that meet tiles once leave L2 as soon as they are made. Blocks of half as many, half as
+  // large, shorten what threads wait for the last of them, 8 of 512 outputs; where more tiles come,
+  // each block passes over all their patches, which costs more.
+  const int64_t most = cut.blocks == 1 ? kOutputsAtOnce : kBlock;
+  parallel_for(ceil_div(p.K, most), [&](int64_t block) {
+    const int64_t k0 = block * most;
+    Correlation<float> some = p;  // the outputs of this block, and those before
+    some.K = min(p.K, k0 + most);
+    const int64_t width = block_width(some.K, k0);
     const int64_t u_size = kPoints * Points::plane_of(depth, width);
     const int64_t sums = kPoints * Points::plane_of(cut.tiles, width);
     auto* u = static_cast<float*>(scratch(sizeof(float) * (u_size + max(sums, p.depth() * kN))));
     const Points back(u + u_size, cut.tiles, width);
-    transform_weights<E>(p, k0, 0, width / kN, u + u_size, u);
+    transform_weights<E>(some, k0, 0, width / kN, u + u_size, u);
     Lines none(output, tiles, 0, 0, kPoints);
     for (int64_t t0 = 0; t0 < tiles.count; t0 += cut.tiles) {
       Points part = v;
       part.data += t0 * row;
-      multiply_block<E>(p, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, nullptr, back,
-                        none, none);
+      multiply_block<E>(some, tiles, t0, min(tiles.count, t0 + cut.tiles), k0, part, u, nullptr,
+                        back, none, none);
     }
   });
 }
