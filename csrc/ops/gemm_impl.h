@@ -84,8 +84,13 @@ Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parall
   cut.depth = ceil_div(k, cut.blocks);
   // Rows of B that are many, or collide in the cache, had better lie together. (Products of 256 to
   // 512 gain one to three per cent in one thread where nothing is packed, and nothing in two.)
-  const bool apart = cut.depth > kScattered<T> || b.row_stride * sizeof(T) % 4096 == 0;
-  cut.pack = b.column_stride != 1 || m > kRows || (apart && m > 4 * max_rows(kVectors));
+  // Those of one or two panels do already: a copy cost 2 to 5 per cent, and what one core packs for
+  // another a third of 128x64x512. Nor do few rows of A earn a copy where B has less than eight.
+  const int64_t pitch = max(b.row_stride, -b.row_stride), panel = kVectors * kN;
+  const bool apart = cut.depth > kScattered<T> || pitch * sizeof(T) % 4096 == 0;
+  const bool worth =
+      m > kRows ? pitch > 2 * panel : apart && m > 4 * max_rows(kVectors) && pitch >= 8 * panel;
+  cut.pack = b.column_stride != 1 || worth;
   cut.parallel = parallel && m * n * k >= kParallelWork;
   // A column that is added up along k costs a row as much as some 32 steps of k in a tile, and
   // where it would fill the last panel more than there.

@@ -120,6 +120,7 @@ def test_any_shape_and_layout(m, n, k, dtype, left, right):
         (130, 255, 200),  # the last panel, a part of a vector short, is packed by its first tile
         (75, 257, 257),  # a last column in pieces of rows
         (20, 578, 300),  # two, of fewer pieces than shares
+        (130, 80, 1400),  # rows of B near enough to be read as they lie, but for a part of a vector
     ],
 )
 @pytest.mark.parametrize("left", ["rows", "columns", "steps"])
