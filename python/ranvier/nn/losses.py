@@ -28,15 +28,22 @@ class _Loss(Module):
             )
         self.reduction = reduction
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of a prediction against its target."""
+    def _of(self, *inputs: Any) -> Tensor:
         options = self._read_options(self.options)
-        return type(self).function(input, target, reduction=self.reduction, **options)
+        return type(self).function(*inputs, reduction=self.reduction, **options)
 
     def extra_repr(self) -> str:
         """The options that are numbers or words."""
         shown = [(name, getattr(self, name)) for name in (*self.options, "reduction")]
         return ", ".join(f"{name}={value}" for name, value in shown if not _is_data(value))
+
+
+class _TargetLoss(_Loss):
+    """A loss of a prediction and a target."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of a prediction against its target."""
+        return self._of(input, target)
 
 
 def _is_data(value: Any) -> bool:
@@ -48,7 +55,7 @@ def _kept(weight: Any) -> Buffer | None:
     return None if weight is None else Buffer(weight)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(_TargetLoss):
     """-log softmax(input)[target]: for classifiers that end in raw scores (no softmax layer).
 
     Args:
@@ -73,7 +80,7 @@ class CrossEntropyLoss(_Loss):
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_TargetLoss):
     """-input[target]: for classifiers that end in a log-softmax.
 
     Args:
@@ -93,7 +100,7 @@ class NLLLoss(_Loss):
         self.ignore_index = ignore_index
 
 
-class MSELoss(_Loss):
+class MSELoss(_TargetLoss):
     """The squared error (x - t)^2.
 
     Args:
@@ -106,7 +113,7 @@ class MSELoss(_Loss):
         self._reduce(reduction)
 
 
-class HalfSquaredErrorLoss(_Loss):
+class HalfSquaredErrorLoss(_TargetLoss):
     """Half the squared error, (x - t)^2 / 2, whose gradient is the plain error.
 
     Args:
@@ -143,7 +150,7 @@ class WeightedMSELoss(Module):
         return f"ratio={self.ratio}"
 
 
-class L1Loss(_Loss):
+class L1Loss(_TargetLoss):
     """The absolute error ``|x - t|``.
 
     Args:
@@ -156,7 +163,7 @@ class L1Loss(_Loss):
         self._reduce(reduction)
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(_TargetLoss):
     """The absolute error with its corner rounded off.
 
     Args:
@@ -172,7 +179,7 @@ class SmoothL1Loss(_Loss):
         self.beta = beta
 
 
-class HuberLoss(_Loss):
+class HuberLoss(_TargetLoss):
     """A parabola near 0 and straight lines beyond.
 
     Args:
@@ -188,7 +195,7 @@ class HuberLoss(_Loss):
         self.delta = delta
 
 
-class BCELoss(_Loss):
+class BCELoss(_TargetLoss):
     """Binary cross-entropy of probabilities.
 
     Args:
@@ -204,7 +211,7 @@ class BCELoss(_Loss):
         self.weight = _kept(weight)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_TargetLoss):
     """Binary cross-entropy of scores, without a sigmoid layer before it.
 
     Args:
@@ -222,7 +229,7 @@ class BCEWithLogitsLoss(_Loss):
         self.pos_weight = _kept(pos_weight)
 
 
-class MultiLabelSoftMarginLoss(_Loss):
+class MultiLabelSoftMarginLoss(_TargetLoss):
     """One yes-or-no question per class: the mean of their binary cross-entropies of scores.
 
     Args:
@@ -238,7 +245,7 @@ class MultiLabelSoftMarginLoss(_Loss):
         self.weight = _kept(weight)
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(_TargetLoss):
     """The Kullback-Leibler divergence of predicted log-probabilities from true probabilities.
 
     Args:
@@ -264,18 +271,19 @@ class GaussianNLLLoss(_Loss):
         reduction: "mean", "sum" or "none".
     """
 
+    function = staticmethod(F.gaussian_nll_loss)
     options = ("full", "eps")
 
     def __init__(self, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         self._reduce(reduction)
         self.full, self.eps = full, eps
 
-    def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:  # type: ignore[override]
-        """The loss of means (`input`) and variances (`var`) against targets."""
-        return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
+    def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
+        """The loss of means (`input`) and variances (`var`) against each target."""
+        return self._of(input, target, var)
 
 
-class PoissonNLLLoss(_Loss):
+class PoissonNLLLoss(_TargetLoss):
     """Minus the log-likelihood of counts under Poisson distributions of predicted rate.
 
     Args:
@@ -295,7 +303,7 @@ class PoissonNLLLoss(_Loss):
         self.log_input, self.full, self.eps = log_input, full, eps
 
 
-class PerceptronLoss(_Loss):
+class PerceptronLoss(_TargetLoss):
     """The perceptron criterion max(0, -t x), for targets -1 and 1.
 
     Args:
@@ -308,7 +316,7 @@ class PerceptronLoss(_Loss):
         self._reduce(reduction)
 
 
-class HingeLoss(_Loss):
+class HingeLoss(_TargetLoss):
     """max(0, margin - t x), or its square, for targets -1 and 1.
 
     Args:
@@ -325,7 +333,7 @@ class HingeLoss(_Loss):
         self.margin, self.squared = margin, squared
 
 
-class SoftMarginLoss(_Loss):
+class SoftMarginLoss(_TargetLoss):
     """log(1 + e^(-t x)), for targets -1 and 1.
 
     Args:
@@ -338,7 +346,7 @@ class SoftMarginLoss(_Loss):
         self._reduce(reduction)
 
 
-class MultiMarginLoss(_Loss):
+class MultiMarginLoss(_TargetLoss):
     """The hinge loss of classes.
 
     Args:
@@ -359,7 +367,7 @@ class MultiMarginLoss(_Loss):
         self.p, self.margin = p, margin
 
 
-class HingeEmbeddingLoss(_Loss):
+class HingeEmbeddingLoss(_TargetLoss):
     """For distances x: x for pairs that belong together, else max(0, margin - x).
 
     Args:
@@ -378,10 +386,9 @@ class HingeEmbeddingLoss(_Loss):
 class _PairLoss(_Loss):
     """A loss of two predictions."""
 
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         """The loss of two predictions against what their relation shall be."""
-        options = self._read_options(self.options)
-        return type(self).function(input1, input2, target, reduction=self.reduction, **options)
+        return self._of(input1, input2, target)
 
 
 class MarginRankingLoss(_PairLoss):
@@ -441,12 +448,9 @@ class TripletMarginLoss(_Loss):
         self._reduce(reduction)
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The loss of anchors against vectors of their kind and of another."""
-        options = self._read_options(self.options)
-        return F.triplet_margin_loss(
-            anchor, positive, negative, reduction=self.reduction, **options
-        )
+        return self._of(anchor, positive, negative)
 
 
 class PairwiseDistance(Module):

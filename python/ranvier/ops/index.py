@@ -15,6 +15,7 @@ import numpy as np
 
 from ranvier import _core
 from ranvier.autograd import Function
+from ranvier.dtypes import bool_
 from ranvier.ops._arguments import is_number
 from ranvier.tensor import Tensor, array_for, attach, clock, from_host
 
@@ -94,7 +95,7 @@ class _Masked(Function):
 
     def backward(self, grad: Array) -> Array:
         (saved,) = self.saved
-        if saved.dtype == 7:
+        if saved.dtype == bool_.code:
             return _core.masked_backward(grad, saved, self.rows).reshape(self.shape)
         dx = _zeros(_core.empty(self.rows, self.dtype, self.device))
         # Each place is there once: nothing to add up.
@@ -150,7 +151,7 @@ def _parse(x: Array, key: Any) -> _Places:
     used = 0
     for p in parts:
         if isinstance(p, Array):
-            used += p.ndim if p.dtype == 7 else 1
+            used += p.ndim if p.dtype == bool_.code else 1
         elif p is not None and p is not Ellipsis:
             used += 1
     if used > x.ndim or sum(p is Ellipsis for p in parts) > 1:
@@ -175,11 +176,11 @@ def _parse(x: Array, key: Any) -> _Places:
                     f"{x.shape}, got {p}"
                 )
             arrays = [from_host(p)]
-        elif isinstance(p, Array) and p.dtype == 7 and not p.ndim:
+        elif isinstance(p, Array) and p.dtype == bool_.code and not p.ndim:
             arrays = _positions(p.reshape((1,)), (1,), 0)  # over a new axis of one element
             new_axis = True
         elif isinstance(p, Array):
-            arrays = _positions(p, x.shape, axis) if p.dtype == 7 else [p]
+            arrays = _positions(p, x.shape, axis) if p.dtype == bool_.code else [p]
         elif p is Ellipsis:
             count = x.ndim - used
             view += [slice(None)] * count
