@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.bench.moments import Moments
 from ranvier.bench.suite import WARM, Row
 
 ENTRY = ("-m", "ranvier.bench.worker")
@@ -173,6 +174,7 @@ class Workers:
 
     def __init__(self, threads: int, pythons: dict[str, str] | None = None) -> None:
         self.threads, self.pythons = threads, pythons or {}
+        self.moments = Moments()
         self._open: dict[str, Worker] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="ranvier-bench-")
 
@@ -264,7 +266,7 @@ def measure_together(
 
     What is to be compared, peers or points of a curve, is so measured within the same moments: a
     machine that others use as well is slower for seconds at a time. Ends early, after three rounds,
-    at the limit.
+    at the limit, which does not count how long the peers take to build and to compile.
 
     Args:
         rows: what is measured.
@@ -272,19 +274,21 @@ def measure_together(
         workers: their processes.
         rounds: how often each is timed, in turns.
         seconds: time of each in a round, at least.
-        limit: seconds that the rows may take; a round that has begun is finished.
+        limit: seconds that the rounds may take; one that has begun is finished.
     """
-    started = time.perf_counter()
     results = [Result.of(row) for row in rows]
     ready = [
         _load(row, result, labels, workers, keep=row is not rows[0])
         for row, result in zip(rows, results, strict=True)
     ]
+    started = time.perf_counter()
     for done in range(rounds):
         if done >= 3 and time.perf_counter() - started > limit:
             break
         for row, result, its in zip(rows, results, ready, strict=True):
             for label in list(its):
+                time.sleep(PAUSE)
+                workers.moments.wait()
                 if not _time(row, result, label, its[label], seconds):
                     workers.drop(label)
                     for others in ready:  # the process held their steps too
@@ -328,7 +332,6 @@ def _load(
 
 def _time(row: Row, result: Result, label: str, worker: Worker, seconds: float) -> bool:
     """One round of one row under one label; False when its process has ended."""
-    time.sleep(PAUSE)
     try:
         taken = worker.ask(time=seconds, row=row.full_name)["seconds"] / row.per
         # After our turn, not before it: the loop must not warm up the processor for us alone.
@@ -355,6 +358,7 @@ def fresh_process(result: Result, row: Row, labels: list[str], workers: Workers)
             if turn and not label.startswith("ranvier"):
                 continue
             worker = workers.fresh(label)
+            workers.moments.wait()
             try:
                 answers[label].append(worker.ask(load=row.full_name, keep=False))
             finally:

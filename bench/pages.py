@@ -19,7 +19,9 @@ PICTURES = {
 METHOD = """\
 Each peer runs in a process of its own, rounds are interleaved, data is random, precision is the
 same, and every result is compared before it is timed. A peer's threads sleep when it is not its
-turn (NumPy's are told to do so sooner, by OPENBLAS_THREAD_TIMEOUT). Quoted are medians over the
+turn (NumPy's are told to do so sooner, by OPENBLAS_THREAD_TIMEOUT). Where processors are virtual,
+each timing, of whatever peer, waits up to a second for a moment in which they are two cores beside
+one cache: not two threads of one core, nor cores of two dies. Quoted are medians over the
 rounds, half the distance between the quartiles (±), and the median of the ratios round by round. A
 ratio above 1 means that ranvier is faster. "Of limit" is the share of the multiply-adds that this
 processor did in registers, on as many threads, right after each round, or of the bandwidth of a
@@ -68,7 +70,7 @@ def _measured_on(book: Book) -> str:
 
 
 def _index(book: Book, pictures: list[str]) -> str:
-    out = ["# Benchmarks", "", _measured_on(book), "", METHOD, ""]
+    out = ["# Benchmarks", "", _measured_on(book), "", METHOD, *_moments(book), ""]
     out += ["```bash", "pip install '.[bench]' && ranvier bench --docs docs/benchmarks", "```", "",
             "measures everything anew and rewrites these pages; `ranvier bench conv2d` measures "
             "one room.", ""]  # fmt: skip
@@ -86,6 +88,15 @@ def _index(book: Book, pictures: list[str]) -> str:
     out += _core(book) + _facts(book)
     out += ["## All rows", "", "```{toctree}", ":maxdepth: 1", "", "ops", "musts", "```", ""]
     return "\n".join(out)
+
+
+def _moments(book: Book) -> list[str]:
+    seen = book.machine.get("moments")
+    if not seen or not seen["trip_ns"]:
+        return []
+    return [f"In this run {seen['unsettled']} of {seen['timings']} timings found no such moment; "
+            f"waiting took {seen['waited_s']:.0f} s; a cache line goes from one thread to the "
+            f"other and back in {seen['trip_ns']:.0f} ns."]  # fmt: skip
 
 
 def _in_short(book: Book, verdicts: list[Verdict]) -> list[str]:

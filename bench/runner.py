@@ -202,6 +202,7 @@ def measure_all(
             save()
         book.machine["peak_gflops"] = max(book.machine["peak_gflops"], measure_peak())
     finally:
+        book.machine["moments"] = workers.moments.summary()
         progress.end()
 
 

@@ -1,6 +1,7 @@
 #include "core/machine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <string>
 
@@ -28,14 +29,50 @@ int lanes() {
 #endif
 }
 
-// Floating-point operations per second of multiply-adds in registers, on all threads.
-double measure_flops() {
-  int64_t chunks = num_threads(), repeats = int64_t{4} << 20;
+// Floating-point operations per second of multiply-adds in registers, on all threads: of
+// `repeats` turns of a loop of twelve, one to two cycles for each multiply-add.
+double measure_flops(int64_t repeats) {
+  RV_CHECK(repeats >= 16, "measure_flops", Value, "expected at least 16 repeats, got ", repeats);
+  int64_t chunks = num_threads();
   Array sink = Array::empty({chunks}, DType::Float32);
   fma_peak({out(sink), chunks, repeats / 16});
   auto start = std::chrono::steady_clock::now();
   fma_peak({out(sink), chunks, repeats});
   return 2.0 * 12 * lanes() * static_cast<double>(repeats * chunks) / seconds_since(start);
+}
+
+// Seconds that a cache line takes from this thread to another one and back: some 40 ns where the
+// two share a core, 100 where they share a cache, 500 from one die to the next. Zero where no other
+// thread answers within 20 ms.
+double measure_handshake() {
+  constexpr int64_t kWarm = 100, kTrips = 2000;
+  struct alignas(64) Line {
+    std::atomic<int64_t> value{0};
+  };
+  Line there, back, ended;
+  double taken = 0;
+  parallel_for(std::min(num_threads(), 2), [&](int64_t side) {
+    if (side == 1) {
+      for (int64_t k = 1; k <= kWarm + kTrips; ++k) {
+        while (there.value.load(std::memory_order_acquire) < k)
+          if (ended.value.load(std::memory_order_relaxed)) return;
+        back.value.store(k, std::memory_order_release);
+      }
+      return;
+    }
+    auto start = std::chrono::steady_clock::now();
+    for (int64_t k = 1; k <= kWarm + kTrips; ++k) {
+      there.value.store(k, std::memory_order_release);
+      for (int64_t spins = 1; back.value.load(std::memory_order_acquire) < k; ++spins)
+        if (spins % 4096 == 0 && seconds_since(start) > 0.02) {
+          ended.value.store(1);
+          return;
+        }
+      if (k == kWarm) start = std::chrono::steady_clock::now();
+    }
+    taken = seconds_since(start) / kTrips;
+  });
+  return taken;
 }
 
 // Bytes per second, read plus written, of a copy far larger than the caches.
@@ -79,7 +116,8 @@ double measure_stream(const std::string& pattern, int64_t bytes) {
 }  // namespace
 
 RV_BIND(m) {
-  m.def("measure_flops", &measure_flops, RV_NOGIL);
+  m.def("measure_flops", &measure_flops, nb::arg("repeats") = int64_t{4} << 20, RV_NOGIL);
+  m.def("measure_handshake", &measure_handshake, RV_NOGIL);
   m.def("measure_copy", &measure_copy, RV_NOGIL);
   m.def("measure_stream", &measure_stream, nb::arg("pattern"), nb::arg("bytes"), RV_NOGIL);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from ranvier.bench.curves import (
     thread_rows,
 )
 from ranvier.bench.measure import Result, Workers
+from ranvier.bench.moments import FIRST, PATIENCE, PAUSE, SHARE, Moments
 from ranvier.bench.report import Book
 from ranvier.bench.suite import WARM, Row, all_rows, find_rows
 
@@ -217,6 +219,46 @@ def test_streams_are_measured() -> None:
         _core.measure_stream("copy", 0)
     assert machine.bandwidth(MACHINE, "copy", 1) == 100.0
     assert machine.bandwidth(MACHINE, "copy", 1e12) == 10.0
+
+
+def test_a_handshake_needs_a_second_thread() -> None:
+    before = _core.num_threads()
+    try:
+        _core.set_num_threads(1)
+        assert _core.measure_handshake() == 0.0
+        _core.set_num_threads(2)
+        assert 0.0 <= _core.measure_handshake() < 1.0  # zero where one processor is all there is
+    finally:
+        _core.set_num_threads(before)
+    with pytest.raises(ValueError, match="at least 16 repeats, got 0"):
+        _core.measure_flops(0)
+
+
+def test_a_timing_waits_for_a_whole_machine() -> None:
+    whole, one_core, two_dies = (100.0, 1e-7), (55.0, 4e-8), (100.0, 5e-7)
+    now, looks = [0.0], iter(())
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    kept = Moments(lambda: next(looks), sleep, lambda: now[0])
+    # Half of the first looks fall on bad moments: the usual is that of the good ones.
+    looks = itertools.chain([whole, one_core, two_dies, whole] * (FIRST // 4), [whole])
+    assert kept.wait()
+    assert kept.trip == 1e-7
+    looks = iter([one_core, two_dies, (98.0, 1.5e-7)])
+    assert kept.wait()
+    assert next(looks, None) is None
+    assert kept.waited == pytest.approx(2 * PAUSE)
+    looks = itertools.repeat(two_dies)
+    assert not kept.wait()
+    assert kept.summary()["unsettled"] == 1
+    assert kept.waited < PATIENCE + 3 * PAUSE
+    # What waiting may take in all is used up: the next one looks once.
+    started = now[0]
+    assert not kept.wait()
+    assert now[0] - started <= SHARE * now[0] + PAUSE
+    assert kept.timings == 4
 
 
 # ---- Judging ------------------------------------------------------------------------------------
