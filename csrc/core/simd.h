@@ -94,6 +94,8 @@ RV_ALWAYS_INLINE void serial_for(int64_t chunks, const F& f) {
 }
 
 RV_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+// Into the second cache only: what is wanted later than the first one would hold it.
+RV_INLINE void prefetch_outer(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 // ---- Raw vectors -------------------------------------------------------------------------
 

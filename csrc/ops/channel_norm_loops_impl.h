@@ -228,7 +228,7 @@ RV_INLINE void piece_moments(const T* x, int64_t stride, const NormPiece& p, dou
       V q[2] = {first ? V::zero() : V::load(other + c), V::zero()};
 #pragma GCC unroll 16
       for (int64_t i = 0; i < rows.count; ++i) {
-        __builtin_prefetch(x + (r + k + i) * stride + c + ahead, 0, 2);
+        prefetch_outer(x + (r + k + i) * stride + c + ahead);
         V d = V::load(x + (r + k + i) * stride + c, lanes) - center;
         s[i % 2] += d;
         q[i % 2] = fma(d, d, q[i % 2]);
@@ -469,8 +469,8 @@ RV_ONE_COPY void channel_sums(const ChannelSumsArgs& args) {
 #pragma GCC unroll 16
         for (int64_t i = 0; i < rows.count; ++i) {
           const int64_t at = (r + k + i) * columns + c;
-          __builtin_prefetch(dy + at + ahead, 0, 2);
-          __builtin_prefetch(x + at + ahead, 0, 2);
+          prefetch_outer(dy + at + ahead);
+          prefetch_outer(x + at + ahead);
           V grad = V::load(dy + at, lanes);
           s[i % 2] += grad;
           t[i % 2] = fma(grad, V::load(x + at, lanes) - middle, t[i % 2]);
@@ -579,8 +579,8 @@ RV_ONE_COPY void channel_grad(const ChannelGradArgs& args) {
     const bool past = whole_lines<T>(columns) && norm_past(g, dx, 3);
     for_each_row(p, columns, [&](int64_t row, int64_t width) RV_LAMBDA {
       for_each_vector<T>(width, [&](int64_t c, auto lanes) RV_LAMBDA {
-        __builtin_prefetch(dy + row + c + kAhead, 0, 2);
-        __builtin_prefetch(x + row + c + kAhead, 0, 2);
+        prefetch_outer(dy + row + c + kAhead);
+        prefetch_outer(x + row + c + kAhead);
         V scale = V::load(own + columns + c, lanes), grad = V::load(dy + row + c, lanes);
         V inner = V::zero();
         if (!constant) {

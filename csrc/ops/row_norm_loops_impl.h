@@ -121,7 +121,7 @@ RV_INLINE void row_norm(const RowNormArgs& args) {
       V center = V::broadcast(m.high), scale = V::broadcast(static_cast<T>(invstd));
       V shift = V::broadcast(static_cast<T>(-m.low * invstd));
       for_each_vector<T>(g.size, [&](int64_t i, auto lanes) RV_LAMBDA {
-        prefetch(x + g.size + i);  // the next row: its first pass would wait for memory
+        prefetch_outer(x + g.size + i);  // the next row: its first pass would wait for memory
         V v = fma(V::load(x + i, lanes) - center, scale, shift);
         if (weight && bias)
           v = fma(v, V::load(weight + i, lanes), V::load(bias + i, lanes));

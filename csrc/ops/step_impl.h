@@ -74,7 +74,7 @@ RV_ALWAYS_INLINE void update_dense(T* const (&p)[K], int64_t n, Vec<T> factor, c
 #pragma GCC unroll 5
     for (int k = 0; k < K; ++k) {
       v[k] = Vec<T>::load(p[k] + i, lanes);
-      __builtin_prefetch(p[k] + i + kStepAhead, 0, 2);  // the second cache: all of them fit
+      prefetch_outer(p[k] + i + kStepAhead);  // the second cache: all of them fit
     }
     if constexpr (Scaled) v[1] = fma(factor, v[1], Vec<T>::zero());
     update(v);
