@@ -3,8 +3,9 @@
 #include "core/loops.h"
 
 namespace ranvier {
-void* scratch(int64_t bytes);  // csrc/core/memory.cpp
-}
+void* scratch(int64_t bytes);        // csrc/core/memory.cpp
+void* panel_scratch(int64_t bytes);  // another block of this thread
+}  // namespace ranvier
 
 namespace ranvier::RV_ISA {
 namespace {
@@ -112,7 +113,13 @@ RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t inn
     }
     const T weight = scale * m.weight[first];
     const T* x = from + run->from;
-    if (n < 4) {
+    if (n >= 4 && last - first == 2) {
+      const V one(weight), two(scale * m.weight[first + 1]);
+      const T* other = from + m.place[first + 1] * inner;
+      for_each_vector<T>(n, [&](int64_t i, auto lanes) RV_LAMBDA {
+        fma(two, V::load(other + i, lanes), one * V::load(x + i, lanes)).store(to + i, lanes);
+      });
+    } else if (n < 4) {
       for (int64_t i = 0; i < n; ++i) {
         T sum = weight * x[i];
         for (int32_t e = first + 1; e < last; ++e) {
@@ -132,6 +139,86 @@ RV_INLINE void along_row(const Matrix<T>& m, const T* from, T scale, int64_t inn
   }
 }
 
+#if defined(__AVX2__)
+// Pixels of few numbers: what a vector of neighbours sums lies in a window of 16 numbers of x, as
+// where images grow, and is picked in registers.
+struct Picks {
+  static constexpr int64_t kN = Vec<float>::N, kWindow = 16, kMost = 4;
+  int64_t numbers = 0, taps = 0;  // of a row of y; terms of each; 0 taps: not to be done so
+  int32_t *begin, *place;         // of each window; in it, of each tap and number
+  float* weight;                  // 0 where a number has fewer terms
+
+  RV_ALWAYS_INLINE int64_t blocks() const { return (numbers + kN - 1) / kN; }
+
+  // In this thread's scratch, for all to read.
+  RV_ONE_COPY Picks(const Matrix<float>& m, int64_t columns, int64_t inner) {
+    numbers = columns * inner;
+    if (numbers == 0) return;
+    int64_t most = 1;
+    for (int64_t c = 0; c < columns; ++c) {
+      most = m.begin[c + 1] - m.begin[c] > most ? m.begin[c + 1] - m.begin[c] : most;
+    }
+    if (most > kMost) return;
+    const int64_t cells = blocks() * most * kN;
+    place = static_cast<int32_t*>(panel_scratch(8 * cells + 4 * blocks()));
+    weight = reinterpret_cast<float*>(place + cells);
+    begin = reinterpret_cast<int32_t*>(weight + cells);
+    for (int64_t b = 0; b < blocks(); ++b) {
+      int64_t low = INT32_MAX, high = 0;
+      const int64_t end = (b + 1) * kN < numbers ? (b + 1) * kN : numbers;
+      for (int64_t o = b * kN; o < end; ++o) {
+        for (int32_t e = m.begin[o / inner]; e < m.begin[o / inner + 1]; ++e) {
+          const int64_t at = m.place[e] * inner + o % inner;
+          low = at < low ? at : low;
+          high = at > high ? at : high;
+        }
+      }
+      if (high < low) low = high;  // nothing to sum
+      if (high - low >= kWindow) return;
+      begin[b] = static_cast<int32_t>(low);
+      for (int64_t i = 0; i < most * kN; ++i) {
+        const int64_t o = b * kN + i % kN, c = o / inner, cell = b * most * kN + i;
+        const int32_t e = o < end ? m.begin[c] + static_cast<int32_t>(i / kN) : 0;
+        const bool there = o < end && e < m.begin[c + 1];
+        place[cell] = there ? static_cast<int32_t>(m.place[e] * inner + o % inner - low) : 0;
+        weight[cell] = there ? m.weight[e] : 0;
+      }
+    }
+    taps = most;
+  }
+
+  // As along_row.
+  RV_ONE_COPY void row(const float* from, int64_t from_row, float scale, float* to) const {
+    using V = Vec<float>;
+    const int32_t* places = place;
+    const float* weights = weight;
+    for (int64_t b = 0; b < blocks(); ++b) {
+      const float* x = from + begin[b];
+      const int64_t left = from_row - begin[b];
+      const V low = V::load(x, left);
+      [[maybe_unused]] V high = V::zero();
+      if constexpr (kN < kWindow) {
+        if (left > kN) high = V::load(x + kN, left - kN);
+      }
+      V sum = V::zero();
+      for (int64_t t = 0; t < taps; ++t, places += kN, weights += kN) {
+        const Vec<int32_t> i = Vec<int32_t>::load(places);
+#if defined(__AVX512F__)
+        const V value(_mm512_maskz_permutexvar_ps(0xffff, (__m512i)i.v, low.v));
+#else
+        const __m256 one = _mm256_permutevar8x32_ps(low.v, (__m256i)i.v);
+        const __m256 two = _mm256_permutevar8x32_ps(high.v, (__m256i)i.v);
+        const V value(_mm256_blendv_ps(one, two, (__m256)(i << 28).v));
+#endif
+        const V w = V::load(weights);  // where it is 0, the value need not be finite
+        sum = select(w == V::zero(), sum, fma(V(scale) * w, value, sum));
+      }
+      sum.store(to + b * kN, numbers - b * kN);
+    }
+  }
+};
+#endif
+
 template <class T>
 void run(const ResampleArgs& args) {
   using V = Vec<T>;
@@ -149,6 +236,11 @@ void run(const ResampleArgs& args) {
   const int64_t work = to_row + from_row;
   const int64_t per = work >= 16384 ? 1 : 16384 / (work > 0 ? work : 1);
   const bool copying = copies(planes, out[0]) && copies(rows, out[1]) && copies(columns, out[2]);
+#if defined(__AVX2__)
+  const bool few = sizeof(T) == 4 && inner < 4 && out[2] >= 4 && !copying;
+  const Picks picks(Matrix<float>{columns.begin, place, data<float>(args.weight)}, few ? out[2] : 0,
+                    inner);
+#endif
   const int64_t sums_bytes = (from_row * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
   parallel_for((all + per - 1) / per, [&](int64_t chunk) {
     T* const sums =
@@ -193,9 +285,9 @@ void run(const ResampleArgs& args) {
       }
       const int32_t count = (planes.begin[a + 1] - planes.begin[a]) *  //
                             (rows.begin[b + 1] - rows.begin[b]);
-      const T* from = sums;
-      T scale = 1;
-      bool first = true;
+      const T *from = sums, *before = nullptr;
+      T scale = 1, own = 0;  // own: the factor of the row before, which waits for another one
+      int32_t taken = 0;
       for (int32_t e = planes.begin[a]; e < planes.begin[a + 1]; ++e) {
         for (int32_t f = rows.begin[b]; f < rows.begin[b + 1]; ++f) {
           const T factor = weight[e] * weight[f];
@@ -203,21 +295,26 @@ void run(const ResampleArgs& args) {
           if (count == 1) {
             from = row;
             scale = factor;
-          } else if (first) {
-            for_each_vector<T>(from_row, [&](int64_t i, auto lanes) RV_LAMBDA {
-              (V(factor) * V::load(row + i, lanes)).store(sums + i, lanes);
-            });
+          } else if (taken == 0) {
+            before = row;
+            own = factor;
           } else {
             for_each_vector<T>(from_row, [&](int64_t i, auto lanes) RV_LAMBDA {
-              fma(V(factor), V::load(row + i, lanes), V::load(sums + i, lanes))
-                  .store(sums + i, lanes);
+              const V sum =
+                  taken == 1 ? V(own) * V::load(before + i, lanes) : V::load(sums + i, lanes);
+              fma(V(factor), V::load(row + i, lanes), sum).store(sums + i, lanes);
             });
           }
-          first = false;
+          ++taken;
         }
       }
-      if (first) {
+      if (taken == 0) {
         __builtin_memset(to, 0, sizeof(T) * to_row);
+#if defined(__AVX2__)
+      } else if (picks.taps > 0) {
+        picks.row(reinterpret_cast<const float*>(from), from_row, static_cast<float>(scale),
+                  reinterpret_cast<float*>(to));
+#endif
       } else {
         along_row(columns, from, scale, inner, runs, runs_end, to);
       }

@@ -45,6 +45,7 @@ class TestInterpolate(OpTests):
         case(normal(N, 2, 3, 2, 4), scale_factor=2),
         case(normal(N, 2, 3, 3), size=(3, 3), mode="bilinear"),
         case(normal(4, 16, 20, 20), scale_factor=2, mode="bilinear"),
+        case(normal(N, 2, 5, 37), scale_factor=2, mode="bilinear"),  # samples picked in registers
     ]
     errors = [
         Raises(ValueError, r"\[interpolate\] expected either size or scale_factor", F.interpolate,
@@ -70,6 +71,29 @@ def test_any_size(data: Any) -> None:
     mode = data.draw(st.sampled_from(["nearest", "nearest-exact", "linear"]))
     align = mode == "linear" and data.draw(st.booleans())
     check(case(normal(2, 2, *shape), size=size, mode=mode, align_corners=align))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [4, 16, 17, 47, 64, 80, 95])
+def test_few_channels_in_any_layout(channels: int, size: int) -> None:
+    """Widths around the vectors and the windows of 16 samples, of images that lie channels-last."""
+    x = np.random.default_rng(size).standard_normal((2, channels, 3, 40)).astype(np.float32)
+    last = rv.tensor(np.ascontiguousarray(x.transpose(0, 2, 3, 1))).permute(0, 3, 1, 2)
+    options = {"size": (5, size), "mode": "bilinear"}
+    expected = ref.interpolate(x.astype(np.float64), **options)
+    for t in (last, rv.tensor(x), last[::-1].contiguous()[::-1]):
+        np.testing.assert_allclose(host(F.interpolate(t, **options)), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_infinite_reaches_its_neighbours_alone(channels: int) -> None:
+    x = rv.zeros(1, 1, 1, 24).expand(1, channels, 1, 24).clone()
+    x[..., 0] = np.inf
+    x[..., 12] = np.inf
+    y = host(F.interpolate(x, (1, 48), mode="bilinear"))
+    infinite = [0, 1, 2, 23, 24, 25, 26]  # 0 is the sample itself, without another term
+    assert np.isinf(y[..., infinite]).all()
+    assert (np.delete(y, infinite, axis=3) == 0).all()
 
 
 def test_a_ramp_stays_a_ramp() -> None:
