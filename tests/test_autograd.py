@@ -526,6 +526,69 @@ def test_a_leaf_does_not_add_to_a_gradient_that_others_still_read():
         np.testing.assert_allclose(x.grad.numpy(), 2 * 7 * 6, rtol=1e-6)
 
 
+class TestParts:
+    """Views of one tensor: their gradients are added up in one array."""
+
+    @staticmethod
+    def counted(monkeypatch):
+        made, real = [], _core.empty_in_order
+        monkeypatch.setattr(_core, "empty_in_order", lambda *like: made.append(like) or real(*like))
+        return made
+
+    @pytest.mark.parametrize("where", ["leaf", "node", "output"])
+    def test_a_loop_makes_one_array(self, monkeypatch, where):
+        x = rv.tensor(np.arange(60.0).reshape(20, 3), requires_grad=True)
+        given = {"leaf": lambda: x, "node": lambda: x * 2.0, "output": lambda: x.split(20)[0]}
+        made, z = self.counted(monkeypatch), given[where]()
+        sum((z[t] * float(t) for t in range(20)), rv.zeros(3, dtype="float64")).sum().backward()
+        factor = 2.0 if where == "node" else 1.0
+        assert x.grad.tolist() == [[factor * t] * 3 for t in range(20)]
+        assert len(made) == (2 if where == "output" else 1)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+    @pytest.mark.parametrize("node", [False, True])
+    def test_overlapping_views_and_the_whole(self, dtype, node):
+        x = rv.ones(4, 6, dtype=dtype, requires_grad=True)
+        z = x.clone() if node else x
+        parts = [z[0], z[:, 1:3], z[:, 1:3], z, z[::-1, ::2], z[1, 2], z.mT[3]]
+        sum(part.to(rv.float64).sum() for part in parts).backward()
+        expected = np.ones((4, 6))
+        expected[0] += 1
+        expected[:, 1:3] += 2
+        expected[:, ::2] += 1
+        expected[1, 2] += 1
+        expected[:, 3] += 1
+        assert x.grad.tolist() == expected.tolist()
+        assert x.grad.dtype.name == dtype
+
+    def test_what_others_read_is_not_added_to(self):
+        """The gradient of the sum goes to both terms: z must not add its part to that of y."""
+        x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+        other, z = y.clone(), x.clone()
+        first = z[:1]  # its turn comes after that of the sum and before that of `other`
+        total = z + other
+        total.retain_grad()
+        rv.functional.concat([total, first]).backward(rv.tensor([5.0, 6.0, 7.0]))
+        assert (x.grad.tolist(), y.grad.tolist()) == ([12.0, 6.0], [5.0, 6.0])
+        assert total.grad.tolist() == [5.0, 6.0]
+
+    def test_a_loop_that_is_captured(self):
+        x = leaf(1.0, 2.0, 3.0)
+
+        @rv.capture
+        def step():
+            x.grad = None
+            z = x * x
+            loss = (z[0] * z[1] + z[2] * 2.0 + x[1]).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(4):
+            assert step().item() == 24.0
+            assert x.grad.tolist() == [8.0, 5.0, 12.0]
+        assert step.program is not None
+
+
 def test_an_array_given_twice_is_not_shared():
     class Twice(Function):
         def forward(self, a, b):

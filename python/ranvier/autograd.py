@@ -284,6 +284,8 @@ def unbroadcast(grad: Array, like: Array) -> Array:
 
 def _check_finite(out: Any, where: str) -> None:
     for a in out if type(out) is tuple else (out,):
+        if a.__class__ is Part:
+            a = a.grad
         if a is not None and a.dtype < 2 and _core.has_nan(a):
             raise FloatingPointError(
                 f"[detect_anomaly] expected numbers, got NaN in {where} (shape {a.shape})"
@@ -321,23 +323,66 @@ def _held(g: Array, grad: Any, back: tuple[Any, ...], node: Function) -> bool:
     return grad.__class__ is list and any(other is g for other in grad)
 
 
+class Part:
+    """What backward may return for an argument that it met in a view alone: zero elsewhere.
+
+    The parts of one tensor are added up in one array, so that the gradient of a loop over x[t]
+    takes as long as the loop.
+
+    Args:
+        grad: the gradient of the view.
+        key: the view, as an index of the argument.
+        like: shape, strides, dtype and device of the argument.
+    """
+
+    __slots__ = ("grad", "key", "like")
+
+    def __init__(self, grad: Array, key: Any, like: tuple[Any, Any, int, int]) -> None:
+        self.grad, self.key, self.like = grad, key, like
+
+    def whole(self) -> Array:
+        """All of the gradient, laid out as the argument is."""
+        out = _core.empty_in_order(*self.like)
+        _core.copy_into(out, _core.scalar(0.0, out.dtype, out.device))
+        view: Any = out.index(self.key)
+        _core.copy_into(view, self.grad)
+        return out
+
+    def add_to(self, whole: Array) -> None:
+        """Adds it to another gradient of the argument, in place."""
+        view: Any = whole.index(self.key)
+        _add_into(view, self.grad)
+
+    def cast(self, dtype: int) -> Array:
+        """All of the gradient in another dtype."""
+        return self.whole().cast(dtype)
+
+
+def _add_into(to: Array, grad: Array) -> None:
+    if grad.dtype in (2, 3):  # bfloat16, float16
+        _core.copy_into(to, _sum(to, grad))
+    else:
+        _core.add_into(to, grad)
+
+
 def _sum(a: Array, b: Array) -> Array:
     if a.dtype in (2, 3):  # half precision is added in float32
         return _core.add(a.cast(0), b.cast(0)).cast(a.dtype)
     return _core.add(a, b)
 
 
-def _accumulate(leaf: Tensor, grad: Array) -> None:
+def _accumulate(leaf: Tensor, grad: Any) -> None:
     if guards.watches:
         guards.touch(leaf)
+    part = grad.__class__ is Part
     if leaf.grad is None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied.
-        leaf.grad = Tensor(_core.own_gradient(grad, leaf.data))
+        leaf.grad = Tensor(_core.own_gradient(grad.whole() if part else grad, leaf.data))
     else:
-        if grad.dtype in (2, 3):  # bfloat16, float16
-            _core.copy_into(leaf.grad.data, _sum(leaf.grad.data, grad))
+        if part:
+            grad.add_to(leaf.grad.data)
         else:
-            _core.add_into(leaf.grad.data, grad)
+            _add_into(leaf.grad.data, grad)
         clock.changed(leaf.grad.data)
 
 
@@ -389,15 +434,27 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
     heap: list[tuple[int, Function]] = []
     anomaly = _core.mode() & _ANOMALY
 
-    def give(edge: Any, grad: Array) -> None:
+    own: set[Any] = set()  # edges whose gradient lies in an array that nobody else has
+
+    def joined(edge: Any, have: Array | None, grad: Any) -> Array:
+        """What is known of the gradient at `edge`, and one more, where one is there or a part."""
+        if grad.__class__ is Part:
+            if have is not None and edge in own:
+                grad.add_to(have)
+                return have
+            grad = grad.whole()
+        own.add(edge)
+        return grad if have is None else _sum(have, grad)
+
+    def give(edge: Any, grad: Any) -> None:
         """Adds to what is known of the gradient at `edge`."""
         if isinstance(edge, Function):
             have = grads.get(edge)
             if have is None:
-                grads[edge] = grad
+                grads[edge] = joined(edge, None, grad) if grad.__class__ is Part else grad
                 heappush(heap, (-edge.sequence, edge))
             else:
-                grads[edge] = _sum(have, grad)
+                grads[edge] = joined(edge, have, grad)
         elif isinstance(edge, Tensor):
             _accumulate(edge, grad)
         else:
@@ -407,7 +464,10 @@ def backward(root: Tensor, gradient: Tensor | None = None, retain_graph: bool = 
                 slots = grads[node] = [None] * node.outputs
                 heappush(heap, (-node.sequence, node))
             have = slots[edge.index]
-            slots[edge.index] = grad if have is None else _sum(have, grad)
+            if have is None and grad.__class__ is not Part:
+                slots[edge.index] = grad
+            else:
+                slots[edge.index] = joined(edge, have, grad)
 
     give(root.node, seed)
     while heap:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ranvier import _core
-from ranvier.autograd import Function
+from ranvier.autograd import Function, Part
 from ranvier.dtypes import bool_
 from ranvier.ops._arguments import is_number
 from ranvier.tensor import Tensor, array_for, attach, clock, from_host
@@ -49,9 +49,7 @@ class _View(Function):
         return _view(x, key)
 
     def backward(self, grad: Array) -> Any:
-        dx = _zeros(_core.empty_in_order(*self.like))
-        _core.copy_into(_view(dx, self.key), grad)
-        return dx, None
+        return Part(grad, self.key, self.like), None
 
 
 class _Places(NamedTuple):
