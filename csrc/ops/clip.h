@@ -7,8 +7,9 @@ namespace ranvier {
 
 struct ClipArgs {
   In x;
-  Out y;             // the shape and dtype of x
-  double low, high;  // infinite where there is no limit; for integers within their range
+  Out y;                // the shape and dtype of x
+  double low, high;     // of floats; infinite where there is no limit
+  int64_t first, last;  // of integers, within their range
   static constexpr int kArrays = 2, kSpans = 0;
   static constexpr bool kPointwise = true;
 };

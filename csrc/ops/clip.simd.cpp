@@ -19,9 +19,7 @@ void floats(const ClipArgs& args) {
 
 template <class T>
 void integers(const ClipArgs& args) {
-  // 2^63 is no int64; every double below it that a limit can be is one.
-  const T low = args.low < -0x1p63 ? static_cast<T>(INT64_MIN) : static_cast<T>(args.low);
-  const T high = args.high >= 0x1p63 ? static_cast<T>(INT64_MAX) : static_cast<T>(args.high);
+  const T low = static_cast<T>(args.first), high = static_cast<T>(args.last);
   Loop<2> loop({&args.y, &args.x});
   loop.map([&](int64_t n, char* const* p, const int64_t* stride) {
     Row<T> y(p[0], stride[0]), x(p[1], stride[1]);

@@ -29,9 +29,7 @@ void floats(const ClipArgs& a, const Context& c) {
 }
 template <class T>
 void integers(const ClipArgs& a, const Context& c) {
-  // 2^63 is no int64; every double below it that a limit can be is one.
-  run<T>(a, a.low < -0x1p63 ? static_cast<T>(INT64_MIN) : static_cast<T>(a.low),
-         a.high >= 0x1p63 ? static_cast<T>(INT64_MAX) : static_cast<T>(a.high), c);
+  run<T>(a, static_cast<T>(a.first), static_cast<T>(a.last), c);
 }
 
 void clip(const ClipArgs& a, const Context& c) {

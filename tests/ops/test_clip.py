@@ -39,3 +39,17 @@ def test_nan_passes_through():
     assert np.isnan(host(F.clip(rv.tensor([np.nan]), 0.0, 1.0))).all()
     infinite = F.clip(rv.tensor([np.inf, -np.inf]), -2.0, 3.0)
     assert host(infinite).tolist() == [3.0, -2.0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_limits_of_integers_are_exact(dtype):
+    """A double does not hold every whole number beyond 2^53."""
+    most = int(np.iinfo(dtype).max)
+    x = np.array([most, most - 1, most - 2, 3, 0], dtype=dtype)
+    for low, high in ((2, most - 1), (most - 1, None), (None, most - 2), (-(10**30), 10**30)):
+        np.testing.assert_array_equal(host(rv.tensor(x).clip(low, high)), np.clip(
+            x, max(low or 0, 0), min(most if high is None else high, most)))  # fmt: skip
+    with pytest.raises(
+        TypeError, match=r"\[clip\] expected float32, float64 or integers, got bool"
+    ):
+        rv.tensor([True]).clip(0, 1)

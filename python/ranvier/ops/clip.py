@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ranvier import _core
 from ranvier.autograd import Function
@@ -21,6 +22,16 @@ class _Clip(Function):
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
         return _core.clip_backward(grad, x, self.low, self.high)
+
+
+class _ClipWhole(Function):
+    def forward(self, x: Array, *, low: int, high: int) -> Array:
+        return _core.clip_whole(x, low, high)
+
+
+def _int64(value: Any) -> int:
+    """The nearest number of 64 bits."""
+    return max(-(2**63), min(2**63 - 1, int(value)))
 
 
 @attach("clip", "clamp")
@@ -48,7 +59,13 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
         )
     check_tensors(x)
     limits = [limit for limit in (min, max) if limit is not None]
-    if not x.dtype.is_floating_point and not all(is_whole(limit) for limit in limits):
+    if not x.dtype.is_floating_point:
+        if all(is_whole(limit) for limit in limits):
+            first, last = (
+                _int64(-(2**63) if min is None else min),
+                _int64(2**63 - 1 if max is None else max),
+            )
+            return _ClipWhole.apply(x, low=first, high=last)
         x = Tensor(x.data.cast(0))
     low = -math.inf if min is None else real("min", min)
     high = math.inf if max is None else real("max", max)
