@@ -119,5 +119,3 @@ def test_indices_of_pytorch_have_a_cure() -> None:
         ):
             give()
     assert nn.MaxPool2d(2, return_indices=False)(x).shape == (1, 1, 2, 2)
-    with pytest.raises(TypeError, match="expected no arguments, got 2, stride - the switches know"):
-        nn.MaxUnpool2d(2, stride=2)

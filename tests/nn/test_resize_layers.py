@@ -59,6 +59,25 @@ def test_pooling_of_sequences_and_volumes(axes):
     assert repr(layer("Avg", (3,) * axes, padding=1)) == f"AvgPool{axes}d(kernel_size=3, padding=1)"
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_unpooling_takes_the_window_of_its_pooling(axes):
+    y, switches = getattr(nn, f"MaxPool{axes}d")(3, 2, 1, return_switches=True)(
+        rv.randn(1, 2, *[9] * axes)
+    )
+    kind = getattr(nn, f"MaxUnpool{axes}d")
+    layer = kind(3, stride=(2,) * axes, padding=1)
+    same(layer(y, switches), kind()(y, switches))
+    assert repr(layer) == f"MaxUnpool{axes}d(kernel_size=3, stride=2, padding=1)"
+    assert (repr(kind()), repr(kind(2))) == (
+        f"MaxUnpool{axes}d()",
+        f"MaxUnpool{axes}d(kernel_size=2)",
+    )
+    with pytest.raises(ValueError, match=rf"\[MaxUnpool{axes}d\] expected switches of a pooling"):
+        kind(2)(y, switches)
+    with pytest.raises(ValueError, match=r"expected kernel_size beside stride or padding"):
+        kind(stride=2)
+
+
 def test_windows_as_columns_and_back():
     x = rv.randn(2, 3, 7, 8)
     window = {"kernel_size": (3, 2), "dilation": (1, 2), "padding": 1, "stride": (2, 1)}

@@ -146,29 +146,56 @@ class AvgPool3d(_AvgPool):
 
 
 class _MaxUnpool(Module):
+    axes = 2
     op: Any  # the function
 
-    def __init__(self, *window: Any, **options: Any) -> None:
-        if window or options:
-            raise TypeError(
-                f"[{type(self).__name__}] expected no arguments, got "
-                f"{', '.join([*map(repr, window), *options])} - the switches know window and size"
-            )
+    def __init__(
+        self, kernel_size: Sizes | None = None, stride: Sizes | None = None, padding: Sizes = 0
+    ) -> None:
+        layer, axes = type(self).__name__, self.axes
+        if kernel_size is None and (stride is not None or padding != 0):
+            raise ValueError(f"[{layer}] expected kernel_size beside stride or padding, got None")
+        self.given: tuple[tuple[int, ...], ...] | None = None
+        if kernel_size is not None:
+            step = kernel_size if stride is None else stride
+            sizes = {"kernel_size": kernel_size, "stride": step, "padding": padding}
+            self.given = tuple([per_axis(layer, name, v, axes) for name, v in sizes.items()])
 
     def forward(self, y: Tensor, switches: Switches) -> Tensor:
         """Each value where its switch came from, zeros elsewhere; the switches know the size."""
         image: Tensor = self.op(y, switches)
+        made = switches.window[:3]
+        if self.given is not None and self.given != made:
+            raise ValueError(
+                f"[{type(self).__name__}] expected switches of a pooling with kernel_size, stride "
+                f"and padding {self.given}, got those of {made} - leave them out, switches know"
+            )
         return image
+
+    def extra_repr(self) -> str:
+        """The sizes, if they were given."""
+        if self.given is None:
+            return ""
+        kernel, stride, padding = self.given
+        parts = [short("kernel_size", kernel)]
+        parts += [short("stride", stride)] if stride != kernel else []
+        parts += [short("padding", padding)] if any(padding) else []
+        return ", ".join(parts)
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """Values back to where the maxima of a sequence came from; see `functional.max_unpool1d`."""
+    """Values back to where the maxima of a sequence came from; see `MaxUnpool2d`."""
 
-    op = staticmethod(F.max_unpool1d)
+    axes, op = 1, staticmethod(F.max_unpool1d)
 
 
 class MaxUnpool2d(_MaxUnpool):
     """Values back to where the maxima came from; see `functional.max_unpool2d`.
+
+    Args:
+        kernel_size: for scripts that say it: the switches know the window, which must be this one.
+        stride: step between windows, likewise; the window size by default.
+        padding: of the pooling, likewise.
 
     Source: Zeiler, Taylor and Fergus, "Adaptive deconvolutional networks for mid and high level
     feature learning", ICCV 2011.
@@ -178,6 +205,6 @@ class MaxUnpool2d(_MaxUnpool):
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """Values back to where the maxima of a volume came from; see `functional.max_unpool3d`."""
+    """Values back to where the maxima of a volume came from; see `MaxUnpool2d`."""
 
-    op = staticmethod(F.max_unpool3d)
+    axes, op = 3, staticmethod(F.max_unpool3d)
