@@ -100,5 +100,17 @@ def test_save_takes_both_kinds(tmp_path: Path) -> None:
     assert rv.load(nested, map_location="meta")["model"]["weight"].device == "meta"
     rv.save([1, {"w": rv.ones(1)}], nested)
     assert rv.load(nested)[0] == 1
-    with pytest.raises(TypeError, match="give a single tensor a name"):
-        rv.save(rv.ones(1), plain)
+
+
+def test_save_takes_tensors_without_names(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    x = rv.tensor([1.0, 2.0], requires_grad=True)
+    rv.save(x, path)
+    assert rv.load(path).tolist() == [1.0, 2.0]
+    rv.save({1: x, "1": rv.zeros(1), (2, "b"): np.float32([3])}, path)
+    again = rv.load(path)
+    assert {key: value.tolist() for key, value in again.items()} == {
+        1: [1.0, 2.0], "1": [0.0], (2, "b"): [3.0],
+    }  # fmt: skip
+    with pytest.raises(TypeError, match=r"\[save_state\] expected numbers.*got object at /"):
+        rv.save(object(), path)

@@ -25,8 +25,8 @@ def save(
     """Write a module, a dictionary of tensors, or a nested state such as a checkpoint.
 
     Tensors and arrays by name become a plain safetensors file, which any of its readers opens
-    (`save_file`); with anything else among them, or with an optimizer's state, it is a file of
-    `save_state`. `load` reads both.
+    (`save_file`). Anything else, be it an optimizer's state, tensors by number or a lone tensor, is
+    a file of `save_state`. `load` reads both.
 
     Args:
         what: an object with `state_dict`, or dictionaries, lists, numbers, texts and tensors.
@@ -47,13 +47,14 @@ def save(
         (3, [])
     """
     state = what.state_dict() if hasattr(what, "state_dict") else what
-    nested = isinstance(state, Mapping) and not all(
-        isinstance(value, np.ndarray | np.generic) or _is_tensor(value) for value in state.values()
+    plain = isinstance(state, Mapping) and all(
+        isinstance(name, str) and (isinstance(value, np.ndarray | np.generic) or _is_tensor(value))
+        for name, value in state.items()
     )
-    if nested or isinstance(state, list | tuple):
-        save_state(dict(state) if isinstance(state, Mapping) else state, path)
-    else:
+    if plain:
         save_file(state, path, metadata)
+    else:
+        save_state(dict(state) if isinstance(state, Mapping) else state, path)
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: bool = True) -> Any:
@@ -162,6 +163,13 @@ def _unpack(value: Any, tensors: dict[str, Any]) -> Any:
         if set(value) == {"$tensor"}:
             return tensors[value["$tensor"]]
         if set(value) == {"$items"}:
-            return {key: _unpack(item, tensors) for key, item in value["$items"]}
+            return {
+                _key(_unpack(key, tensors)): _unpack(item, tensors) for key, item in value["$items"]
+            }
         return {key: _unpack(item, tensors) for key, item in value.items()}
     return value
+
+
+def _key(key: Any) -> Any:
+    """A key as it was: a list can be none, so that it was a tuple."""
+    return tuple([_key(part) for part in key]) if isinstance(key, list) else key
