@@ -28,6 +28,20 @@ Pair<T> pair_at(const MatmulArgs& args, int64_t index) {
           data<T>(args.c) + at_c};
 }
 
+// Products of a few numbers, such as rotations, take less time than setting out for the tiles; of
+// two 4x4 matrices they take as long.
+constexpr int64_t kTiny = 64;
+template <class T>
+RV_INLINE void multiply_tiny(const Pair<T>& p, int64_t m, int64_t n, int64_t k) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      T sum = 0;
+      for (int64_t l = 0; l < k; ++l) sum += *p.a.at(i, l) * *p.b.at(l, j);
+      p.c[i * n + j] = sum;
+    }
+  }
+}
+
 template <class T>
 void multiply_pair(const Pair<T>& p, int64_t m, int64_t n, int64_t k, bool parallel) {
   if constexpr (static_cast<T>(0.5) != 0) {
@@ -65,7 +79,14 @@ void multiply_batch(const MatmulArgs& args) {
   parallel_for(gemm::ceil_div(batch, run), [&](int64_t chunk) {
     const int64_t end = gemm::min(batch, (chunk + 1) * run);
     for (int64_t i = chunk * run; i < end; ++i) {
-      multiply_pair(pair_at<T>(args, i), m, n, k, false);
+      const Pair<T> p = pair_at<T>(args, i);
+      if constexpr (static_cast<T>(0.5) != 0) {
+        if (work < kTiny) {
+          multiply_tiny(p, m, n, k);
+          continue;
+        }
+      }
+      multiply_pair(p, m, n, k, false);
     }
   });
 }
