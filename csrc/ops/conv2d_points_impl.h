@@ -9,23 +9,25 @@ namespace ranvier::RV_ISA::conv::winograd {
 using F = Vec<float>;
 
 // B' d: each row is the product of all points but its own, as a polynomial.
-RV_INLINE void input_points(const F (&d)[6], F (&t)[6]) {
-  const F a = d[4] - d[2], b = d[3] - d[1];
-  t[0] = fma(F(1.5f), b, a + (d[0] - d[2]));
-  t[1] = fma(F(1.5f), d[2] + d[3], a + b);
-  t[2] = fma(F(1.5f), d[3] - d[2], a - b);
-  t[3] = fma(F(2.0f), b, a);
-  t[4] = fnma(F(0.5f), b, a);
-  t[5] = fma(F(1.5f), a, (d[5] - d[3]) - b);
+template <class V>
+RV_INLINE void input_points(const V (&d)[6], V (&t)[6]) {
+  const V a = d[4] - d[2], b = d[3] - d[1];
+  t[0] = fma(V(1.5f), b, a + (d[0] - d[2]));
+  t[1] = fma(V(1.5f), d[2] + d[3], a + b);
+  t[2] = fma(V(1.5f), d[3] - d[2], a - b);
+  t[3] = fma(V(2.0f), b, a);
+  t[4] = fnma(V(0.5f), b, a);
+  t[5] = fma(V(1.5f), a, (d[5] - d[3]) - b);
 }
 
-RV_INLINE void input_points(const F (&d)[5], F (&t)[5]) {
-  const F a = d[4] - d[2], b = d[3] - d[1];
-  t[0] = fma(F(0.5f), d[0] - d[2], b);
-  t[1] = fma(F(0.5f), d[2] - d[1], d[3]);
-  t[2] = fma(F(0.5f), d[1] - d[2], d[3] - d[2]);
+template <class V>
+RV_INLINE void input_points(const V (&d)[5], V (&t)[5]) {
+  const V a = d[4] - d[2], b = d[3] - d[1];
+  t[0] = fma(V(0.5f), d[0] - d[2], b);
+  t[1] = fma(V(0.5f), d[2] - d[1], d[3]);
+  t[2] = fma(V(0.5f), d[1] - d[2], d[3] - d[2]);
   t[3] = b;
-  t[4] = fnma(F(0.5f), b, a);
+  t[4] = fnma(V(0.5f), b, a);
 }
 
 // G g: the polynomial g at each point, over the product of that point's distances.

@@ -81,9 +81,9 @@ RV_INLINE F sum_lanes(const F (&x)[Count]) {
 }
 
 #if defined(__AVX512F__)
-constexpr int kBeside = 4;  // tiles whose sums are in registers
+constexpr int kTilesBeside = 4;  // tiles whose sums are in registers
 #else
-constexpr int kBeside = 2;
+constexpr int kTilesBeside = 2;
 #endif
 constexpr int kNumbers = 3;  // of each of them
 
@@ -91,19 +91,19 @@ constexpr int kNumbers = 3;  // of each of them
 template <int D>
 RV_ONE_COPY void multiply_numbers(const float* y, int64_t row, int64_t tiles, const float* u,
                                   float* m) {
-  F parts[D][kN / kBeside];
+  F parts[D][kN / kTilesBeside];
 #pragma GCC unroll 4
-  for (int g = 0; g < kN / kBeside; ++g, y += kBeside * row) {
-    F sum[D][kBeside];
+  for (int g = 0; g < kN / kTilesBeside; ++g, y += kTilesBeside * row) {
+    F sum[D][kTilesBeside];
 #pragma GCC unroll 3
     for (int d = 0; d < D; ++d) {
 #pragma GCC unroll 4
-      for (int t = 0; t < kBeside; ++t) sum[d][t] = F::zero();
+      for (int t = 0; t < kTilesBeside; ++t) sum[d][t] = F::zero();
     }
-    for (int64_t k = 0; k < row && g * kBeside < tiles; k += kN) {
-      F x[kBeside];
+    for (int64_t k = 0; k < row && g * kTilesBeside < tiles; k += kN) {
+      F x[kTilesBeside];
 #pragma GCC unroll 4
-      for (int t = 0; t < kBeside; ++t) {
+      for (int t = 0; t < kTilesBeside; ++t) {
         x[t] = F::load(y + t * row + k);
         __asm__("" : "+v"(x[t].v));  // once, not again for every number
       }
@@ -111,14 +111,14 @@ RV_ONE_COPY void multiply_numbers(const float* y, int64_t row, int64_t tiles, co
       for (int d = 0; d < D; ++d) {
         const F w = F::load(u + d * row + k);
 #pragma GCC unroll 4
-        for (int t = 0; t < kBeside; ++t) sum[d][t] = fma(x[t], w, sum[d][t]);
+        for (int t = 0; t < kTilesBeside; ++t) sum[d][t] = fma(x[t], w, sum[d][t]);
       }
     }
 #pragma GCC unroll 3
     for (int d = 0; d < D; ++d) parts[d][g] = sum_lanes<1>(sum[d]);
   }
 #pragma GCC unroll 3
-  for (int d = 0; d < D; ++d) sum_lanes<kBeside>(parts[d]).store(m + d * kN);
+  for (int d = 0; d < D; ++d) sum_lanes<kTilesBeside>(parts[d]).store(m + d * kN);
 }
 
 // ---- A strip of tiles ------------------------------------------------------------------------
@@ -293,7 +293,9 @@ void run_data_edge(const Conv2dDataArgs& a, float* u) {
   const int64_t row = round_up(p.K, kN);
   parallel_for(row / kN, [&](int64_t v) {
     auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
-    transform_weights(s, p, v * kN, row, buffer, u + v * kN);
+    transform_weights(s, p, v * kN, buffer, [&](int i, int j, int64_t d) RV_LAMBDA {
+      return u + (s.before(i, j) + d) * row + v * kN;
+    });
   });
   const int64_t most = min(ceil_div(kConv2dPieces, p.images), ceil_div(s.tile_rows, kDataRows));
   parallel_for(p.images * most, [&](int64_t chunk) {

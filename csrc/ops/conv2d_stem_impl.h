@@ -11,8 +11,9 @@
 // cost 784 by the taps; 11x11 at stride 4 take (6 + 6 + 6 + 5)^2 = 529 for 1936.
 //
 // Such sums are short, 12 or 48 terms, and the products at a point no sooner begun than stored. So
-// they never leave L1: the sums of some tiles at one column of points shrink to 4 numbers of E at
-// once, by the transform back along the column, and wait for the other columns only.
+// all points of a column are multiplied together: the sums of 4 tiles and one vector of outputs are
+// in registers, shrink there to 4 numbers of E by the transform back along the column, and only
+// these wait in L1, for the other columns.
 //
 // The transform of the patches runs over whole vectors of pixels side by side along the columns of
 // the image, and along its rows over the s C neighbouring numbers that share a place in a patch.
@@ -33,30 +34,72 @@ using winograd::input_points, winograd::output_sums, winograd::weight_points;
 using winograd::output_points, winograd::weight_sums;  // for 2 and 3 taps
 
 constexpr int64_t kN = F::N;
-constexpr int64_t kStrip = 16;  // tiles side by side whose patches are transformed together
-constexpr int64_t kGroup = 8;   // of these, how many are multiplied together
+constexpr int64_t kStrip = 8;  // tiles side by side whose patches are transformed together
 #if defined(__AVX512F__)
-constexpr int64_t kVectors = 2;  // of outputs, beside them: the sums are in registers
+constexpr int kBeside = 4;  // of these, whose sums at a column of points are in registers
 #else
-constexpr int64_t kVectors = 1;
+constexpr int kBeside = 2;
 #endif
+
+// A number as a type.
+template <int X>
+struct Count {
+  static constexpr int kCount = X;
+};
+
+// ---- Half a vector -------------------------------------------------------------------------
+//
+// A patch has few numbers side by side, 6 for 7x7 taps at stride 2 of 3 channels: half a vector
+// of 16 lanes takes them, and takes half as long where the processor runs 512 bits in two steps.
+
+#if defined(__AVX512F__)
+struct Half {
+  static constexpr int N = kN / 2;
+  RawHalf v;
+
+  Half() = default;
+  RV_ALWAYS_INLINE Half(RawHalf raw) : v(raw) {}
+  RV_ALWAYS_INLINE explicit Half(float x) : v(RV_ISA::raw::splat<RawHalf>(x)) {}
+  static RV_ALWAYS_INLINE Half load(const float* p) {
+    RawHalf raw;
+    __builtin_memcpy(&raw, p, sizeof raw);
+    return raw;
+  }
+  RV_ALWAYS_INLINE void store(float* p) const { __builtin_memcpy(p, &v, sizeof v); }
+  friend RV_ALWAYS_INLINE Half operator+(Half a, Half b) { return a.v + b.v; }
+  friend RV_ALWAYS_INLINE Half operator-(Half a, Half b) { return a.v - b.v; }
+  friend RV_ALWAYS_INLINE Half fma(Half a, Half b, Half c) {
+    return (RawHalf)_mm256_fmadd_ps((__m256)a.v, (__m256)b.v, (__m256)c.v);
+  }
+  friend RV_ALWAYS_INLINE Half fnma(Half a, Half b, Half c) {
+    return (RawHalf)_mm256_fnmadd_ps((__m256)a.v, (__m256)b.v, (__m256)c.v);
+  }
+};
+#else
+using Half = F;
+#endif
+// Numbers in whole vectors of those that take them.
+RV_INLINE int64_t whole(int64_t numbers) {
+  return round_up(numbers, numbers <= Half::N ? Half::N : kN);
+}
 
 // ---- Four taps, seven points ---------------------------------------------------------------
 
 // B' d. All points but 1/2 have the factor x - 1/2, which comes first.
-RV_INLINE void input_points(const F (&d)[7], F (&t)[7]) {
-  F e[7];
+template <class V>
+RV_INLINE void input_points(const V (&d)[7], V (&t)[7]) {
+  V e[7];
 #pragma GCC unroll 6
-  for (int i = 1; i < 7; ++i) e[i] = fnma(F(0.5f), d[i - 1], d[i]);
-  const F a = fnma(F(4.0f), e[2], e[4]), b = fnma(F(4.0f), e[3], e[5]);
-  const F g = e[4] - e[2], h = e[5] - e[3];
-  t[0] = fma(F(4.0f), e[1], fnma(F(5.0f), e[3], e[5]));
+  for (int i = 1; i < 7; ++i) e[i] = fnma(V(0.5f), d[i - 1], d[i]);
+  const V a = fnma(V(4.0f), e[2], e[4]), b = fnma(V(4.0f), e[3], e[5]);
+  const V g = e[4] - e[2], h = e[5] - e[3];
+  t[0] = fma(V(4.0f), e[1], fnma(V(5.0f), e[3], e[5]));
   t[1] = b + a;
   t[2] = b - a;
-  t[3] = fma(F(2.0f), g, h);
-  t[4] = fnma(F(2.0f), g, h);
-  t[5] = fma(F(4.0f), d[1], fnma(F(5.0f), d[3], d[5]));
-  t[6] = fma(F(4.0f), e[2], fnma(F(5.0f), e[4], e[6]));
+  t[3] = fma(V(2.0f), g, h);
+  t[4] = fnma(V(2.0f), g, h);
+  t[5] = fma(V(4.0f), d[1], fnma(V(5.0f), d[3], d[5]));
+  t[6] = fma(V(4.0f), e[2], fnma(V(5.0f), e[4], e[6]));
 }
 
 // G g
@@ -86,11 +129,12 @@ RV_INLINE void output_sums(const F (&m)[7], F (&y)[4]) {
 // A patch, or the filters of an output, have `depth` numbers at each point, ordered (phase down,
 // phase right, channel). At column j of points they are those of limit(j) phases to the right only,
 // all of them or those with a last tap; and at the last point of a column those of the first `full`
-// phases down.
+// phases down. Those of a patch are `pitch` numbers apart from tile to tile: whole vectors are
+// stored for each phase down, and what they have too much is overwritten by the next or padding.
 template <int E>
 struct Stem {
   static constexpr int kTaps = E - 3;
-  int64_t phases, full, C, depth;               // phases along an axis: all, those with a last tap
+  int64_t phases, full, C, depth, pitch;        // phases along an axis: all, those with a last tap
   int64_t tile_rows, tile_cols, strips, width;  // strips of `width` tiles
   int64_t room;                                 // tiles for whose patches there is room
 
@@ -99,42 +143,46 @@ struct Stem {
         full(p.R - (kTaps - 1) * p.step_h),
         C(p.C),
         depth(phases * phases * C),
+        pitch(round_up((phases - 1) * phases * C + whole(phases * C), Half::N)),
         tile_rows(ceil_div(p.rows, 4)),
         tile_cols(ceil_div(p.cols, 4)),
         strips(ceil_div(tile_cols, kStrip)),
-        width(ceil_div(tile_cols, strips)),
+        width(min(tile_cols, round_up(ceil_div(tile_cols, strips), kBeside))),
         room(room) {}
 
   RV_ALWAYS_INLINE int64_t limit(int j) const { return j < E - 1 ? phases : full; }
   RV_ALWAYS_INLINE int64_t place(int j, int64_t down, int64_t right) const {
     return (down * limit(j) + right) * C;
   }
-  // Of one patch, or one output: the numbers at the points before (i, j), and at all of them.
+  // Of one output: the numbers at the points before (i, j), and at all of them.
   RV_ALWAYS_INLINE int64_t before(int i, int j) const { return (j * E + i) * depth; }
   RV_ALWAYS_INLINE int64_t numbers() const { return E * E * depth; }
+  // Of the patches for which there is room.
+  RV_ALWAYS_INLINE int64_t patches_before(int i, int j) const { return (j * E + i) * pitch * room; }
+  RV_ALWAYS_INLINE int64_t patches() const { return E * E * pitch * room; }
 };
 
 // ---- Patches -----------------------------------------------------------------------------
 
 // One row of points of so many tiles' patches, x[(w * phases + right) * C + c] at pixel w of a
-// phase: along the other axis too, to v[before(i, j) * room + tile * depth + place + c].
-template <int E>
-void transform_row(const Stem<E>& s, const float* x, int64_t tiles, int i, int64_t down, float* v) {
-  const int64_t run = s.phases * s.C, run_last = s.full * s.C, depth = s.depth;
-  const int64_t column = E * depth * s.room;
-  v += s.before(i, 0) * s.room + down * run;
-  for (int64_t r = 0; r < run; r += kN) {
-    const int64_t lanes = run - r, lanes_last = max(0, run_last - r);
+// phase: along the other axis too, to v[patches_before(i, j) + tile * pitch + place + c].
+template <class V, int E>
+RV_INLINE void transform_row(const Stem<E>& s, const float* x, int64_t tiles, int i, int64_t down,
+                             float* v) {
+  const int64_t run = s.phases * s.C, run_last = s.full * s.C, pitch = s.pitch;
+  const int64_t column = s.patches_before(0, 1);
+  v += s.patches_before(i, 0) + down * run;
+  for (int64_t r = 0; r < run; r += V::N) {
     const float* from = x + r;
     float *to = v + r, *to_last = v + (E - 1) * column + down * (run_last - run) + r;
-    for (int64_t t = 0; t < tiles; ++t, from += 4 * run, to += depth, to_last += depth) {
-      F d[E], points[E];
+    for (int64_t t = 0; t < tiles; ++t, from += 4 * run, to += pitch, to_last += pitch) {
+      V d[E], points[E];
 #pragma GCC unroll 7
-      for (int j = 0; j < E; ++j) d[j] = F::load(from + j * run);
+      for (int j = 0; j < E; ++j) d[j] = V::load(from + j * run);
       input_points(d, points);
 #pragma GCC unroll 7
-      for (int j = 0; j < E - 1; ++j) points[j].store(to + j * column, lanes);
-      points[E - 1].store(to_last, lanes_last);
+      for (int j = 0; j < E - 1; ++j) points[j].store(to + j * column);
+      if (r < run_last) points[E - 1].store(to_last);
     }
   }
 }
@@ -174,17 +222,23 @@ void transform_patches(const Stem<E>& s, const Correlation<float>& p, const floa
       for (int i = 0; i < E; ++i) points[i].store(rows + i * size + from * C + x, lanes);
     });
     const int present = down < s.full ? E : E - 1;
-    for (int i = 0; i < present; ++i) transform_row(s, rows + i * size, tiles, i, down, v);
+    for (int i = 0; i < present; ++i) {
+      if (s.phases * C <= Half::N) {
+        transform_row<Half>(s, rows + i * size, tiles, i, down, v);
+      } else {
+        transform_row<F>(s, rows + i * size, tiles, i, down, v);
+      }
+    }
   }
 }
 
 // ---- Filters -----------------------------------------------------------------------------
 
-// Filters of one vector of outputs from k0 on, at their points: those at column j and point i that
-// meet number d of a patch lie at to[(before(i, j) + d) * width]. buffer: p.depth() N numbers.
-template <int E>
-void transform_weights(const Stem<E>& s, const Correlation<float>& p, int64_t k0, int64_t width,
-                       float* buffer, float* to) {
+// Filters of one vector of outputs from k0 on, at their points: at(i, j, d) is where those at
+// column j and point i go that meet number d of a patch. buffer: p.depth() N numbers.
+template <int E, class At>
+void transform_weights(const Stem<E>& s, const Correlation<float>& p, int64_t k0, float* buffer,
+                       const At& at) {
   constexpr int kTaps = Stem<E>::kTaps;
   pack_lanes(p, k0, buffer, kN);
   for (int64_t down = 0; down < s.phases; ++down) {
@@ -199,7 +253,7 @@ void transform_weights(const Stem<E>& s, const Correlation<float>& p, int64_t k0
             },
             [&](int i, int j, F x) RV_LAMBDA {
               if (right >= s.limit(j)) return;
-              x.store(to + (s.before(i, j) + s.place(j, down, right) + c) * width);
+              x.store(at(i, j, s.place(j, down, right) + c));
             });
       }
     }
@@ -228,157 +282,118 @@ RV_INLINE bool goes_past([[maybe_unused]] const Correlation<float>& p) {
 
 // ---- Products ----------------------------------------------------------------------------
 
-// The sums at the points of a column, of T tiles and V vectors of outputs: point i of vector k of
-// tile t is m[((i * kGroup + t) * V + k) * N]. The last point has only `last` numbers of `depth`.
-template <int T, int V>
-RV_ONE_COPY void multiply_column(const float* v, const float* u, int64_t points, int64_t last,
-                                 int64_t count, int64_t depth, float* m) {
-  for (int64_t i = 0; i < points; ++i, m += kGroup * V * kN) {
-    const float* w = u + i * depth * V * kN;
-    const float* x[T];
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) x[t] = v + (i * kStrip + t) * depth;
-    F sum[T][V];
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 2
-      for (int k = 0; k < V; ++k) sum[t][k] = F::zero();
-    }
-    if (i + 1 == points) count = last;
-    for (int64_t d = 0; d < count; ++d, w += V * kN) {
-      F filters[V];
-#pragma GCC unroll 2
-      for (int k = 0; k < V; ++k) {
-        filters[k] = F::load(w + k * kN);
-        __asm__("" : "+v"(filters[k].v));  // once, not again for every tile
-      }
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-        const F number = F::broadcast(x[t][d]);
-#pragma GCC unroll 2
-        for (int k = 0; k < V; ++k) sum[t][k] = fma(number, filters[k], sum[t][k]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 2
-      for (int k = 0; k < V; ++k) sum[t][k].store(m + (t * V + k) * kN);
-    }
-  }
-}
-template <int V>
-RV_INLINE void multiply_tiles(int64_t tiles, const float* v, const float* u, int64_t points,
-                              int64_t last, int64_t count, int64_t depth, float* m) {
-  switch (tiles) {
-    case 1:
-      return multiply_column<1, V>(v, u, points, last, count, depth, m);
-    case 2:
-      return multiply_column<2, V>(v, u, points, last, count, depth, m);
-    case 3:
-      return multiply_column<3, V>(v, u, points, last, count, depth, m);
-    case 4:
-      return multiply_column<4, V>(v, u, points, last, count, depth, m);
-    case 5:
-      return multiply_column<5, V>(v, u, points, last, count, depth, m);
-    case 6:
-      return multiply_column<6, V>(v, u, points, last, count, depth, m);
-    case 7:
-      return multiply_column<7, V>(v, u, points, last, count, depth, m);
-    case 8:
-      return multiply_column<8, V>(v, u, points, last, count, depth, m);
-  }
-}
-
-// A' m along the column, of so many vectors: row i of each is half[i * E * N], and they are
-// 4 E N apart.
-template <int E>
-RV_INLINE void sum_column(const float* m, int64_t vectors, int64_t apart, float* half) {
-  for (int64_t x = 0; x < vectors; ++x, m += kN, half += 4 * E * kN) {
-    F points[E], y[4];
+// The sums at the points of a column, of T tiles and one vector of outputs, and A' m of them: row i
+// of tile t is half[(t * 4 + i) * E * N]. Number d of the filters at point i is u[(d * E + i) * N];
+// the last point has only `last` numbers of `count`.
+template <int E, int T>
+RV_ONE_COPY void multiply_column(const Stem<E>& s, const float* v, const float* u, int64_t last,
+                                 int64_t count, float* half) {
+  const float* x[E];
 #pragma GCC unroll 7
-    for (int i = 0; i < E; ++i) points[i] = F::load(m + i * apart);
-    output_sums(points, y);
+  for (int i = 0; i < E; ++i) x[i] = v + s.patches_before(i, 0);
+  const int64_t pitch = s.pitch;
+  F sum[T][E];
+#pragma GCC unroll 7
+  for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 7
+    for (int i = 0; i < E; ++i) sum[t][i] = F::zero();
+  }
+  const auto add = [&](auto points) RV_LAMBDA {
+#pragma GCC unroll 7
+    for (int i = 0; i < decltype(points)::kCount; ++i, u += kN) {
+      F filter = F::load(u);
+      __asm__("" : "+v"(filter.v));  // once, not again for every tile
+#pragma GCC unroll 7
+      for (int t = 0; t < T; ++t) {
+        sum[t][i] = fma(F::broadcast(x[i][t * pitch]), filter, sum[t][i]);
+      }
+      ++x[i];
+    }
+  };
+  int64_t d = 0;
+  for (; d < last; ++d) add(Count<E>());
+  for (; d < count; ++d, u += kN) add(Count<E - 1>());
+#pragma GCC unroll 7
+  for (int t = 0; t < T; ++t, half += 4 * E * kN) {
+    F y[4];
+    output_sums(sum[t], y);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) y[i].store(half + i * E * kN);
   }
 }
+template <int E>
+RV_INLINE void multiply_tiles(int64_t tiles, const Stem<E>& s, const float* v, const float* u,
+                              int64_t last, int64_t count, float* half) {
+  if constexpr (kBeside >= 4) {
+    if (tiles >= 4) return multiply_column<E, 4>(s, v, u, last, count, half);
+    if (tiles == 3) return multiply_column<E, 3>(s, v, u, last, count, half);
+  }
+  if (tiles >= 2) return multiply_column<E, 2>(s, v, u, last, count, half);
+  multiply_column<E, 1>(s, v, u, last, count, half);
+}
 
-// The other axis, of V vectors of outputs of one tile, and into the image: `rows` and `cols` of it
-// and `lanes` outputs of the last vector; with Past, past the caches.
-template <int E, int V, bool Past, class Lanes>
-RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half, const F (&bias)[V],
+// The other axis, of one vector of outputs of a tile, and into the image: `rows` and `cols` of it
+// and `lanes` outputs; with Past, past the caches. What is added at the point 1 is added to all
+// outputs.
+template <int E, bool Past, class Lanes>
+RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half, F bias,
                                  int64_t rows, int64_t cols, Lanes lanes, float* to) {
-  const F least(p.relu ? 0.0f : -__builtin_inff());
-#pragma GCC unroll 2
-  for (int k = 0; k < V; ++k, to += kN) {
-    float* row = to;
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i, half += E * kN, row += p.out_row) {
-      if (i >= rows) continue;
-      F m[E], y[4];
+  for (int i = 0; i < 4; ++i, half += E * kN, to += p.out_row) {
+    if (i >= rows) continue;
+    F m[E], y[4];
 #pragma GCC unroll 7
-      for (int j = 0; j < E; ++j) m[j] = F::load(half + j * kN);
-      output_sums(m, y);
-      float* pixel = row;
+    for (int j = 0; j < E; ++j) m[j] = F::load(half + j * kN);
+    m[1] += bias;
+    output_sums(m, y);
+    if (p.relu) {
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j, pixel += p.out_pixel) {
-        if (j >= cols) continue;
-        const F sum = max(least, y[j] + bias[k]);
-        if constexpr (Past) {
-          store_past(sum, pixel);
-        } else {
-          k + 1 < V ? sum.store(pixel) : sum.store(pixel, lanes);
-        }
+      for (int j = 0; j < 4; ++j) y[j] = max(F::zero(), y[j]);
+    }
+    float* pixel = to;
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j, pixel += p.out_pixel) {
+      if (j >= cols) continue;
+      if constexpr (Past) {
+        store_past(y[j], pixel);
+      } else {
+        y[j].store(pixel, lanes);
       }
     }
   }
 }
 
-// Outputs k0 .. k0 + V N of the strip of `count` tiles from (h, w) on. m: sums of a column, and
-// then of all of them halfway.
-template <int E, int V>
+// Outputs k0 .. k0 + N of the strip of `tiles` tiles from (h, w) on. half: the sums of all tiles,
+// halfway.
+template <int E>
 void multiply_strip(const Stem<E>& s, const Correlation<float>& p, float* image, int64_t h,
-                    int64_t w, int64_t count, int64_t k0, const float* v, const float* u, float* m,
-                    bool past, Ahead& next) {
-  constexpr int64_t kTile = V * 4 * E * kN;
-  const int64_t rows = min(4, p.rows - 4 * h), lanes = p.K - (k0 + (V - 1) * kN);
-  float* half = m + E * kGroup * V * kN;
-  F bias[V];
-#pragma GCC unroll 2
-  for (int k = 0; k < V; ++k) {
-    bias[k] = p.bias ? F::load(p.bias + k0 + k * kN, p.K - (k0 + k * kN)) : F::zero();
-  }
-  image += 4 * h * p.out_row + k0;
-  const int64_t groups = ceil_div(count, kGroup), most = ceil_div(count, groups);
-  for (int64_t g = 0; g < count; g += most) {
-    const int64_t tiles = min(most, count - g), first = 4 * (w + g);
-    float* out = image + first * p.out_pixel;
-    for (int j = 0; j < E; ++j) {
-      const int64_t column = s.before(0, j), limit = s.limit(j) * s.C;
-      next.fetch<false>();
-      if (!past && j < rows) {  // memory brings the lines of the outputs meanwhile
-        const float* line = out + j * p.out_row;
-        const float* end = line + min(4 * tiles, p.cols - first) * p.out_pixel;
-        for (; line < end; line += p.out_pixel) {
-#pragma GCC unroll 2
-          for (int k = 0; k < V; ++k) __builtin_prefetch(line + k * kN, 1);
-        }
-      }
-      multiply_tiles<V>(tiles, v + column * kStrip + g * s.depth, u + column * V * kN, E,
-                        s.full * limit, s.phases * limit, s.depth, m);
-      sum_column<E>(m, tiles * V, kGroup * V * kN, half + j * kN);
+                    int64_t w, int64_t tiles, int64_t k0, const float* v, const float* u,
+                    float* half, bool past, Ahead& next) {
+  const int64_t rows = min(4, p.rows - 4 * h), lanes = p.K - k0;
+  float* out = image + 4 * h * p.out_row + 4 * w * p.out_pixel + k0;
+  for (int j = 0; j < E; ++j) {
+    next.fetch<false>();
+    if (!past && j < rows) {  // memory brings the lines of the outputs meanwhile
+      const float* line = out + j * p.out_row;
+      const float* end = line + min(4 * tiles, p.cols - 4 * w) * p.out_pixel;
+      for (; line < end; line += p.out_pixel) __builtin_prefetch(line, 1);
     }
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t cols = min(4, p.cols - first - 4 * t);
-      const float* from = half + t * kTile;
-      float* to = out + 4 * t * p.out_pixel;
-      if (rows < 4 || cols < 4 || lanes < kN) {
-        store_tile<E, V, false>(p, from, bias, rows, cols, lanes, to);
-      } else if (past) {
-        store_tile<E, V, true>(p, from, bias, 4, 4, All(), to);
-      } else {
-        store_tile<E, V, false>(p, from, bias, 4, 4, All(), to);
-      }
+    const int64_t limit = s.limit(j) * s.C;
+    for (int64_t t = 0; t < tiles; t += kBeside) {
+      multiply_tiles<E>(tiles - t, s, v + s.patches_before(0, j) + t * s.pitch,
+                        u + s.before(0, j) * kN, s.full * limit, s.phases * limit,
+                        half + (t * 4 * E + j) * kN);
+    }
+  }
+  const F bias = p.bias ? F::load(p.bias + k0, lanes) : F::zero();
+  for (int64_t t = 0; t < tiles; ++t, half += 4 * E * kN, out += 4 * p.out_pixel) {
+    const int64_t cols = min(4, p.cols - 4 * (w + t));
+    if (rows < 4 || cols < 4 || lanes < kN) {
+      store_tile<E, false>(p, half, bias, rows, cols, lanes, out);
+    } else if (past) {
+      store_tile<E, true>(p, half, bias, 4, 4, All(), out);
+    } else {
+      store_tile<E, false>(p, half, bias, 4, 4, All(), out);
     }
   }
 }
@@ -394,40 +409,35 @@ RV_INLINE Ahead following_rows(const Stem<E>& s, const Correlation<float>& p, in
   const int64_t to = max(from, min(end, p.height));
   if ((to - from) * row * static_cast<int64_t>(sizeof(float)) > kAheadBytes) return {};
   const float* image = p.in + n * p.height * row;
-  const int64_t groups = ceil_div(s.tile_cols, kGroup) * ceil_div(p.K, kVectors * kN);
-  return Ahead(image + from * row, image + to * row, groups * E);
+  return Ahead(image + from * row, image + to * row, s.strips * ceil_div(p.K, kN) * E);
 }
 
 // workspace: the filters of all outputs, at their points.
 template <int E>
 void run_edge(const Correlation<float>& p, float* u) {
   const Stem<E> s(p, kStrip);
-  const int64_t vectors = ceil_div(p.K, kN), wide = vectors / kVectors * kVectors;
+  const int64_t vectors = ceil_div(p.K, kN);
   parallel_for(vectors, [&](int64_t k) {
     auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
-    const int64_t beside = k < wide ? kVectors : 1, first = k / beside * beside;
-    transform_weights(s, p, k * kN, beside * kN, buffer,
-                      u + s.numbers() * first * kN + (k - first) * kN);
+    float* to = u + s.numbers() * k * kN;
+    transform_weights(s, p, k * kN, buffer, [&](int i, int j, int64_t d) RV_LAMBDA {
+      return to + (s.before(0, j) + d * E + i) * kN;
+    });
   });
   const bool past = goes_past(p);
   parallel_for(p.images * s.tile_rows, [&](int64_t chunk) {
     const int64_t h = chunk % s.tile_rows, n = chunk / s.tile_rows;
-    const int64_t sums = kGroup * kVectors * 5 * E * kN;
-    auto* v = static_cast<float*>(
-        scratch(sizeof(float) * (s.numbers() * kStrip + sums + (E + 1) * row_size(s))));
-    float *m = v + s.numbers() * kStrip, *rows = m + sums, *image = p.out + n * p.out_image;
+    const int64_t sums = kStrip * 4 * E * kN;
+    auto* v =
+        static_cast<float*>(scratch(sizeof(float) * (s.patches() + sums + (E + 1) * row_size(s))));
+    float *half = v + s.patches(), *rows = half + sums, *image = p.out + n * p.out_image;
     Ahead next = following_rows(s, p, chunk);
     for (int64_t w = 0; w < s.tile_cols; w += s.width) {
       const int64_t tiles = min(s.width, s.tile_cols - w);
       transform_patches(s, p, p.in + n * p.height * p.width * p.in_pixel, h, w, tiles, rows, v);
-      int64_t k = 0;
-      for (; k < wide; k += kVectors) {
-        multiply_strip<E, kVectors>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN,
-                                    m, past, next);
-      }
-      for (; k < vectors; ++k) {
-        multiply_strip<E, 1>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, m, past,
-                             next);
+      for (int64_t k = 0; k < vectors; ++k) {
+        multiply_strip<E>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, half, past,
+                          next);
       }
     }
     if (past) stores_past_done();
@@ -447,11 +457,12 @@ static void run(const Correlation<float>& p, float* workspace) {
 // gradients of some tiles go to their points along the rows first and wait; each column of points
 // is made of them when its products are due, and stays in L1.
 
-template <int V>
-struct Width {
-  static constexpr int kCount = V;
-};
-constexpr int64_t kBatch = 2 * kStrip;  // tiles whose products are added to a sum in registers
+#if defined(__AVX512F__)
+constexpr int64_t kVectors = 2;  // of outputs, whose sums are in registers
+#else
+constexpr int64_t kVectors = 1;
+#endif
+constexpr int64_t kBatch = 4 * kStrip;  // tiles whose products are added to a sum in registers
 constexpr int64_t kMostStrips = 8;      // of a batch, where they are short
 constexpr int64_t kRows = 12;           // sums in registers, for each vector of outputs
 
@@ -530,9 +541,9 @@ RV_INLINE void spread_column(const float* half, int64_t vectors, int64_t apart, 
   }
 }
 
-// u[d] += sum over tiles of v[tile * depth + d] * g[tile], d < D.
+// u[d] += sum over tiles of v[tile * pitch + d] * g[tile], d < D.
 template <int D, int V>
-RV_ONE_COPY void add_products(const float* v, int64_t depth, const float* g, int64_t tiles,
+RV_ONE_COPY void add_products(const float* v, int64_t pitch, const float* g, int64_t tiles,
                               float* u) {
   F sum[D][V];
 #pragma GCC unroll 12
@@ -540,7 +551,7 @@ RV_ONE_COPY void add_products(const float* v, int64_t depth, const float* g, int
 #pragma GCC unroll 2
     for (int k = 0; k < V; ++k) sum[d][k] = F::load(u + (d * V + k) * kN);
   }
-  for (int64_t t = 0; t < tiles; ++t, v += depth, g += V * kN) {
+  for (int64_t t = 0; t < tiles; ++t, v += pitch, g += V * kN) {
     F y[V];
 #pragma GCC unroll 2
     for (int k = 0; k < V; ++k) {
@@ -561,15 +572,15 @@ RV_ONE_COPY void add_products(const float* v, int64_t depth, const float* g, int
   }
 }
 template <int V>
-RV_INLINE void add_all_products(const float* v, int64_t count, int64_t depth, const float* g,
+RV_INLINE void add_all_products(const float* v, int64_t count, int64_t pitch, const float* g,
                                 int64_t tiles, float* u) {
   int64_t d = 0;
   for (; d + kRows <= count; d += kRows) {
-    add_products<kRows, V>(v + d, depth, g, tiles, u + d * V * kN);
+    add_products<kRows, V>(v + d, pitch, g, tiles, u + d * V * kN);
   }
-  for (; d + 6 <= count; d += 6) add_products<6, V>(v + d, depth, g, tiles, u + d * V * kN);
-  for (; d + 3 <= count; d += 3) add_products<3, V>(v + d, depth, g, tiles, u + d * V * kN);
-  for (; d < count; ++d) add_products<1, V>(v + d, depth, g, tiles, u + d * V * kN);
+  for (; d + 6 <= count; d += 6) add_products<6, V>(v + d, pitch, g, tiles, u + d * V * kN);
+  for (; d + 3 <= count; d += 3) add_products<3, V>(v + d, pitch, g, tiles, u + d * V * kN);
+  for (; d < count; ++d) add_products<1, V>(v + d, pitch, g, tiles, u + d * V * kN);
 }
 
 // All columns of V vectors of outputs of so many tiles, and the sums of their pixels: the point
@@ -582,8 +593,8 @@ void add_columns_of(const Stem<E>& s, const float* half, int64_t tiles, const fl
     spread_column<E>(half + j * 4 * kN, tiles * V, apart, g);
     for (int i = 0; i < E; ++i) {
       next.fetch<false>();
-      add_all_products<V>(v + s.before(i, j) * s.room, (i + 1 < E ? s.phases : s.full) * limit,
-                          s.depth, g + i * apart * kN, tiles, u + s.before(i, j) * V * kN);
+      add_all_products<V>(v + s.patches_before(i, j), (i + 1 < E ? s.phases : s.full) * limit,
+                          s.pitch, g + i * apart * kN, tiles, u + s.before(i, j) * V * kN);
     }
     if (j != 1) continue;
 #pragma GCC unroll 2
@@ -623,7 +634,7 @@ void weight_piece(const Stem<E>& s, const Correlation<float>& p, const float* dy
                   int64_t q1, float* dw, float* bias) {
   constexpr int64_t kHalf = kVectors * 4 * E * kN;  // of a tile
   const int64_t vectors = ceil_div(p.K, kN), wide = vectors / kVectors * kVectors;
-  const int64_t u_size = s.numbers() * vectors * kN, v_size = s.numbers() * kBatch;
+  const int64_t u_size = s.numbers() * vectors * kN, v_size = s.patches();
   const int64_t half_size = kBatch * kHalf, g_size = E * kBatch * kVectors * kN;
   auto* u = static_cast<float*>(scratch(sizeof(float) * (u_size + v_size + half_size + g_size +
                                                          vectors * kN + (E + 1) * row_size(s))));
@@ -641,7 +652,7 @@ void weight_piece(const Stem<E>& s, const Correlation<float>& p, const float* dy
       n[i] = (q + i) / (s.strips * s.tile_rows);
       count[i] = min(s.width, s.tile_cols - w[i]);
       transform_patches(s, p, p.in + n[i] * p.height * p.width * p.in_pixel, h[i], w[i], count[i],
-                        rows, v + tiles * s.depth);
+                        rows, v + tiles * s.pitch);
       tiles += count[i];
     }
     // The gradients of the batch after this one, as one range of memory.
@@ -661,8 +672,8 @@ void weight_piece(const Stem<E>& s, const Correlation<float>& p, const float* dy
       add_columns_of<E, V>(s, half, tiles, v, g, u + s.numbers() * k * kN, sums + k * kN, next);
     };
     int64_t k = 0;
-    for (; k < wide; k += kVectors) add(Width<kVectors>(), k);
-    for (; k < vectors; ++k) add(Width<1>(), k);
+    for (; k < wide; k += kVectors) add(Count<kVectors>(), k);
+    for (; k < vectors; ++k) add(Count<1>(), k);
   }
   int64_t k = 0;
   for (; k < wide; k += kVectors) {
