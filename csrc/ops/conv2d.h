@@ -142,13 +142,26 @@ static inline bool conv2d_worth(const Conv2dShape& s, int64_t rows, int64_t cols
   return (edge == 6 && s.R == 3) || rows * cols >= 8 * tiles;
 }
 constexpr int64_t kConv2dLeast5x5 = 32;
+
+// Outputs along an axis up to which tiles of 3 stand beside those of 4 (conv2d_tiles_impl.h).
+constexpr int64_t kConv2dEven = 16;
+// The same of 3x3 taps at stride 2, along each axis 5 points and 4 for 4 outputs, 4 and 3 for 3. A
+// product at them costs some 1.5 times one of the direct kernels.
+static inline bool conv2d_worth_strided(const Conv2dShape& s) {
+  const bool even = s.P <= kConv2dEven && s.Q <= kConv2dEven;
+  const int64_t h = (s.P + 3) / 4, w = (s.Q + 3) / 4;
+  const int64_t points_h = 9 * h - (even ? 2 * conv2d_least(h, 4 * h - s.P) : 0);
+  const int64_t points_w = 9 * w - (even ? 2 * conv2d_least(w, 4 * w - s.Q) : 0);
+  const bool fits = s.P % 4 == 0 && s.Q % 4 == 0;
+  return s.N * h * w >= 8 && 100 * points_h * points_w <= (even ? 59 : 70) * 9 * s.P * s.Q &&
+         conv2d_worth(s, s.P, s.Q, fits ? 32 : 64);
+}
 static inline bool conv2d_prefers_minimal(const Conv2dShape& s) {
   const Conv2dMinimal m = conv2d_minimal(s);
   if (m.phases == 4 && s.C / s.groups % 16 != 0) return false;
   if (s.R == 5) return conv2d_worth(s, s.P, s.Q, kConv2dLeast5x5);
   if (m.phases == 1 || s.R == 4) return conv2d_worth(s, s.P, s.Q, m.edge == 6 ? 8 : 16);
-  // 3x3 at stride 2: 100 products for 144, where tiles fit
-  return 10 * s.P * s.Q >= 9 * 16 * conv2d_tiles(1, s.P, s.Q) && conv2d_worth(s, s.P, s.Q, 32);
+  return conv2d_worth_strided(s);
 }
 static inline bool conv2d_data_prefers_minimal(const Conv2dShape& s) {
   const int64_t rows = s.H / s.stride_h, cols = s.W / s.stride_w;  // of the smallest class
@@ -157,8 +170,10 @@ static inline bool conv2d_data_prefers_minimal(const Conv2dShape& s) {
 }
 static inline bool conv2d_weight_prefers_minimal(const Conv2dShape& s) {
   const Conv2dMinimal m = conv2d_minimal(s);
-  if (m.phases == 4 && s.R == 3) return false;
   if (s.R == 5) return conv2d_worth(s, s.P, s.Q, kConv2dLeast5x5);
+  if (m.phases == 4 && s.R == 3) {  // larger ones wait for memory, where the direct kernels do not
+    return (s.C / s.groups) * (s.K / s.groups) <= 1 << 14 && conv2d_worth_strided(s);
+  }
   return conv2d_worth(s, s.P, s.Q, m.edge == 6 ? 12 : 16);
 }
 

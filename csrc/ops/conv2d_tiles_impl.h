@@ -18,7 +18,6 @@ struct Tile {
 // 4 + 4 and 4 + 4 + 4 + 4. Tiles with the same points follow each other: first 4 rows and 3 columns
 // of outputs, then 4 and 4, 3 and 4, 3 and 3. In large images that would gain little and part
 // neighbours, which share pixels.
-constexpr int64_t kEven = 16;  // rows and columns at most
 struct Tiles {
   int64_t h, w, count;
   int64_t fours_h, fours_w;  // along each axis, the tiles of 4, which come first
@@ -28,8 +27,8 @@ struct Tiles {
       : h(ceil_div(p.rows, 4)),
         w(ceil_div(p.cols, 4)),
         count(p.images * h * w),
-        fours_h(p.rows <= kEven && p.cols <= kEven ? max(0, p.rows - 3 * h) : h),
-        fours_w(p.rows <= kEven && p.cols <= kEven ? max(0, p.cols - 3 * w) : w),
+        fours_h(p.rows <= kConv2dEven && p.cols <= kConv2dEven ? max(0, p.rows - 3 * h) : h),
+        fours_w(p.rows <= kConv2dEven && p.cols <= kConv2dEven ? max(0, p.cols - 3 * w) : w),
         rows(p.rows),
         cols(p.cols) {
     const int64_t threes_h = h - fours_h, threes_w = w - fours_w;

@@ -261,7 +261,7 @@ void outer_piece(const Correlation<T>& p, const Outer& o, const T* dy, int64_t d
                  int64_t k1, T* sums, T* bias) {
   constexpr int64_t kN = Vec<T>::N;
   // Sums that do not stay in L2 are fetched once a box: larger boxes for larger gradients.
-  const int64_t pixels = max(160, min(1024, p.depth() * p.K / 2048));
+  const int64_t pixels = max(256, min(1024, p.depth() * p.K / 2048));
   const Boxes boxes = cut(p, pixels, 8 * kWindowBytes);
   // The side in the lanes is read in whole vectors, so what does not fill them is copied first.
   const bool copy_x = o.run_lanes && o.length % kN != 0;

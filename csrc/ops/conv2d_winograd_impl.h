@@ -14,11 +14,13 @@
 //
 // Stride 2. A filter of 3x3 or 4x4 taps at stride 2 is the sum of four 2x2 filters, each on one of
 // the four images of every second pixel ("phases"): a 2x2 convolution of 4 C channels, 100 C
-// products for the 256 C of 4x4 taps or the 144 C of 3x3. Its data gradient falls apart into
-// residue classes (conv2d_impl.h), which are convolutions with 2x2 filters at stride 1.
+// products for the 256 C of 4x4 taps. Of 3x3 taps, along each axis, two fall to one phase and one
+// to the other, which is zero at the point at infinity: 81 C products for 144 C. Its data gradient
+// falls apart into residue classes (conv2d_impl.h), which are convolutions with 2x2 filters at
+// stride 1.
 //
 // 5x5. Three taps and two along each axis: four 3x3 filters, on four images three pixels apart,
-// 144 C products at the points for the 400 C of the taps, and one transform back.
+// 121 C products at the points for the 400 C of the taps, and one transform back.
 //
 // The interpolation points are 0, 1, -1, 1/2, -2 and infinity, which lose less than half as much as
 // the usual 0, +-1, +-2 (Barabasz et al., "Error analysis and improving the accuracy of Winograd
@@ -63,14 +65,34 @@ struct Points {
 // are the pixels that it meets, the "phases" of the image.
 struct Split {
   int64_t parts, step, shift;
+  bool uneven;  // part 1 has a tap less, and no use for the point at infinity
   explicit Split(const Correlation<float>& p)
-      : parts(p.step_h > 1 || p.R > 3 ? 2 : 1), step(p.step_h), shift(p.step_h > 1 ? 1 : 3) {}
+      : parts(p.step_h > 1 || p.R > 3 ? 2 : 1),
+        step(p.step_h),
+        shift(p.step_h > 1 ? 1 : 3),
+        uneven(p.step_h > 1 ? p.R == 3 : p.R == 5) {}
   int64_t phases() const { return parts * parts; }
+  // Whether phase f counts at a point of the last row, or column.
+  RV_ALWAYS_INLINE bool has(int64_t f, bool last_row, bool last_column) const {
+    return !uneven || !((last_row && f >= parts) || (last_column && f % parts == 1));
+  }
   // Tap, or pixel, i of phase f, from its first.
   int64_t down(int64_t f, int64_t i) const { return i * step + f / parts * shift; }
   int64_t right(int64_t f, int64_t i) const { return i * step + f % parts * shift; }
 };
 RV_INLINE int64_t phases_of(const Correlation<float>& p) { return Split(p).phases(); }
+
+// Where the numbers of a tile at point (i, j) lie: those of the phases that have the point, `count`
+// runs of `length`, `apart` from one to the next.
+struct Runs {
+  int64_t count, length, apart;
+  Runs(const Split& split, int64_t C, bool last_row, bool last_column)
+      : count(split.uneven && last_column && !last_row ? 2 : 1),
+        length(C * (split.uneven && last_column ? 1
+                    : split.uneven && last_row  ? 2
+                                                : split.phases())),
+        apart(2 * C) {}
+};
 
 // The pixels that the tile on the right is the first to meet, `rows` x 4 of them from `from` on,
 // come to L1 while this one is transformed. They wait in L2 (Lines) or beyond; the processor does
@@ -108,7 +130,9 @@ void transform_patches(const Correlation<float>& p, const Tiles& tiles, int64_t 
           both_axes<E, E>(
               points,
               [&](int i, int j) RV_LAMBDA { return F::load(from + i * down + j * right, lanes); },
-              [&](int i, int j, F x) RV_LAMBDA { x.store(v + (i * E + j) * plane); });
+              [&](int i, int j, F x) RV_LAMBDA {
+                if (split.has(f, i == E - 1, j == E - 1)) x.store(v + (i * E + j) * plane);
+              });
         }
         continue;
       }
@@ -332,14 +356,17 @@ void transform_weights(const Correlation<float>& p, int64_t k0, int64_t v0, int6
         for (int64_t c = 0; c < q.C; ++c) {
           float* u = to + (f * C + c0 + c) * width + v * kN;
           next.fetch();
-          both_axes<kTaps, E>(
-              [](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
-              [&](int i, int j) RV_LAMBDA {
-                const int64_t r = split.down(f, i), s = split.right(f, j);
-                return r < p.R && s < p.S ? F::load(buffer + ((r * p.S + s) * q.C + c) * kN)
-                                          : F::zero();
-              },
-              [&](int i, int j, F x) RV_LAMBDA { x.store(u + (i * E + j) * plane); });
+          both_axes<kTaps, E>([](const F(&x)[kTaps], F(&y)[E]) RV_LAMBDA { weight_points(x, y); },
+                              [&](int i, int j) RV_LAMBDA {
+                                const int64_t r = split.down(f, i), s = split.right(f, j);
+                                return r < p.R && s < p.S
+                                           ? F::load(buffer + ((r * p.S + s) * q.C + c) * kN)
+                                           : F::zero();
+                              },
+                              [&](int i, int j, F x) RV_LAMBDA {
+                                if (split.has(f, i == E - 1, j == E - 1))
+                                  x.store(u + (i * E + j) * plane);
+                              });
         }
       }
     }
@@ -423,7 +450,8 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
                     Lines& in, Lines& out) {
   const int64_t width = block_width(p.K, k0), depth = phases_of(p) * p.C, rows = t1 - t0;
   const int64_t plane = Points::plane_of(depth, width), m_plane = Points::plane_of(rows, width);
-  const int64_t cuts = ceil_div(depth, 512);  // long chains of additions lose more than short ones
+  constexpr int64_t kChain = 512;  // long chains of additions lose more than short ones
+  const Split split(p);
   for (int step = 0; step < E * E; ++step) {
     // Down the columns; or in the order of memory, where patches and filters stream by.
     const int i = step % E, j = step / E, x = m ? i * E + j : step;
@@ -439,10 +467,14 @@ void multiply_block(const Correlation<float>& p, const Tiles& tiles, int64_t t0,
       continue;
     }
 #endif
-    for (int64_t cut = 0; cut < cuts; ++cut) {
-      const int64_t from = cut * depth / cuts, to = (cut + 1) * depth / cuts;
-      multiply(gemm::Rows<float>{patches + from, v.row}, filters + from * width, last - first,
-               to - from, width, sums, cut > 0);
+    const Runs runs(split, p.C, x / E == E - 1, x % E == E - 1);
+    const int64_t cuts = ceil_div(runs.length, kChain);
+    for (int64_t cut = 0; cut < runs.count * cuts; ++cut) {
+      const int64_t at = cut / cuts * runs.apart;
+      const int64_t from = cut % cuts * runs.length / cuts;
+      const int64_t to = (cut % cuts + 1) * runs.length / cuts;
+      multiply(gemm::Rows<float>{patches + at + from, v.row}, filters + (at + from) * width,
+               last - first, to - from, width, sums, cut > 0);
     }
     if (m && i == E - 1) sum_column<E>(m, m_plane, rows, width, j, back);
   }
@@ -668,6 +700,7 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
   const int64_t dy_row = p.cols * dy_pixel;
   const Window output = output_window(dy, p.rows, p.cols, p.rows * dy_row, dy_row, dy_pixel);
   float* const waiting = g.data + g_size;
+  const Split split(p);
   for (int64_t f = f0; f < f1; ++f) {
     for (int64_t t = t0; t < t1; t += cut.tiles) {
       const int64_t end = min(t1, t + cut.tiles);
@@ -679,6 +712,7 @@ void weight_block(const Correlation<float>& p, const Tiles& tiles, const float* 
       for (int64_t x = 0; x < kPoints; ++x) {
         in.fetch<false>();
         upstream.fetch<false>();
+        if (!split.has(f, x / E == E - 1, x % E == E - 1)) continue;
         int64_t first = t, last = end;
         tiles.cut<E>(x / E, x % E, &first, &last);
         const float* patches = v.data + x * v.plane + (first - t) * row;

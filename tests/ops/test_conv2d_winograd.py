@@ -155,6 +155,8 @@ class TestPhases(OpTests):
         # 3x3: forward where tiles fit, one residue class of the data gradient
         strided(normal(N, 32, 16, 16), normal(40, 32, 3, 3), normal(40), stride=2, padding=1),
         strided(normal(N, 18, 13, 11), normal(21, 18, 3, 3), stride=2, padding=1),
+        strided(normal(9, 64, 14, 13), normal(80, 64, 3, 3), normal(80), stride=2, padding=1),
+        strided(normal(2, 144, 28, 28), normal(66, 144, 3, 3), stride=2, padding=1),
         # 5x5: ragged tiles, several blocks, fewer tiles than outputs, groups
         strided(normal(N, 32, 13, 15), normal(36, 32, 5, 5), normal(36), padding=2),
         strided(normal(N, 80, 12, 11), normal(144, 80, 5, 5), padding=((2, 1), (0, 3))),
@@ -221,6 +223,8 @@ SHAPES: list[tuple[tuple[int, ...], int, int, tuple[int, ...], int]] = [
     ((4, 256, 8, 8, 512), 4, 2, (1,) * 4, 1),
     ((2, 512, 16, 16, 64), 4, 2, (1,) * 4, 1),
     ((2, 256, 16, 16, 128), 3, 2, (1,) * 4, 1),
+    ((4, 144, 28, 26, 128), 3, 2, (1,) * 4, 1),
+    ((9, 64, 14, 14, 80), 3, 2, (1,) * 4, 1),
     ((2, 70, 20, 17, 33), 2, 1, (0, 1, 1, 0), 1),
     ((2, 64, 27, 27, 192), 5, 1, (2,) * 4, 1),
     ((1, 256, 12, 15, 80), 5, 1, (2, 1, 0, 2), 1),
@@ -244,7 +248,8 @@ def test_error(
     if _core.cpu_level() != "baseline":  # which leaves it out
         assert differs[0]
         assert differs[1]
-        assert differs[2] or (taps, stride) == (3, 2)  # whose weight gradient is direct
+        # large weight gradients at stride 2 are direct
+        assert differs[2] != ((taps, stride) == (3, 2) and shape[1] * shape[4] > 1 << 14)
 
 
 @given(st.data())
@@ -260,7 +265,7 @@ def test_any_shape(data: st.DataObject) -> None:
     assert max(errors(arrays, padding, groups, stride)[0]) < BOUND
 
 
-@pytest.mark.parametrize("index", [0, 3, 9, 10, 14, 16])
+@pytest.mark.parametrize("index", [0, 3, 9, 10, 14, 16, 18])
 def test_bits_do_not_depend_on_threads(index: int) -> None:
     shape, taps, stride, padding, groups = SHAPES[index]
     arrays = problem(shape, taps, stride, padding, groups)
