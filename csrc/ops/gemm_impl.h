@@ -86,8 +86,11 @@ Cut cut_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& b, bool parall
   // 512 gain one to three per cent in one thread where nothing is packed, and nothing in two.)
   // Those of one or two panels do already: a copy cost 2 to 5 per cent, and what one core packs for
   // another a third of 128x64x512. Nor do few rows of A earn a copy where B has less than eight.
+  // Those that collide, four lines of each, cost them less than the copy; where a row of a panel is
+  // a line or less, the copy halves the time.
   const int64_t pitch = max(b.row_stride, -b.row_stride), panel = kVectors * kN;
-  const bool apart = cut.depth > kScattered<T> || pitch * sizeof(T) % 4096 == 0;
+  const bool collide = panel * sizeof(T) <= 64 && pitch * sizeof(T) % 4096 == 0;
+  const bool apart = cut.depth > kScattered<T> || collide;
   const bool worth =
       m > kRows ? pitch > 2 * panel : apart && m > 4 * max_rows(kVectors) && pitch >= 8 * panel;
   cut.pack = b.column_stride != 1 || worth;

@@ -121,6 +121,8 @@ def test_any_shape_and_layout(m, n, k, dtype, left, right):
         (75, 257, 257),  # a last column in pieces of rows
         (20, 578, 300),  # two, of fewer pieces than shares
         (130, 80, 1400),  # rows of B near enough to be read as they lie, but for a part of a vector
+        (40, 1027, 300),  # few rows of A: panels of whole vectors are read as they lie
+        (32, 1024, 256),  # the same, 4 KB apart
     ],
 )
 @pytest.mark.parametrize("left", ["rows", "columns", "steps"])
