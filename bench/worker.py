@@ -24,6 +24,7 @@ from ranvier.bench.curves import curve_rows
 from ranvier.bench.suite import Row, all_rows
 
 FIRST = 3  # calls before anything is timed: a captured step is recorded on the second
+WARM_UP = 0.005  # seconds of calls before each reading: threads wake up, caches fill
 BATCH = 0.01  # seconds that one reading of the clock spans at least
 
 
@@ -129,9 +130,12 @@ class Server:
         return {"ok": True, "result": self.path, "memory": memory, "first": first}
 
     def time(self, name: str, budget: float) -> dict[str, Any]:
-        """Mean time of one step over at least `budget` seconds."""
+        """Mean time of one step over at least `budget` seconds, after some that do not count."""
         total, count = 0.0, 0
         step, steps = self.steps[name]
+        started = time.perf_counter()
+        while time.perf_counter() - started < WARM_UP:
+            step()
         while total < budget:
             started = time.perf_counter()
             for _ in range(steps):
