@@ -149,7 +149,7 @@ RV_INLINE void near_fetch(const T* at, int64_t row, int64_t pixel, int rows) {
 #pragma GCC unroll 4
   for (int u = 0; u < rows; ++u, at += row) {
 #pragma GCC unroll 16
-    for (int t = 0; t < M; ++t) __builtin_prefetch(at + t * pixel, 0, 2);
+    for (int t = 0; t < M; ++t) prefetch_outer(at + t * pixel);
   }
 }
 

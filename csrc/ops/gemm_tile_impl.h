@@ -123,7 +123,7 @@ struct Fetch {
 
   RV_ALWAYS_INLINE void lines(int64_t run) const {
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) __builtin_prefetch(at + run * step + i * apart, 0, 2);
+    for (int i = 0; i < 4; ++i) prefetch_outer(at + run * step + i * apart);
   }
   RV_ALWAYS_INLINE void next_tile() {
     at += tile;

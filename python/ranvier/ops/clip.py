@@ -61,11 +61,9 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
     limits = [limit for limit in (min, max) if limit is not None]
     if not x.dtype.is_floating_point:
         if all(is_whole(limit) for limit in limits):
-            first, last = (
-                _int64(-(2**63) if min is None else min),
-                _int64(2**63 - 1 if max is None else max),
-            )
-            return _ClipWhole.apply(x, low=first, high=last)
+            least = _int64(-(2**63) if min is None else min)
+            most = _int64(2**63 - 1 if max is None else max)
+            return _ClipWhole.apply(x, low=least, high=most)
         x = Tensor(x.data.cast(0))
     low = -math.inf if min is None else real("min", min)
     high = math.inf if max is None else real("max", max)
