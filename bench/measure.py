@@ -172,9 +172,14 @@ class Worker:
 class Workers:
     """Processes by label, started when first needed."""
 
-    def __init__(self, threads: int, pythons: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        threads: int,
+        pythons: dict[str, str] | None = None,
+        moments: Moments | None = None,
+    ) -> None:
         self.threads, self.pythons = threads, pythons or {}
-        self.moments = Moments()
+        self.moments = moments or Moments()
         self._open: dict[str, Worker] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="ranvier-bench-")
 
@@ -288,8 +293,7 @@ def measure_together(
         for row, result, its in zip(rows, results, ready, strict=True):
             for label in list(its):
                 time.sleep(PAUSE)
-                workers.moments.wait()
-                if not _time(row, result, label, its[label], seconds):
+                if not _time(row, result, label, its[label], workers.moments, seconds):
                     workers.drop(label)
                     for others in ready:  # the process held their steps too
                         others.pop(label, None)
@@ -330,10 +334,13 @@ def _load(
     return ready
 
 
-def _time(row: Row, result: Result, label: str, worker: Worker, seconds: float) -> bool:
+def _time(
+    row: Row, result: Result, label: str, worker: Worker, moments: Moments, seconds: float
+) -> bool:
     """One round of one row under one label; False when its process has ended."""
     try:
-        taken = worker.ask(time=seconds, row=row.full_name)["seconds"] / row.per
+        answer = moments.measure(lambda: worker.ask(time=seconds, row=row.full_name))
+        taken = answer["seconds"] / row.per
         # After our turn, not before it: the loop must not warm up the processor for us alone.
         if peer_of(label) == "ranvier" and (row.flops or "@" in label):
             peak = worker.ask(peak=True)["flops"]

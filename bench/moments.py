@@ -1,10 +1,11 @@
 """Moments in which the machine is whole: a virtual machine's processors move about on their host.
 
 Two of them may share one core for seconds, or sit on two dies: the multiply-adds of both threads
-then go at half the rate, or a cache line takes five times as long from one to the other. No peer
-can do anything about it, and medians of a few rounds do not always see past it. Hence each timing,
-of whatever peer, waits until neither is so; not for ever: what never becomes whole is measured as
-it is, and counted.
+then go at half the rate, or a cache line takes five times as long from one to the other, while
+memory is twice as fast and there are two last caches. No peer can do anything about it, and medians
+of a few rounds do not always see past it. Hence each timing, of whatever peer, waits until neither
+is so, and is taken again when the moment ended before it did; not for ever: what never becomes
+whole is measured as it is, and counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 RATE = 0.8  # of the best multiply-add rate: with less, two threads share a core
 TRIP = 2.0  # times the usual round trip of a cache line: with more, they share no cache
@@ -20,8 +22,10 @@ PATIENCE = 1.0  # seconds that one timing waits at most
 SHARE = 0.25  # of the time since the start that may go to waiting
 FIRST = 40  # looks at the machine from which the usual is taken
 PAUSE = 0.02  # seconds between looks
+TRIES = 3  # how often one timing is taken at most
 
 Probe = Callable[[], tuple[float, float]]
+T = TypeVar("T")
 
 
 def look() -> tuple[float, float]:
@@ -39,9 +43,9 @@ class Moments:
         probe: looks at the machine.
         sleep: passes the time.
         clock: seconds.
-        timings: how often something waited for a whole moment.
-        unsettled: how often none came in time.
-        waited: seconds spent waiting.
+        timings: how often something was to be measured in a whole moment.
+        unsettled: how often none came in time, or none lasted.
+        waited: seconds spent waiting, and on what was measured again.
         trip: seconds of a cache line's usual round trip; 0 with one thread.
     """
 
@@ -67,21 +71,43 @@ class Moments:
         self.trip = statistics.median(trips[: (len(trips) + 1) // 2])
         self.started = self.clock()
 
-    def wait(self) -> bool:
-        """Returns in a whole moment, or when waiting has taken its time; whether it was whole."""
+    def wait(self) -> None:
+        """Returns in a whole moment, or when waiting has taken its time."""
+        self.timings += 1
+        self.unsettled += not self._settle()
+
+    def measure(self, timing: Callable[[], T]) -> T:
+        """What `timing` returns, taken in a moment that was whole before and after it."""
+        self.timings += 1
+        for tries in range(1, TRIES + 1):
+            settled = self._settle()
+            start = self.clock()
+            taken = timing()
+            lasted = self.clock() - start
+            if settled and self._whole():
+                return taken
+            if not settled or tries == TRIES or lasted > self._left():
+                break
+            self.waited += lasted
+        self.unsettled += 1
+        return taken
+
+    def _settle(self) -> bool:
+        """Waits for a whole moment while there is time for it; whether there was one."""
         if not self.rate:
             self.begin()
-        self.timings += 1
         start = self.clock()
-        allowed = min(PATIENCE, SHARE * (start - self.started) + PATIENCE - self.waited)
-        while not self._whole():
-            if self.clock() - start >= allowed:
-                self.unsettled += 1
-                self.waited += self.clock() - start
-                return False
+        allowed = min(PATIENCE, self._left())
+        settled = self._whole()
+        while not settled and self.clock() - start < allowed:
             self.sleep(PAUSE)
+            settled = self._whole()
         self.waited += self.clock() - start
-        return True
+        return settled
+
+    def _left(self) -> float:
+        """Seconds that may go to waiting from now on."""
+        return SHARE * (self.clock() - self.started) + PATIENCE - self.waited
 
     def summary(self) -> dict[str, float]:
         """What a page says about it."""

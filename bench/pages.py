@@ -21,19 +21,21 @@ Each peer runs in a process of its own, rounds are interleaved, data is random, 
 same, and every result is compared before it is timed. A peer's threads sleep when it is not its
 turn (NumPy's are told to do so sooner, by OPENBLAS_THREAD_TIMEOUT). Where processors are virtual,
 each timing, of whatever peer, waits up to a second for a moment in which they are two cores beside
-one cache: not two threads of one core, nor cores of two dies. Each timing begins with 5 ms of
-calls, at least one, that do not count: threads wake up, and caches fill. Quoted are medians over
-the rounds, half the distance between the quartiles (±), and the median of the ratios round by
-round. A ratio above 1 means that ranvier is faster. "Of limit" is the share of the multiply-adds
-that this processor did in registers, on as many threads, right after each round, or of the
-bandwidth of a pass over as many bytes in the same pattern (reading, copying, in place) in the same
-run (in the latest, where rows were measured anew); floating-point operations are those of the plain
-formula, so Winograd's convolutions can exceed the peak. The points of a curve are measured
-together, every point in every round. PyTorch's best is the fastest of eager in both layouts, the
-fused optimizers, and `torch.compile` for whole steps and where several passes over memory can
-become one. "torch-warm" is no mode of PyTorch: the C library hands arrays above 32 MB back to the
-system at once and gets them anew, cleared, at every step, and the environment variables
-MALLOC_MMAP_MAX_ and MALLOC_TRIM_THRESHOLD_ were set so that it does not."""
+one cache: not two threads of one core, nor cores of two dies, between which a cache line takes five
+times as long, while memory is nearly twice as fast. It is taken again, twice at most, when that
+moment ended before it did. Each timing begins with 5 ms of calls, at least one, that do not count:
+threads wake up, and caches fill. Quoted are medians over the rounds, half the distance between the
+quartiles (±), and the median of the ratios round by round. A ratio above 1 means that ranvier is
+faster. "Of limit" is the share of the multiply-adds that this processor did in registers, on as
+many threads, right after each round, or of the bandwidth of a pass over as many bytes in the same
+pattern (reading, copying, in place) in the same run (in the latest, where rows were measured anew);
+floating-point operations are those of the plain formula, so Winograd's convolutions can exceed the
+peak. The points of a curve are measured together, every point in every round. PyTorch's best is the
+fastest of eager in both layouts, the fused optimizers, and `torch.compile` for whole steps and
+where several passes over memory can become one. "torch-warm" is no mode of PyTorch: the C library
+hands arrays above 32 MB back to the system at once and gets them anew, cleared, at every step, and
+the environment variables MALLOC_MMAP_MAX_ and MALLOC_TRIM_THRESHOLD_ were set so that it does
+not."""
 
 ALLOWS = (
     '"machine allows" is what a kernel would reach that moves the row\'s bytes as fast as the '

@@ -22,6 +22,7 @@ from ranvier.bench import facts
 from ranvier.bench.curves import curve_rows, curves, speed_up, thread_rows, trace
 from ranvier.bench.machine import describe_machine, measure_peak, one_line
 from ranvier.bench.measure import PEERS, Result, Workers, run
+from ranvier.bench.moments import Moments
 from ranvier.bench.report import Book, line, markdown, megabytes, scaled, summary
 from ranvier.bench.suite import Row, find_rows
 
@@ -233,7 +234,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     threads = options.threads or _core.num_threads()
     pythons = dict(pair.split("=", 1) for pair in options.python)
-    book = Book(describe_machine(threads))
+    moments = Moments()
+    book = Book(describe_machine(threads, moments))
     # JSON alone goes to standard output, where a program reads it
     to_output = options.json == Path("-")
     options.out = sys.stderr if to_output else sys.stdout
@@ -253,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
                     f"{book.machine[what]} - measure all of it anew, or write to another folder"
                 )
     try:
-        with Workers(threads, pythons) as workers:
+        with Workers(threads, pythons, moments) as workers:
             measure_all(options, book, workers, scratch)
     except KeyboardInterrupt:
         interrupted = True

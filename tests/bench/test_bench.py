@@ -28,7 +28,7 @@ from ranvier.bench.curves import (
     thread_rows,
 )
 from ranvier.bench.measure import Result, Workers
-from ranvier.bench.moments import FIRST, PATIENCE, PAUSE, SHARE, Moments
+from ranvier.bench.moments import FIRST, PATIENCE, PAUSE, SHARE, TRIES, Moments
 from ranvier.bench.report import Book
 from ranvier.bench.suite import WARM, Row, all_rows, find_rows
 
@@ -234,31 +234,64 @@ def test_a_handshake_needs_a_second_thread() -> None:
         _core.measure_flops(0)
 
 
-def test_a_timing_waits_for_a_whole_machine() -> None:
-    whole, one_core, two_dies = (100.0, 1e-7), (55.0, 4e-8), (100.0, 5e-7)
-    now, looks = [0.0], iter(())
+WHOLE, ONE_CORE, TWO_DIES = (100.0, 1e-7), (55.0, 4e-8), (100.0, 5e-7)
+
+
+def moments_of(later: list[tuple[float, float]], now: list[float]) -> Moments:
+    """Moments that know what is usual, see these looks, and go by the clock `now`."""
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    kept = Moments(lambda: next(looks), sleep, lambda: now[0])
     # Half of the first looks fall on bad moments: the usual is that of the good ones.
-    looks = itertools.chain([whole, one_core, two_dies, whole] * (FIRST // 4), [whole])
-    assert kept.wait()
+    first = [WHOLE, ONE_CORE, TWO_DIES, WHOLE] * (FIRST // 4)
+    looks = itertools.chain(first, [WHOLE], later, itertools.repeat(TWO_DIES))
+    kept = Moments(lambda: next(looks), sleep, lambda: now[0])
+    kept.wait()
     assert kept.trip == 1e-7
-    looks = iter([one_core, two_dies, (98.0, 1.5e-7)])
-    assert kept.wait()
-    assert next(looks, None) is None
+    assert kept.unsettled == 0
+    return kept
+
+
+def test_a_timing_waits_for_a_whole_machine() -> None:
+    now = [0.0]
+    kept = moments_of([ONE_CORE, TWO_DIES, (98.0, 1.5e-7)], now)
+    kept.wait()
     assert kept.waited == pytest.approx(2 * PAUSE)
-    looks = itertools.repeat(two_dies)
-    assert not kept.wait()
-    assert kept.summary()["unsettled"] == 1
+    assert kept.unsettled == 0
+    kept.wait()
+    assert kept.unsettled == 1
     assert kept.waited < PATIENCE + 3 * PAUSE
     # What waiting may take in all is used up: the next one looks once.
     started = now[0]
-    assert not kept.wait()
+    kept.wait()
     assert now[0] - started <= SHARE * now[0] + PAUSE
-    assert kept.timings == 4
+    assert kept.summary()["timings"] == 4
+
+
+def test_a_timing_is_taken_again_when_its_moment_ended() -> None:
+    def timing() -> int:
+        nonlocal taken
+        taken += 1
+        now[0] += 0.1
+        return taken
+
+    taken, now = 0, [0.0]
+    kept = moments_of([WHOLE, TWO_DIES, WHOLE, WHOLE], now)
+    assert kept.measure(timing) == 2
+    assert kept.unsettled == 0
+    assert kept.waited == pytest.approx(0.1)
+    # None lasts: the last one counts, and is said to be unsettled.
+    taken, now = 0, [0.0]
+    kept = moments_of([WHOLE, ONE_CORE] * TRIES, now)
+    assert kept.measure(timing) == TRIES
+    assert kept.unsettled == 1
+    # One that takes longer than what may be wasted is not taken again.
+    taken, now = 0, [0.0]
+    kept = moments_of([WHOLE, ONE_CORE, WHOLE, WHOLE], now)
+    kept.waited = PATIENCE + SHARE * now[0]
+    assert kept.measure(timing) == 1
+    assert kept.unsettled == 1
 
 
 # ---- Judging ------------------------------------------------------------------------------------
