@@ -69,4 +69,10 @@ ROWS = [
         )
         for dim in (1, 2)
     ),
+    _calls.row(
+        "sum 32x64x56x56 (channels)",
+        {"x": (32, 64, 56, 56)},
+        lambda f, t: t["x"].sum((0, 2, 3)),
+        moved=1,
+    ),
 ]

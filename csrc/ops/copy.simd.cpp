@@ -197,10 +197,11 @@ void move(const CopyArgs& a) {
   for (int i = 0; i < last; ++i) {
     if (loop.stride[1][i] == item && loop.shape[i] >= 4) dense = i;
   }
-  if (dense < 0 || loop.stride[0][last] != item || loop.stride[1][last] == item ||
+  const int64_t across = loop.stride[1][last];  // 0: one number, nothing to turn
+  if (dense < 0 || loop.stride[0][last] != item || across == item || across == 0 ||
       loop.shape[last] < 4) {
     const int64_t row = loop.shape[last] * item;
-    const bool dense_rows = loop.stride[0][last] == item && loop.stride[1][last] == item;
+    const bool dense_rows = loop.stride[0][last] == item && across == item;
     if (dense_rows && row >= RV_VECTOR_BYTES && row <= kShortRow && last > 0)
       return move_short_rows(loop, row);
     return loop.run([](int64_t n, char* const* p, const int64_t* stride) {

@@ -503,11 +503,15 @@ void by_rows(const ReduceArgs& args, const Axes& kept, const Axes& reduced, Plac
   using A = typename Op::A;
   using Run = typename Accumulator<Op, in_parts<Op>()>::Type;
   const int64_t outputs = kept.count, count = reduced.count;
-  const int64_t pieces = pieces_of(outputs, outputs, count);
+  int64_t pieces = pieces_of(outputs, outputs, count), share = divide_up(count, pieces);
   const int64_t step = reduced.x[reduced.n - 1], other = Op::kFactor ? factor_behind(args) : 0;
   A partial[kMaxPartials];
-  const int64_t share = divide_up(count, pieces);
-  const int64_t group = pieces == 1 && count < kGrain ? kGrain / (count + 16) + 1 : 1;
+  const int64_t inner = reduced.shape[reduced.n - 1];
+  if (pieces > 1 && inner < kGrain && outputs * (count / inner) >= kMaxPieces) {
+    share = divide_up(share, inner) * inner;  // whole runs: chunks go through memory without gaps
+    pieces = divide_up(count, share);
+  }
+  const int64_t group = share < kGrain ? kGrain / (share + 16) + 1 : 1;
   // Neighbouring chunks are neighbours in memory: piece by piece where outputs lie closer.
   const bool across =
       pieces > 1 && Axes::magnitude(kept.x[kept.n - 1]) < Axes::magnitude(reduced.x[0]);

@@ -113,6 +113,18 @@ def test_copy_broadcasts_into_any_layout(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (7, 100), (300, 65), (3, 5, 40)])
+def test_a_column_is_repeated_along_rows(dtype, shape):
+    """Whichever way the rows of the result lie."""
+    x = (np.arange(np.prod(shape[:-1])) % 251).astype(dtype).reshape(*shape[:-1], 1)
+    for order in (lambda a: a, lambda a: np.swapaxes(a, 0, -1)):
+        whole = np.zeros(order(np.zeros(shape)).shape, dtype)
+        target = order(whole)
+        rv.from_numpy(target).copy_(rv.from_numpy(x))
+        np.testing.assert_array_equal(target, np.broadcast_to(x, shape))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 513])
 @pytest.mark.parametrize("outer", [(2, 3, 2), (1, 4, 9), (3, 1, 1500)])
 def test_rows_within_longer_rows(dtype, length, outer):
