@@ -185,6 +185,33 @@ RV_ONE_COPY void move_short_rows(const Loop<2>& loop, int64_t bytes) {
   });
 }
 
+// A few rows that are dense in the source, element by element in turns: finer pixels from channels.
+template <class T, int Rows>
+RV_ONE_COPY void interleave(const Loop<2>& loop) {
+  const int inner = loop.ndim - 2;
+  const int64_t n = loop.shape[inner], pitch = loop.stride[1][inner + 1];
+  const int64_t grain = (kLoopGrain + Rows * n - 1) / (Rows * n);
+  int64_t all = 1;
+  for (int i = 0; i < inner; ++i) all *= loop.shape[i];
+  parallel_for((all + grain - 1) / grain, [&](int64_t chunk) {
+    const int64_t end = (chunk + 1) * grain < all ? (chunk + 1) * grain : all;
+    for (int64_t r = chunk * grain; r < end; ++r) {
+      char *to = loop.base[0], *from = loop.base[1];
+      for (int64_t i = inner - 1, rest = r; i >= 0; rest /= loop.shape[i], --i) {
+        to += rest % loop.shape[i] * loop.stride[0][i];
+        from += rest % loop.shape[i] * loop.stride[1][i];
+      }
+      auto* __restrict y = reinterpret_cast<T*>(to);
+      const T* __restrict x[Rows];
+      for (int j = 0; j < Rows; ++j) x[j] = reinterpret_cast<const T*>(from + j * pitch);
+      for (int64_t i = 0; i < n; ++i) {  // the compiler makes vectors of this
+#pragma GCC unroll 3
+        for (int j = 0; j < Rows; ++j) y[i * Rows + j] = x[j][i];
+      }
+    }
+  });
+}
+
 // Same dtype: bytes move. A reorder between layouts (C fastest <-> W fastest) goes through squares
 // that are turned in registers, so that both sides are read and written by whole vectors. A strip
 // of kStrip rows of the target keeps few enough pages and cache lines open.
@@ -201,6 +228,12 @@ void move(const CopyArgs& a) {
   if (dense < 0 || loop.stride[0][last] != item || across == item || across == 0 ||
       loop.shape[last] < 4) {
     const int64_t row = loop.shape[last] * item;
+    if (last > 0 && row <= 3 * item && loop.stride[0][last] == item && across != item &&
+        loop.stride[0][last - 1] == row && loop.stride[1][last - 1] == item &&
+        loop.shape[last - 1] >= 8) {
+      if (loop.shape[last] == 2) return interleave<T, 2>(loop);
+      if (loop.shape[last] == 3) return interleave<T, 3>(loop);
+    }
     const bool dense_rows = loop.stride[0][last] == item && across == item;
     if (dense_rows && row >= RV_VECTOR_BYTES && row <= kShortRow && last > 0)
       return move_short_rows(loop, row);

@@ -125,6 +125,21 @@ def test_a_column_is_repeated_along_rows(dtype, shape):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(7,), (8,), (3, 65), (5, 2, 100), (9, 4000)])
+def test_a_few_rows_element_by_element_in_turns(dtype, rows, shape):
+    x = (np.arange(rows * np.prod(shape)) % 251).astype(dtype).reshape(rows, *shape)
+    turned = rv.from_numpy(x).permute(*range(1, x.ndim), 0)
+    y = turned.contiguous()
+    assert y.data.is_contiguous
+    np.testing.assert_array_equal(y.numpy(), np.moveaxis(x, 0, -1))
+    wide = np.zeros((*shape, rows + 1), dtype)  # not where the target has gaps
+    rv.from_numpy(wide)[..., :rows].copy_(turned)
+    np.testing.assert_array_equal(wide[..., :rows], np.moveaxis(x, 0, -1))
+    assert not wide[..., rows].any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 513])
 @pytest.mark.parametrize("outer", [(2, 3, 2), (1, 4, 9), (3, 1, 1500)])
 def test_rows_within_longer_rows(dtype, length, outer):
