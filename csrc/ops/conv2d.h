@@ -247,9 +247,9 @@ static inline int64_t conv2d_stem_pieces(const Conv2dShape& s) {
   const int64_t most = conv2d_least(kConv2dPieces, 1 + kConv2dPrivate / weights);
   return conv2d_most(1, conv2d_least(most, tiles / 64));
 }
-// Elements of workspace: the filters at the points.
+// Elements of workspace: the filters at the points, of which tiles of 5 outputs have one more.
 static inline int64_t conv2d_stem_workspace(const Conv2dShape& s) {
-  const int64_t edge = conv2d_stem_cut(s).edge;
+  const int64_t cut = conv2d_stem_cut(s).edge, edge = cut < 7 ? cut : cut + 1;
   return edge * edge * s.stride_h * s.stride_h * s.C * conv2d_whole_vectors(s.K);
 }
 

@@ -8,7 +8,9 @@
 // stride 4 sixteen of 3 or 2, and all are sums over channels and phases of one F(4x4, 4x4) or
 // F(4x4, 3x3), transformed back once. A filter that lacks the last tap is 0 at infinity: with 7 and
 // 6 points along an axis, 7x7 taps take (7 + 6)^2 = 169 products of a channel for 16 outputs that
-// cost 784 by the taps; 11x11 at stride 4 take (6 + 6 + 6 + 5)^2 = 529 for 1936.
+// cost 784 by the taps; 11x11 at stride 4 take (6 + 6 + 6 + 5)^2 = 529 for 1936. Forward, where
+// there are registers for it, 4 taps go by F(5x5, 4x4): (8 + 7)^2 = 225 for 25 outputs, which are 9
+// for each instead of 10.6.
 //
 // Such sums are short, 12 or 48 terms, and the products at a point no sooner begun than stored. So
 // all points of a column are multiplied together: the sums of 4 tiles and one vector of outputs are
@@ -18,9 +20,10 @@
 // The transform of the patches runs over whole vectors of pixels side by side along the columns of
 // the image, and along its rows over the s C neighbouring numbers that share a place in a patch.
 //
-// For 4 taps the points are 0, 1, -1, 2, -2, 1/2 and infinity. The relative error is 1.3e-6 for 7x7
-// taps of 3 channels and 1e-6 for 11x11, where plain sums have 2e-7 and 3e-7; that of the weight
-// gradient 2.5e-6 and 1e-6.
+// For 4 taps the points are 0, 1, -1, 2, -2, 1/2 and infinity, for tiles of 5 outputs also -1/2.
+// The relative error is 1.3e-6 for 7x7 taps of 3 channels, 1.6e-6 with tiles of 5, and 1e-6 for
+// 11x11, where plain sums have 2e-7 and 3e-7; that of the weight gradient 2.5e-6 and 1e-6. Tiles of
+// 6 would have more than 1e-5.
 #pragma once
 
 #include "ops/conv2d_winograd_impl.h"
@@ -34,10 +37,15 @@ using winograd::input_points, winograd::output_sums, winograd::weight_points;
 using winograd::output_points, winograd::weight_sums;  // for 2 and 3 taps
 
 constexpr int64_t kN = F::N;
-constexpr int64_t kStrip = 8;  // tiles side by side whose patches are transformed together
+// Tiles side by side whose patches are transformed together, at most.
+template <int E>
+constexpr int64_t kStrip = E < 8 ? 8 : 12;
+// Of these, whose sums at a column of points are in registers.
 #if defined(__AVX512F__)
-constexpr int kBeside = 4;  // of these, whose sums at a column of points are in registers
+template <int E>
+constexpr int kBeside = E < 8 ? 4 : 3;
 #else
+template <int E>
 constexpr int kBeside = 2;
 #endif
 
@@ -124,6 +132,51 @@ RV_INLINE void output_sums(const F (&m)[7], F (&y)[4]) {
   y[3] = fma(F(0.125f), m[5], fma(F(8.0f), d2, d + m[6]));
 }
 
+// ---- Four taps, eight points, five outputs ---------------------------------------------------
+//
+// 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. What is even in x is the same at x and -x.
+
+// B' d
+template <class V>
+RV_INLINE void input_points(const V (&d)[8], V (&t)[8]) {
+  const auto pair = [&](float square, float rest, float x, V& plus, V& minus) RV_LAMBDA {
+    const V even = fma(V(rest), d[2], fnma(V(square), d[4], d[6]));
+    const V odd = fma(V(rest), d[1], fnma(V(square), d[3], d[5]));
+    plus = fma(V(x), odd, even);
+    minus = fnma(V(x), odd, even);
+  };
+  t[0] = fma(V(5.25f), d[2] - d[4], d[6] - d[0]);
+  pair(4.25f, 1.0f, 1.0f, t[1], t[2]);   // (x^2 - 4) (x^2 - 1/4) = x^4 - 17/4 x^2 + 1
+  pair(1.25f, 0.25f, 2.0f, t[3], t[4]);  // (x^2 - 1) (x^2 - 1/4)
+  pair(5.0f, 4.0f, 0.5f, t[5], t[6]);    // (x^2 - 1) (x^2 - 4)
+  t[7] = fma(V(5.25f), d[3] - d[5], d[7] - d[1]);
+}
+
+// G g
+RV_INLINE void weight_points(const F (&g)[4], F (&t)[8]) {
+  const auto pair = [&](float x, float scale, F& plus, F& minus) RV_LAMBDA {
+    const F even = fma(F(x * x), g[2], g[0]), odd = F(x) * fma(F(x * x), g[3], g[1]);
+    plus = (even + odd) * F(scale);
+    minus = (even - odd) * F(scale);
+  };
+  t[0] = F::zero() - g[0];
+  pair(1.0f, -2.0f / 9, t[1], t[2]);
+  pair(2.0f, 1.0f / 90, t[3], t[4]);
+  pair(0.5f, 32.0f / 45, t[5], t[6]);
+  t[7] = g[3];
+}
+
+// A' m
+RV_INLINE void output_sums(const F (&m)[8], F (&y)[5]) {
+  const F s = m[1] + m[2], s2 = m[3] + m[4], half_s = m[5] + m[6];
+  const F d = m[1] - m[2], d2 = m[3] - m[4], half_d = m[5] - m[6];
+  y[0] = (m[0] + s) + (s2 + half_s);
+  y[1] = fma(F(0.5f), half_d, fma(F(2.0f), d2, d));
+  y[2] = fma(F(0.25f), half_s, fma(F(4.0f), s2, s));
+  y[3] = fma(F(0.125f), half_d, fma(F(8.0f), d2, d));
+  y[4] = fma(F(0.0625f), half_s, fma(F(16.0f), s2, s + m[7]));
+}
+
 // ---- The problem -----------------------------------------------------------------------------
 
 // A patch, or the filters of an output, have `depth` numbers at each point, ordered (phase down,
@@ -131,9 +184,9 @@ RV_INLINE void output_sums(const F (&m)[7], F (&y)[4]) {
 // all of them or those with a last tap; and at the last point of a column those of the first `full`
 // phases down. Those of a patch are `pitch` numbers apart from tile to tile: whole vectors are
 // stored for each phase down, and what they have too much is overwritten by the next or padding.
-template <int E>
+template <int E, int M = 4>  // points, and outputs of a tile, along an axis
 struct Stem {
-  static constexpr int kTaps = E - 3;
+  static constexpr int kTaps = E - M + 1;
   int64_t phases, full, C, depth, pitch;        // phases along an axis: all, those with a last tap
   int64_t tile_rows, tile_cols, strips, width;  // strips of `width` tiles
   int64_t room;                                 // tiles for whose patches there is room
@@ -144,10 +197,10 @@ struct Stem {
         C(p.C),
         depth(phases * phases * C),
         pitch(round_up((phases - 1) * phases * C + whole(phases * C), Half::N)),
-        tile_rows(ceil_div(p.rows, 4)),
-        tile_cols(ceil_div(p.cols, 4)),
-        strips(ceil_div(tile_cols, kStrip)),
-        width(min(tile_cols, round_up(ceil_div(tile_cols, strips), kBeside))),
+        tile_rows(ceil_div(p.rows, M)),
+        tile_cols(ceil_div(p.cols, M)),
+        strips(ceil_div(tile_cols, kStrip<E>)),
+        width(min(tile_cols, round_up(ceil_div(tile_cols, strips), kBeside<E>))),
         room(room) {}
 
   RV_ALWAYS_INLINE int64_t limit(int j) const { return j < E - 1 ? phases : full; }
@@ -166,21 +219,21 @@ struct Stem {
 
 // One row of points of so many tiles' patches, x[(w * phases + right) * C + c] at pixel w of a
 // phase: along the other axis too, to v[patches_before(i, j) + tile * pitch + place + c].
-template <class V, int E>
-RV_INLINE void transform_row(const Stem<E>& s, const float* x, int64_t tiles, int i, int64_t down,
-                             float* v) {
+template <class V, int E, int M>
+RV_INLINE void transform_row(const Stem<E, M>& s, const float* x, int64_t tiles, int i,
+                             int64_t down, float* v) {
   const int64_t run = s.phases * s.C, run_last = s.full * s.C, pitch = s.pitch;
   const int64_t column = s.patches_before(0, 1);
   v += s.patches_before(i, 0) + down * run;
   for (int64_t r = 0; r < run; r += V::N) {
     const float* from = x + r;
     float *to = v + r, *to_last = v + (E - 1) * column + down * (run_last - run) + r;
-    for (int64_t t = 0; t < tiles; ++t, from += 4 * run, to += pitch, to_last += pitch) {
+    for (int64_t t = 0; t < tiles; ++t, from += M * run, to += pitch, to_last += pitch) {
       V d[E], points[E];
-#pragma GCC unroll 7
+#pragma GCC unroll 8
       for (int j = 0; j < E; ++j) d[j] = V::load(from + j * run);
       input_points(d, points);
-#pragma GCC unroll 7
+#pragma GCC unroll 8
       for (int j = 0; j < E - 1; ++j) points[j].store(to + j * column);
       if (r < run_last) points[E - 1].store(to_last);
     }
@@ -188,19 +241,19 @@ RV_INLINE void transform_row(const Stem<E>& s, const float* x, int64_t tiles, in
 }
 
 // Numbers of a strip's row, with room for whole vectors behind.
-template <int E>
-RV_INLINE int64_t row_size(const Stem<E>& s) {
-  return round_up((4 * kStrip + E - 4) * s.phases * s.C + 2 * kN, kN);
+template <int E, int M>
+RV_INLINE int64_t row_size(const Stem<E, M>& s) {
+  return round_up((M * kStrip<E> + E - M) * s.phases * s.C + 2 * kN, kN);
 }
 
 // The patches of the strip whose first tile is (h, w) of an image, at their points.
-template <int E>
-void transform_patches(const Stem<E>& s, const Correlation<float>& p, const float* image, int64_t h,
-                       int64_t w, int64_t tiles, float* rows, float* v) {
+template <int E, int M>
+void transform_patches(const Stem<E, M>& s, const Correlation<float>& p, const float* image,
+                       int64_t h, int64_t w, int64_t tiles, float* rows, float* v) {
   const int64_t size = row_size(s), C = s.C;
   float* zeros = rows + E * size;
   // Columns from .. to of the strip's window lie in the image.
-  const int64_t col = p.col_of(4 * w), cols = (4 * tiles + E - 4) * s.phases;
+  const int64_t col = p.col_of(M * w), cols = (M * tiles + E - M) * s.phases;
   const int64_t from = max(0, min(cols, -col)), to = max(from, min(cols, p.width - col));
   __builtin_memset(zeros, 0, sizeof(float) * size);
   for (int64_t i = 0; i < E; ++i) {
@@ -210,15 +263,15 @@ void transform_patches(const Stem<E>& s, const Correlation<float>& p, const floa
   for (int64_t down = 0; down < s.phases; ++down) {
     const float* in[E];
     for (int i = 0; i < E; ++i) {
-      const int64_t row = p.row_of(4 * h) + i * s.phases + down;
+      const int64_t row = p.row_of(M * h) + i * s.phases + down;
       in[i] = row < 0 || row >= p.height ? zeros : image + (row * p.width + col + from) * C;
     }
     for_each_vector<float>((to - from) * C, [&](int64_t x, auto lanes) RV_LAMBDA {
       F d[E], points[E];
-#pragma GCC unroll 7
+#pragma GCC unroll 8
       for (int i = 0; i < E; ++i) d[i] = F::load(in[i] + x, lanes);
       input_points(d, points);
-#pragma GCC unroll 7
+#pragma GCC unroll 8
       for (int i = 0; i < E; ++i) points[i].store(rows + i * size + from * C + x, lanes);
     });
     const int present = down < s.full ? E : E - 1;
@@ -236,10 +289,10 @@ void transform_patches(const Stem<E>& s, const Correlation<float>& p, const floa
 
 // Filters of one vector of outputs from k0 on, at their points: at(i, j, d) is where those at
 // column j and point i go that meet number d of a patch. buffer: p.depth() N numbers.
-template <int E, class At>
-void transform_weights(const Stem<E>& s, const Correlation<float>& p, int64_t k0, float* buffer,
+template <int E, int M, class At>
+void transform_weights(const Stem<E, M>& s, const Correlation<float>& p, int64_t k0, float* buffer,
                        const At& at) {
-  constexpr int kTaps = Stem<E>::kTaps;
+  constexpr int kTaps = Stem<E, M>::kTaps;
   pack_lanes(p, k0, buffer, kN);
   for (int64_t down = 0; down < s.phases; ++down) {
     for (int64_t right = 0; right < s.phases; ++right) {
@@ -283,27 +336,27 @@ RV_INLINE bool goes_past([[maybe_unused]] const Correlation<float>& p) {
 // ---- Products ----------------------------------------------------------------------------
 
 // The sums at the points of a column, of T tiles and one vector of outputs, and A' m of them: row i
-// of tile t is half[(t * 4 + i) * E * N]. Number d of the filters at point i is u[(d * E + i) * N];
+// of tile t is half[(t * M + i) * E * N]. Number d of the filters at point i is u[(d * E + i) * N];
 // the last point has only `last` numbers of `count`.
-template <int E, int T>
-RV_ONE_COPY void multiply_column(const Stem<E>& s, const float* v, const float* u, int64_t last,
+template <int E, int M, int T>
+RV_ONE_COPY void multiply_column(const Stem<E, M>& s, const float* v, const float* u, int64_t last,
                                  int64_t count, float* half) {
   const float* x[E];
-#pragma GCC unroll 7
+#pragma GCC unroll 8
   for (int i = 0; i < E; ++i) x[i] = v + s.patches_before(i, 0);
   const int64_t pitch = s.pitch;
   F sum[T][E];
-#pragma GCC unroll 7
+#pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 7
+#pragma GCC unroll 8
     for (int i = 0; i < E; ++i) sum[t][i] = F::zero();
   }
   const auto add = [&](auto points) RV_LAMBDA {
-#pragma GCC unroll 7
+#pragma GCC unroll 8
     for (int i = 0; i < decltype(points)::kCount; ++i, u += kN) {
       F filter = F::load(u);
       __asm__("" : "+v"(filter.v));  // once, not again for every tile
-#pragma GCC unroll 7
+#pragma GCC unroll 8
       for (int t = 0; t < T; ++t) {
         sum[t][i] = fma(F::broadcast(x[i][t * pitch]), filter, sum[t][i]);
       }
@@ -313,46 +366,44 @@ RV_ONE_COPY void multiply_column(const Stem<E>& s, const float* v, const float* 
   int64_t d = 0;
   for (; d < last; ++d) add(Count<E>());
   for (; d < count; ++d, u += kN) add(Count<E - 1>());
-#pragma GCC unroll 7
-  for (int t = 0; t < T; ++t, half += 4 * E * kN) {
-    F y[4];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t, half += M * E * kN) {
+    F y[M];
     output_sums(sum[t], y);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) y[i].store(half + i * E * kN);
+#pragma GCC unroll 5
+    for (int i = 0; i < M; ++i) y[i].store(half + i * E * kN);
   }
 }
-template <int E>
-RV_INLINE void multiply_tiles(int64_t tiles, const Stem<E>& s, const float* v, const float* u,
+template <int E, int M, int T = kBeside<E>>
+RV_INLINE void multiply_tiles(int64_t tiles, const Stem<E, M>& s, const float* v, const float* u,
                               int64_t last, int64_t count, float* half) {
-  if constexpr (kBeside >= 4) {
-    if (tiles >= 4) return multiply_column<E, 4>(s, v, u, last, count, half);
-    if (tiles == 3) return multiply_column<E, 3>(s, v, u, last, count, half);
+  if constexpr (T > 1) {
+    if (tiles < T) return multiply_tiles<E, M, T - 1>(tiles, s, v, u, last, count, half);
   }
-  if (tiles >= 2) return multiply_column<E, 2>(s, v, u, last, count, half);
-  multiply_column<E, 1>(s, v, u, last, count, half);
+  multiply_column<E, M, T>(s, v, u, last, count, half);
 }
 
 // The other axis, of one vector of outputs of a tile, and into the image: `rows` and `cols` of it
 // and `lanes` outputs; with Past, past the caches. What is added at the point 1 is added to all
 // outputs.
-template <int E, bool Past, class Lanes>
+template <int E, int M, bool Past, class Lanes>
 RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half, F bias,
                                  int64_t rows, int64_t cols, Lanes lanes, float* to) {
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i, half += E * kN, to += p.out_row) {
+#pragma GCC unroll 5
+  for (int i = 0; i < M; ++i, half += E * kN, to += p.out_row) {
     if (i >= rows) continue;
-    F m[E], y[4];
-#pragma GCC unroll 7
+    F m[E], y[M];
+#pragma GCC unroll 8
     for (int j = 0; j < E; ++j) m[j] = F::load(half + j * kN);
     m[1] += bias;
     output_sums(m, y);
     if (p.relu) {
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) y[j] = max(F::zero(), y[j]);
+#pragma GCC unroll 5
+      for (int j = 0; j < M; ++j) y[j] = max(F::zero(), y[j]);
     }
     float* pixel = to;
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j, pixel += p.out_pixel) {
+#pragma GCC unroll 5
+    for (int j = 0; j < M; ++j, pixel += p.out_pixel) {
       if (j >= cols) continue;
       if constexpr (Past) {
         store_past(y[j], pixel);
@@ -365,46 +416,49 @@ RV_ALWAYS_INLINE void store_tile(const Correlation<float>& p, const float* half,
 
 // Outputs k0 .. k0 + N of the strip of `tiles` tiles from (h, w) on. half: the sums of all tiles,
 // halfway.
-template <int E>
-void multiply_strip(const Stem<E>& s, const Correlation<float>& p, float* image, int64_t h,
+template <int E, int M>
+void multiply_strip(const Stem<E, M>& s, const Correlation<float>& p, float* image, int64_t h,
                     int64_t w, int64_t tiles, int64_t k0, const float* v, const float* u,
                     float* half, bool past, Ahead& next) {
-  const int64_t rows = min(4, p.rows - 4 * h), lanes = p.K - k0;
-  float* out = image + 4 * h * p.out_row + 4 * w * p.out_pixel + k0;
+  const int64_t rows = min(M, p.rows - M * h), lanes = p.K - k0;
+  float* out = image + M * h * p.out_row + M * w * p.out_pixel + k0;
   for (int j = 0; j < E; ++j) {
     next.fetch<false>();
     if (!past && j < rows) {  // memory brings the lines of the outputs meanwhile
       const float* line = out + j * p.out_row;
-      const float* end = line + min(4 * tiles, p.cols - 4 * w) * p.out_pixel;
+      const float* end = line + min(M * tiles, p.cols - M * w) * p.out_pixel;
       for (; line < end; line += p.out_pixel) __builtin_prefetch(line, 1);
     }
     const int64_t limit = s.limit(j) * s.C;
-    for (int64_t t = 0; t < tiles; t += kBeside) {
-      multiply_tiles<E>(tiles - t, s, v + s.patches_before(0, j) + t * s.pitch,
-                        u + s.before(0, j) * kN, s.full * limit, s.phases * limit,
-                        half + (t * 4 * E + j) * kN);
+    for (int64_t t = 0; t < tiles; t += kBeside<E>) {
+      multiply_tiles<E, M>(tiles - t, s, v + s.patches_before(0, j) + t * s.pitch,
+                           u + s.before(0, j) * kN, s.full * limit, s.phases * limit,
+                           half + (t * M * E + j) * kN);
     }
   }
   const F bias = p.bias ? F::load(p.bias + k0, lanes) : F::zero();
-  for (int64_t t = 0; t < tiles; ++t, half += 4 * E * kN, out += 4 * p.out_pixel) {
-    const int64_t cols = min(4, p.cols - 4 * (w + t));
-    if (rows < 4 || cols < 4 || lanes < kN) {
-      store_tile<E, false>(p, half, bias, rows, cols, lanes, out);
+  for (int64_t t = 0; t < tiles; ++t, half += M * E * kN, out += M * p.out_pixel) {
+    const int64_t cols = min(M, p.cols - M * (w + t));
+    const bool ragged = rows < M || cols < M;
+    if (past && ragged) {
+      store_tile<E, M, true>(p, half, bias, rows, cols, All(), out);
     } else if (past) {
-      store_tile<E, true>(p, half, bias, 4, 4, All(), out);
+      store_tile<E, M, true>(p, half, bias, M, M, All(), out);
+    } else if (ragged || lanes < kN) {
+      store_tile<E, M, false>(p, half, bias, rows, cols, lanes, out);
     } else {
-      store_tile<E, false>(p, half, bias, 4, 4, All(), out);
+      store_tile<E, M, false>(p, half, bias, M, M, All(), out);
     }
   }
 }
 
 // The rows of the image that the next row of tiles is the first to meet, to be fetched during the
 // products of this one.
-template <int E>
-RV_INLINE Ahead following_rows(const Stem<E>& s, const Correlation<float>& p, int64_t chunk) {
+template <int E, int M>
+RV_INLINE Ahead following_rows(const Stem<E, M>& s, const Correlation<float>& p, int64_t chunk) {
   const int64_t h = (chunk + 1) % s.tile_rows, n = (chunk + 1) / s.tile_rows;
   if (n >= p.images) return {};
-  const int64_t seen = h ? p.row_of(4 * h - 1) + p.R : 0, end = p.row_of(4 * h + 3) + p.R;
+  const int64_t seen = h ? p.row_of(M * h - 1) + p.R : 0, end = p.row_of(M * h + M - 1) + p.R;
   const int64_t row = p.width * p.in_pixel, from = max(0, min(seen, p.height));
   const int64_t to = max(from, min(end, p.height));
   if ((to - from) * row * static_cast<int64_t>(sizeof(float)) > kAheadBytes) return {};
@@ -413,9 +467,9 @@ RV_INLINE Ahead following_rows(const Stem<E>& s, const Correlation<float>& p, in
 }
 
 // workspace: the filters of all outputs, at their points.
-template <int E>
+template <int E, int M = 4>
 void run_edge(const Correlation<float>& p, float* u) {
-  const Stem<E> s(p, kStrip);
+  const Stem<E, M> s(p, kStrip<E>);
   const int64_t vectors = ceil_div(p.K, kN);
   parallel_for(vectors, [&](int64_t k) {
     auto* buffer = static_cast<float*>(scratch(sizeof(float) * p.depth() * kN));
@@ -427,7 +481,7 @@ void run_edge(const Correlation<float>& p, float* u) {
   const bool past = goes_past(p);
   parallel_for(p.images * s.tile_rows, [&](int64_t chunk) {
     const int64_t h = chunk % s.tile_rows, n = chunk / s.tile_rows;
-    const int64_t sums = kStrip * 4 * E * kN;
+    const int64_t sums = kStrip<E> * M * E * kN;
     auto* v =
         static_cast<float*>(scratch(sizeof(float) * (s.patches() + sums + (E + 1) * row_size(s))));
     float *half = v + s.patches(), *rows = half + sums, *image = p.out + n * p.out_image;
@@ -436,18 +490,35 @@ void run_edge(const Correlation<float>& p, float* u) {
       const int64_t tiles = min(s.width, s.tile_cols - w);
       transform_patches(s, p, p.in + n * p.height * p.width * p.in_pixel, h, w, tiles, rows, v);
       for (int64_t k = 0; k < vectors; ++k) {
-        multiply_strip<E>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, half, past,
-                          next);
+        multiply_strip<E, M>(s, p, image, h, w, tiles, k * kN, v, u + s.numbers() * k * kN, half,
+                             past, next);
       }
     }
     if (past) stores_past_done();
   });
 }
 
+#if defined(__AVX512F__)
+// Whether 4 taps are better off with tiles of 5 outputs, whose sums at 8 points take more registers
+// than AVX2 has. In multiply-adds of a vector of outputs, as measured: what a tile costs besides
+// its products, 560 and 400.
+RV_INLINE bool prefers_fives(const Correlation<float>& p) {
+  const auto cost = [&](int64_t outputs, int64_t rest) RV_LAMBDA {
+    const int64_t points = p.step_h * (outputs - 1) + p.R;  // along each axis, of all phases
+    const int64_t tiles = ceil_div(p.rows, outputs) * ceil_div(p.cols, outputs);
+    return tiles * (points * points * p.C + rest);
+  };
+  return cost(5, 560) < cost(4, 400);
+}
+#endif
+
 static void run(const Correlation<float>& p, float* workspace) {
   const int64_t taps = ceil_div(p.R, p.step_h);
   if (taps == 2) return run_edge<5>(p, workspace);
   if (taps == 3) return run_edge<6>(p, workspace);
+#if defined(__AVX512F__)
+  if (prefers_fives(p)) return run_edge<8, 5>(p, workspace);
+#endif
   run_edge<7>(p, workspace);
 }
 
@@ -462,9 +533,9 @@ constexpr int64_t kVectors = 2;  // of outputs, whose sums are in registers
 #else
 constexpr int64_t kVectors = 1;
 #endif
-constexpr int64_t kBatch = 4 * kStrip;  // tiles whose products are added to a sum in registers
-constexpr int64_t kMostStrips = 8;      // of a batch, where they are short
-constexpr int64_t kRows = 12;           // sums in registers, for each vector of outputs
+constexpr int64_t kBatch = 32;      // tiles whose products are added to a sum in registers
+constexpr int64_t kMostStrips = 8;  // of a batch, where they are short
+constexpr int64_t kRows = 12;       // sums in registers, for each vector of outputs
 
 // G' u
 RV_INLINE void weight_sums(const F (&u)[7], F (&g)[4]) {
