@@ -79,25 +79,29 @@ Array Array::empty(const Dims& shape, DType dtype, Device device, const char* op
   return Array(allocate(n, device), 0, shape, contiguous_strides(shape), dtype);
 }
 
-Array Array::empty_like(const Array& x, DType dtype) {
+Dims Array::strides_like() const {
   // Axes from slowest to fastest as they lie in memory; broadcast axes (stride 0) keep their place.
-  int n = x.ndim();
-  Array y = Array(allocate(x.size() * item_size(dtype), x.device()), 0, x.shape_,
-                  contiguous_strides(x.shape_), dtype);
-  if (n < 2 || y.strides_ == x.strides_) return y;
+  int n = ndim();
+  Dims strides = contiguous_strides(shape_);
+  if (n < 2 || strides == strides_) return strides;
   int order[kMaxDims];
   std::iota(order, order + n, 0);
   std::stable_sort(order, order + n, [&](int a, int b) {
-    int64_t sa = std::abs(x.strides_[a]), sb = std::abs(x.strides_[b]);
-    if (x.shape_[a] == 1 || x.shape_[b] == 1 || sa == 0 || sb == 0) return false;
+    int64_t sa = std::abs(strides_[a]), sb = std::abs(strides_[b]);
+    if (shape_[a] == 1 || shape_[b] == 1 || sa == 0 || sb == 0) return false;
     return sa > sb;
   });
   int64_t step = 1;
   for (int i = n - 1; i >= 0; --i) {
-    y.strides_[order[i]] = step;
-    step *= std::max<int64_t>(x.shape_[order[i]], 1);
+    strides[order[i]] = step;
+    step *= std::max<int64_t>(shape_[order[i]], 1);
   }
-  return y;
+  return strides;
+}
+
+Array Array::empty_like(const Array& x, DType dtype) {
+  return Array(allocate(x.size() * item_size(dtype), x.device()), 0, x.shape_, x.strides_like(),
+               dtype);
 }
 
 Array Array::empty_channels_last(const Dims& shape, DType dtype, Device device, const char* op) {

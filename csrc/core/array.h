@@ -71,6 +71,7 @@ class Array {
   // Same shape, device and *physical order of axes* as `x`, dense.
   static Array empty_like(const Array& x) { return empty_like(x, x.dtype_); }
   static Array empty_like(const Array& x, DType dtype);
+  Dims strides_like() const;  // those that empty_like gives
   // Physically channels-last: axis 1 varies fastest. For N, C, spatial... shapes.
   static Array empty_channels_last(const Dims& shape, DType dtype, Device device,
                                    const char* op = "empty");
@@ -98,6 +99,7 @@ class Array {
   // Host address of the first element. Only for the cpu device.
   template <class T = void>
   T* data() const {
+    if (storage_->shares.load(std::memory_order_acquire)) materialize(storage_.get(), true);
     if (!storage_->data) furnish(storage_.get());
     return reinterpret_cast<T*>(static_cast<char*>(storage_->data) + offset_);
   }

@@ -71,12 +71,15 @@ KernelBase* KernelBase::first() { return g_first; }
 namespace {
 
 // One of the arrays, to tell the device by; nullptr for none. Raises where a kernel cannot run.
+// From here on every array has memory, and no lazy copy changes with what the kernel writes.
 const ArrayRef* check_place(const KernelBase& k, const void* args) {
   const ArrayRef* a = nullptr;
   const ArrayRef* other = nullptr;  // elsewhere: nobody could read both
   each_array(k, args, [&](const ArrayRef& r) {
-    if (__builtin_expect(!r.storage->data, 0) && !Recorder::current())
-      furnish(static_cast<Storage*>(r.storage));
+    auto* s = static_cast<Storage*>(r.storage);
+    if (__builtin_expect(s->shares.load(std::memory_order_acquire), 0))
+      materialize(s, r.access != Access::In);
+    if (__builtin_expect(!s->data, 0) && !Recorder::current()) furnish(s);
     if (!a)
       a = &r;
     else if (r.device != a->device || r.device_index != a->device_index)

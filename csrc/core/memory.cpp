@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <vector>
 
 #include "core/check.h"
 #include "core/device.h"
+#include "core/threads.h"
 
 namespace ranvier {
 namespace {
@@ -169,6 +171,7 @@ StoragePtr fresh(Cache& c, void* block, int64_t bytes, Device device) {
   s->version = 0;
   s->release = nullptr;
   s->owner = nullptr;
+  s->exposed = false;
   return StoragePtr(s);
 }
 
@@ -286,7 +289,93 @@ StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage
   return StoragePtr(s);
 }
 
+namespace {
+
+constexpr int64_t kLeastLazy = int64_t{64} << 10;  // less is copied faster than kept in a list
+constexpr int64_t kLeastShare = 4;  // of a block, as a divisor: no small part keeps a large block
+
+std::mutex g_sharing;  // sources and lists of lazy copies
+
+// Takes a lazy copy out of the list of its source. The lists are locked.
+void leave_source(Storage* copy) {
+  const StoragePtr source(std::exchange(copy->source, nullptr));
+  (copy->previous ? copy->previous->next : source->copies) = copy->next;
+  if (copy->next) copy->next->previous = copy->previous;
+  copy->next = copy->previous = nullptr;
+  if (!source->copies) source->shares.store(false, std::memory_order_release);
+  copy->shares.store(false, std::memory_order_release);
+}
+
+// Gives a lazy copy memory of its own. The lists are locked.
+void make_copy(Storage* copy) {
+  Storage* const source = copy->source;
+  if (source->refs.load(std::memory_order_acquire) == 1 && source->bytes == copy->bytes) {
+    source->data = nullptr;  // the block is the copy's from now on
+  } else {
+    const StoragePtr block = allocate(copy->bytes, copy->device);
+    furnish(block.get());
+    copy_host(static_cast<char*>(block->data), static_cast<const char*>(copy->data), copy->bytes);
+    copy->data = std::exchange(block->data, nullptr);
+  }
+  leave_source(copy);
+}
+
+void make_copies(Storage* s, bool written) {
+  if (s->source) make_copy(s);
+  while (written && s->copies) make_copy(s->copies);
+}
+
+}  // namespace
+
+StoragePtr lazy_copy(const StoragePtr& from, int64_t offset, int64_t bytes) {
+  if (bytes < kLeastLazy || t_reserving || from->device.kind != DeviceKind::Cpu) return {};
+  std::lock_guard guard(g_sharing);
+  Storage* const source = from->source ? from->source : from.get();
+  if (source->exposed || source->release || !source->data || bytes < source->bytes / kLeastShare)
+    return {};
+  StoragePtr copy;
+  {
+    Cache& c = cache();
+    std::lock_guard cache_guard(c.lock);
+    copy = fresh(c, static_cast<char*>(from->data) + offset, bytes, from->device);
+  }
+  source->refs.fetch_add(1, std::memory_order_relaxed);
+  copy->source = source;
+  copy->next = source->copies;
+  if (copy->next) copy->next->previous = copy.get();
+  source->copies = copy.get();
+  source->shares.store(true, std::memory_order_release);
+  copy->shares.store(true, std::memory_order_release);
+  return copy;
+}
+
+void materialize(Storage* s, bool written) {
+  std::lock_guard guard(g_sharing);
+  make_copies(s, written);
+}
+
+void expose(Storage* s) {
+  std::lock_guard guard(g_sharing);
+  make_copies(s, true);
+  s->exposed = true;
+}
+
+void copy_host(char* to, const char* from, int64_t bytes) {
+  constexpr int64_t kPiece = int64_t{1} << 20;  // what one thread copies at a time
+  parallel_for((bytes + kPiece - 1) / kPiece, [&](int64_t i) {
+    const int64_t start = i * kPiece;
+    std::memcpy(to + start, from + start, static_cast<size_t>(std::min(kPiece, bytes - start)));
+  });
+}
+
 void StoragePtr::destroy(Storage* s) {
+  if (s->shares.load(std::memory_order_acquire)) {
+    std::lock_guard guard(g_sharing);
+    if (s->source) {  // else another thread gave it memory of its own meanwhile
+      s->data = nullptr;
+      leave_source(s);
+    }
+  }
   if (s->release) {
     s->release(s);
     delete s;

@@ -21,10 +21,15 @@ struct Storage : StorageRef {
   int64_t bytes = 0;
   std::atomic<int32_t> refs{1};
   Device device;
+  std::atomic<bool> shares{false};  // it is a lazy copy, or has some; see lazy_copy()
+  bool exposed = false;             // somebody outside of the library knows its address
   uint64_t id = 0;       // unique over the life of the process; tells recorders what is new
   uint64_t version = 0;  // the global mutation count at this buffer's last in-place change
   void (*release)(Storage*) = nullptr;  // set for memory that somebody else owns
   void* owner = nullptr;
+  Storage* source = nullptr;                     // of a lazy copy: in whose block it lies
+  Storage* copies = nullptr;                     // its first lazy copy ...
+  Storage *next = nullptr, *previous = nullptr;  // ... and the list of all
 };
 
 // Owning pointer to a Storage.
@@ -77,6 +82,23 @@ std::vector<StoragePtr> take_idle(int64_t bytes, Device device);
 
 // A Storage over memory that somebody else owns; `release(storage)` runs when the last user goes.
 StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*));
+
+// Copy-on-write: a storage with the bytes of a part of another one, which are copied when somebody
+// needs them. It lies in the block of its source until it is touched at all, or the source is about
+// to be written; if nobody else holds the source by then, it takes the block over. Nobody can tell
+// it from a copy made at once: every kernel call sees to it for its arrays, and every address that
+// is handed out otherwise goes through `materialize` as well (`Array::data`, `expose`).
+// Null where a copy is better made at once: of little, of a small part of a large block, of memory
+// that somebody outside knows or owns, of a device, while a step is recorded.
+StoragePtr lazy_copy(const StoragePtr& source, int64_t offset, int64_t bytes);
+// Before a storage that shares is touched: gives a lazy copy memory of its own and, where the
+// storage is to be written, its lazy copies theirs.
+void materialize(Storage* storage, bool written);
+// The same before its address leaves the library. No lazy copies are made of it from then on.
+void expose(Storage* storage);
+
+// memcpy by all threads.
+void copy_host(char* to, const char* from, int64_t bytes);
 
 // Gives a storage's own block back and lets it point to `data`, which somebody else keeps alive;
 // and lets one that was moved be without a block again.

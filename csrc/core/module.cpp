@@ -142,6 +142,7 @@ nb::ndarray<Framework> export_array(const Array& a) {
     shape[i] = static_cast<size_t>(a.shape(i));
     strides[i] = a.stride(i);
   }
+  expose(a.storage().get());
   auto* held = new StoragePtr(a.storage());
   nb::capsule owner(held, [](void* p) noexcept { delete static_cast<StoragePtr*>(p); });
   return nb::ndarray<Framework>(a.data(), static_cast<size_t>(a.ndim()), shape, owner, strides,
@@ -234,12 +235,16 @@ nb::object basic_index(const Array& x, nb::handle key) {
 }
 
 // The gradient as a leaf keeps it: `grad` itself when nobody else holds its memory and it lies as
-// `like` does, else a copy.
+// `like` does, else a copy, made when somebody touches it if that is possible.
 Array own_gradient(const Array& grad, const Array& like) {
   RV_CHECK(grad.shape() == like.shape(), "backward", Value, "expected a gradient of shape ",
            like.shape(), ", got ", grad.shape());
-  bool fits = grad.dtype() == like.dtype() && grad.offset() == 0 && grad.storage()->refs == 1;
+  const bool same = grad.dtype() == like.dtype();
+  const bool fits = same && grad.offset() == 0 && grad.storage()->refs == 1;
   if (fits && (grad.strides() == like.strides() || grad.is_contiguous())) return grad;
+  if (same && grad.strides() == like.strides_like())
+    if (StoragePtr s = lazy_copy(grad.storage(), grad.offset(), grad.bytes()))
+      return Array(std::move(s), 0, grad.shape(), grad.strides(), grad.dtype());
   Array copy = Array::empty_like(like);
   copy_into(copy, grad);
   return copy;
@@ -280,7 +285,10 @@ NB_MODULE(_core, m) {
       .def_prop_ro("version", [](const Array& a) { return a.storage()->version; })
       .def_prop_ro("storage_id", [](const Array& a) { return a.storage()->id; })
       .def_prop_ro("data_ptr",
-                   [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data<char>()); })
+                   [](const Array& a) {
+                     expose(a.storage().get());
+                     return reinterpret_cast<uintptr_t>(a.data<char>());
+                   })
       .def_prop_ro("is_contiguous", &Array::is_contiguous)
       .def_prop_ro("is_channels_last", &Array::is_channels_last)
       .def("numpy", &export_array<nb::numpy>)

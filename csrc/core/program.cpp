@@ -24,16 +24,8 @@ std::string describe(const ArrayRef& r) {
 }
 
 // Copies between the host and a storage of any device.
-constexpr int64_t kShare = int64_t{1} << 20;  // what one thread copies at a time
-
-void copy_host(char* to, const char* from, int64_t bytes) {
-  parallel_for((bytes + kShare - 1) / kShare, [&](int64_t i) {
-    const int64_t start = i * kShare;
-    std::memcpy(to + start, from + start, static_cast<size_t>(std::min(kShare, bytes - start)));
-  });
-}
-
-void bytes_to_host(const Storage& s, char* to) {
+void bytes_to_host(Storage& s, char* to) {
+  if (s.shares) materialize(&s, false);
   if (s.device.kind == DeviceKind::Cuda)
     copy_bytes(to, Device{}, s.data, s.device, s.bytes);
   else
@@ -41,6 +33,7 @@ void bytes_to_host(const Storage& s, char* to) {
 }
 
 void bytes_from_host(Storage& s, const char* from) {
+  if (s.shares) materialize(&s, true);
   if (s.device.kind == DeviceKind::Cuda)
     copy_bytes(s.data, s.device, from, Device{}, s.bytes);
   else
