@@ -1,6 +1,6 @@
-"""Gradients whose copy is put off: nobody may tell them from copies that were made at once.
+"""Gradients that are copied on write: nobody may tell them from copies that were made at once.
 
-Only gradients of at least 64 KB are; those of the other tests are smaller.
+Only gradients of at least 64 KB are; most of those of the other tests are smaller.
 """
 
 import copy
@@ -105,10 +105,32 @@ def test_no_memory_is_taken():
     before = in_use()
     F.concat([a, b]).backward(g)
     assert in_use() == before
-    assert a.grad.sum().item() != 0.0  # which copies
+    assert a.grad.sum().item() != 0.0  # reading needs no copy
+    optim.SGD([a], lr=1.0).step()
+    assert in_use() == before
+    a.grad += 1.0  # writing does
     assert in_use() == before + HALF
     b.grad.zero_()
     assert in_use() == before + 2 * HALF
+
+
+def test_the_source_leaves_its_block_to_the_others():
+    g = rv.tensor(values(128, 512))
+    a, b = joined(g)
+    c = leaf()
+    c.backward(a.grad)
+    before = in_use()
+    g.zero_()
+    assert in_use() == before + 2 * HALF
+    g.zero_()
+    assert in_use() == before + 2 * HALF
+    a.grad += 1.0
+    assert in_use() == before + 3 * HALF
+    np.testing.assert_array_equal(c.grad.numpy(), values(128, 512)[:64])
+    np.testing.assert_array_equal(b.grad.numpy(), values(128, 512)[64:])
+    a.grad = b.grad = c.grad = None
+    assert in_use() == before
+    assert not g.numpy().any()
 
 
 def test_a_gradient_that_only_leaves_hold_is_copied_once_for_two():

@@ -99,7 +99,7 @@ class Array {
   // Host address of the first element. Only for the cpu device.
   template <class T = void>
   T* data() const {
-    if (storage_->shares.load(std::memory_order_acquire)) materialize(storage_.get(), true);
+    if (storage_->shares.load(std::memory_order_acquire)) materialize(storage_.get());
     if (!storage_->data) furnish(storage_.get());
     return reinterpret_cast<T*>(static_cast<char*>(storage_->data) + offset_);
   }

@@ -71,14 +71,14 @@ KernelBase* KernelBase::first() { return g_first; }
 namespace {
 
 // One of the arrays, to tell the device by; nullptr for none. Raises where a kernel cannot run.
-// From here on every array has memory, and no lazy copy changes with what the kernel writes.
+// From here on every array has memory, and what the kernel writes is shared with nobody.
 const ArrayRef* check_place(const KernelBase& k, const void* args) {
   const ArrayRef* a = nullptr;
   const ArrayRef* other = nullptr;  // elsewhere: nobody could read both
   each_array(k, args, [&](const ArrayRef& r) {
     auto* s = static_cast<Storage*>(r.storage);
-    if (__builtin_expect(s->shares.load(std::memory_order_acquire), 0))
-      materialize(s, r.access != Access::In);
+    if (__builtin_expect(s->shares.load(std::memory_order_acquire), 0) && r.access != Access::In)
+      materialize(s);
     if (__builtin_expect(!s->data, 0) && !Recorder::current()) furnish(s);
     if (!a)
       a = &r;

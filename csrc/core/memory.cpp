@@ -306,23 +306,48 @@ void leave_source(Storage* copy) {
   copy->shares.store(false, std::memory_order_release);
 }
 
-// Gives a lazy copy memory of its own. The lists are locked.
+// A block with the same bytes. The block of the storage itself is left to somebody else.
+void move_away(Storage* s) {
+  const StoragePtr block = allocate(s->bytes, s->device);
+  furnish(block.get());
+  copy_host(static_cast<char*>(block->data), static_cast<const char*>(s->data), s->bytes);
+  s->data = std::exchange(block->data, nullptr);
+}
+
+// A lazy copy is to be written. The lists are locked.
 void make_copy(Storage* copy) {
   Storage* const source = copy->source;
-  if (source->refs.load(std::memory_order_acquire) == 1 && source->bytes == copy->bytes) {
+  if (source->refs.load(std::memory_order_acquire) == 1 && source->bytes == copy->bytes)
     source->data = nullptr;  // the block is the copy's from now on
-  } else {
-    const StoragePtr block = allocate(copy->bytes, copy->device);
-    furnish(block.get());
-    copy_host(static_cast<char*>(block->data), static_cast<const char*>(copy->data), copy->bytes);
-    copy->data = std::exchange(block->data, nullptr);
-  }
+  else
+    move_away(copy);
   leave_source(copy);
 }
 
-void make_copies(Storage* s, bool written) {
+// A source is to be written: it leaves its block to its lazy copies, which other threads may be
+// reading, and a storage that nobody else knows holds it for them. The lists are locked.
+void leave_copies(Storage* source) {
+  void* const block = source->data;
+  move_away(source);
+  StoragePtr holder;
+  {
+    Cache& c = cache();
+    std::lock_guard guard(c.lock);
+    holder = fresh(c, block, source->bytes, source->device);
+  }
+  holder->copies = std::exchange(source->copies, nullptr);
+  for (Storage* copy = holder->copies; copy; copy = copy->next) {
+    copy->source = holder.get();
+    holder->refs.fetch_add(1, std::memory_order_relaxed);
+    source->refs.fetch_sub(1, std::memory_order_acq_rel);  // never the last: somebody writes it
+  }
+  holder->shares.store(true, std::memory_order_release);
+  source->shares.store(false, std::memory_order_release);
+}
+
+void stop_sharing(Storage* s) {
   if (s->source) make_copy(s);
-  while (written && s->copies) make_copy(s->copies);
+  if (s->copies) leave_copies(s);
 }
 
 }  // namespace
@@ -349,14 +374,14 @@ StoragePtr lazy_copy(const StoragePtr& from, int64_t offset, int64_t bytes) {
   return copy;
 }
 
-void materialize(Storage* s, bool written) {
+void materialize(Storage* s) {
   std::lock_guard guard(g_sharing);
-  make_copies(s, written);
+  stop_sharing(s);
 }
 
 void expose(Storage* s) {
   std::lock_guard guard(g_sharing);
-  make_copies(s, true);
+  stop_sharing(s);
   s->exposed = true;
 }
 

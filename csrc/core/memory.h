@@ -83,17 +83,16 @@ std::vector<StoragePtr> take_idle(int64_t bytes, Device device);
 // A Storage over memory that somebody else owns; `release(storage)` runs when the last user goes.
 StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage*));
 
-// Copy-on-write: a storage with the bytes of a part of another one, which are copied when somebody
-// needs them. It lies in the block of its source until it is touched at all, or the source is about
-// to be written; if nobody else holds the source by then, it takes the block over. Nobody can tell
-// it from a copy made at once: every kernel call sees to it for its arrays, and every address that
-// is handed out otherwise goes through `materialize` as well (`Array::data`, `expose`).
-// Null where a copy is better made at once: of little, of a small part of a large block, of memory
-// that somebody outside knows or owns, of a device, while a step is recorded.
+// Copy-on-write: a storage with the bytes of a part of another one, in whose block it lies until
+// either is about to be written. Whoever is written moves away from the block, so that it never
+// changes while somebody may be reading it; the last one to hold it takes it over. Nobody can tell
+// a lazy copy from one made at once: every kernel call sees to the arrays that it writes, and every
+// address that is handed out otherwise goes through `materialize` as well (`Array::data`,
+// `expose`). Null where a copy is better made at once: of little, of a small part of a large block,
+// of memory that somebody outside knows or owns, of a device, while a step is recorded.
 StoragePtr lazy_copy(const StoragePtr& source, int64_t offset, int64_t bytes);
-// Before a storage that shares is touched: gives a lazy copy memory of its own and, where the
-// storage is to be written, its lazy copies theirs.
-void materialize(Storage* storage, bool written);
+// Before a storage that shares its block is written: gives it one of its own.
+void materialize(Storage* storage);
 // The same before its address leaves the library. No lazy copies are made of it from then on.
 void expose(Storage* storage);
 

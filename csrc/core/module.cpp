@@ -235,7 +235,7 @@ nb::object basic_index(const Array& x, nb::handle key) {
 }
 
 // The gradient as a leaf keeps it: `grad` itself when nobody else holds its memory and it lies as
-// `like` does, else a copy, made when somebody touches it if that is possible.
+// `like` does, else a copy: one on write if that is possible.
 Array own_gradient(const Array& grad, const Array& like) {
   RV_CHECK(grad.shape() == like.shape(), "backward", Value, "expected a gradient of shape ",
            like.shape(), ", got ", grad.shape());

@@ -24,8 +24,7 @@ std::string describe(const ArrayRef& r) {
 }
 
 // Copies between the host and a storage of any device.
-void bytes_to_host(Storage& s, char* to) {
-  if (s.shares) materialize(&s, false);
+void bytes_to_host(const Storage& s, char* to) {
   if (s.device.kind == DeviceKind::Cuda)
     copy_bytes(to, Device{}, s.data, s.device, s.bytes);
   else
@@ -33,7 +32,7 @@ void bytes_to_host(Storage& s, char* to) {
 }
 
 void bytes_from_host(Storage& s, const char* from) {
-  if (s.shares) materialize(&s, true);
+  if (s.shares) materialize(&s);
   if (s.device.kind == DeviceKind::Cuda)
     copy_bytes(s.data, s.device, from, Device{}, s.bytes);
   else

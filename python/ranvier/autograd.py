@@ -377,7 +377,7 @@ def _accumulate(leaf: Tensor, grad: Any) -> None:
     part = grad.__class__ is Part
     if leaf.grad is None:
         # A fresh gradient of the same layout is taken as it is; anything shared is copied, where
-        # it is large not before somebody touches it.
+        # it is large on write.
         leaf.grad = Tensor(_core.own_gradient(grad.whole() if part else grad, leaf.data))
     else:
         if part:
