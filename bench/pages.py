@@ -97,8 +97,9 @@ def _moments(book: Book) -> list[str]:
     seen = book.machine.get("moments")
     if not seen or not seen["trip_ns"]:
         return []
-    return [f"In this run {seen['unsettled']} of {seen['timings']} timings found no such moment; "
-            f"waiting took {seen['waited_s']:.0f} s; a cache line goes from one thread to the "
+    return [f"In this run {seen['unsettled']} of {seen['timings']} timings had no such moment from "
+            f"beginning to end; waiting, and timings that were taken again, took "
+            f"{seen['waited_s']:.0f} s; a cache line goes from one thread to the "
             f"other and back in {seen['trip_ns']:.0f} ns."]  # fmt: skip
 
 

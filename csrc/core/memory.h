@@ -85,11 +85,12 @@ StoragePtr adopt(void* data, int64_t bytes, void* owner, void (*release)(Storage
 
 // Copy-on-write: a storage with the bytes of a part of another one, in whose block it lies until
 // either is about to be written. Whoever is written moves away from the block, so that it never
-// changes while somebody may be reading it; the last one to hold it takes it over. Nobody can tell
-// a lazy copy from one made at once: every kernel call sees to the arrays that it writes, and every
-// address that is handed out otherwise goes through `materialize` as well (`Array::data`,
-// `expose`). Null where a copy is better made at once: of little, of a small part of a large block,
-// of memory that somebody outside knows or owns, of a device, while a step is recorded.
+// changes while somebody may be reading it; a lazy copy of all of it that is the last to hold it
+// takes it over. Nobody can tell a lazy copy from one made at once: every kernel call sees to the
+// arrays that it writes, and every address that is handed out otherwise goes through `materialize`
+// as well (`Array::data`, `expose`). Null where a copy is better made at once: of little, of a
+// small part of a large block, of memory that somebody outside knows or owns, of a device, while a
+// step is recorded.
 StoragePtr lazy_copy(const StoragePtr& source, int64_t offset, int64_t bytes);
 // Before a storage that shares its block is written: gives it one of its own.
 void materialize(Storage* storage);

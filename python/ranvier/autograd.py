@@ -376,8 +376,8 @@ def _accumulate(leaf: Tensor, grad: Any) -> None:
         guards.touch(leaf)
     part = grad.__class__ is Part
     if leaf.grad is None:
-        # A fresh gradient of the same layout is taken as it is; anything shared is copied, where
-        # it is large on write.
+        # A fresh gradient of the same layout is taken as it is; anything shared is copied: at
+        # once where it is small, else when it or what it shares is written.
         leaf.grad = Tensor(_core.own_gradient(grad.whole() if part else grad, leaf.data))
     else:
         if part:

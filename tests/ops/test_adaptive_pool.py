@@ -31,6 +31,8 @@ class TestAdaptivePool(OpTests):
     cases = [
         mean(normal(N, 3, 6, 8), 2),
         mean(normal(N, 3, 7, 5), (3, 4)),
+        mean(normal(N, 3, 7, 5), 1),
+        mean(normal(N, 4, 9), 1),
         mean(normal(N, 2, 5, 6), (None, 1)),
         mean(normal(N, 2, 3, 2), (5, 4)),
         mean(normal(N, 4, 9), 4),

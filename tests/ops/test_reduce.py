@@ -71,6 +71,10 @@ class TestReduce(OpTests):
         # large enough to be split among threads, along either axis and both
         *(case("sum", normal(513, 1031), dim=dim) for dim in (None, 0, 1)),
         *(case(name, normal(67, 2053), dim=1) for name in ("mean", "var")),
+        # pieces of whole runs, several and one to a piece
+        *(case(name, normal(*shape), dim=(0, 2, 3)) for name in ("sum", "var")
+          for shape in ((17, 5, 31, 33), (65, 2, 40, 40))),
+        case("amax", distinct(17, 5, 31, 33), dim=(0, 2, 3)),
         *(case(name, distinct(67, 2053), dim=dim)
           for name in ("amax", "argmin") for dim in (None, 0, 1)),
     ]  # fmt: skip
